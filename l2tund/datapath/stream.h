@@ -1,0 +1,57 @@
+/*
+ * The record stream of one session: frames in, datagrams out, and back.
+ * Frames that wait together share a datagram; a frame larger than a datagram
+ * becomes CHUNK records; every datagram stands alone (doc/protocol.md). Nothing is allocated
+ * per frame.
+ */
+#ifndef L2TUND_DATAPATH_STREAM_H
+#define L2TUND_DATAPATH_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "l2tund/datapath/vnet.h"
+
+#define FRAME_MIN 14	/* Ethernet header */
+#define FRAME_MAX 65550 /* the largest frame a TAP can hand over: 64 KiB MTU, header, one tag */
+
+struct stream;
+
+struct stream_ops {
+	/* Bytes of records that fit one datagram now; 0: nothing can be sent. */
+	size_t (*room)(void *arg);
+	/* Seals and sends `len` bytes of records at buf + SESSION_HEADROOM; see session_seal(). */
+	int (*send)(void *arg, uint8_t *buf, size_t len);
+	/* A whole frame for our segment `id` has come. `frame` is valid during the call only. */
+	void (*deliver)(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
+			size_t len);
+};
+
+struct stream_counters {
+	uint64_t drop_queue;	    /* no key, no room, or the socket refused */
+	uint64_t drop_decode;	    /* malformed records from the peer */
+	uint64_t drop_reasm;	    /* frames never completed: a chunk was lost or the table was full */
+	uint64_t tx_frames, tx_chunked, rx_frames, rx_chunked;
+};
+
+/* NULL when out of memory. `ops` and `arg` must outlive it. */
+struct stream *stream_new(const struct stream_ops *ops, void *arg);
+void stream_free(struct stream *st);
+
+/*
+ * Queues one frame for the peer's segment `far_id`, sending full datagrams on the way.
+ * Call stream_flush() when no more frames are waiting. 0, or a negative errno when the
+ * frame was dropped (and counted).
+ */
+int stream_put(struct stream *st, uint16_t far_id, const struct vnet *v, const uint8_t *frame,
+	       size_t len);
+void stream_flush(struct stream *st);
+
+/* Takes the data records of one authenticated datagram; hostile content is counted and dropped. */
+void stream_input(struct stream *st, const uint8_t *records, size_t len, uint64_t now_us);
+/* Drops every half-received frame: the session went down or the peer restarted. */
+void stream_reset(struct stream *st);
+
+const struct stream_counters *stream_counters(const struct stream *st);
+
+#endif

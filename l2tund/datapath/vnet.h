@@ -1,0 +1,31 @@
+/*
+ * The offload state of a frame between us and the TAP: what virtio calls
+ * virtio_net_hdr (virtio 1.1, section 5.1.6), reduced to what may cross the tunnel.
+ */
+#ifndef L2TUND_DATAPATH_VNET_H
+#define L2TUND_DATAPATH_VNET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VNET_HDR_BYTES 10 /* struct virtio_net_hdr, TUNSETVNETHDRSZ */
+
+struct vnet {
+	bool csum;	      /* L4 checksum still to be written (NEEDS_CSUM) */
+	uint16_t csum_start;  /* from the start of the frame */
+	uint16_t csum_offset; /* from csum_start */
+};
+
+/*
+ * From the header that stands in front of a frame of `len` bytes read from a TAP.
+ * -EBADMSG when it points outside the frame; -EOPNOTSUPP for a super-frame, which we
+ * never asked the kernel for.
+ */
+int vnet_parse(const uint8_t hdr[VNET_HDR_BYTES], size_t len, struct vnet *ret);
+/* The header for writing to a TAP. */
+void vnet_format(const struct vnet *v, uint8_t hdr[VNET_HDR_BYTES]);
+/* Whether a hint that came from the network stays inside a frame of `len` bytes. */
+bool vnet_valid(const struct vnet *v, size_t len);
+
+#endif
