@@ -128,7 +128,7 @@ struct os {
 			 const uint8_t *frame, size_t len);
 	void (*tap_close)(struct os *os, struct os_tap *t);
 
-	/* rtnetlink: the links, kept up to date; `fn` is called after each batch of changes. */
+	/* rtnetlink: the links, kept up to date; `fn` is called after each batch of changes; NULL ends it. */
 	int (*links_watch)(struct os *os, void (*fn)(void *arg), void *arg);
 	const struct os_link *(*link_by_name)(struct os *os, const char *name);
 	const struct os_link *(*link_by_index)(struct os *os, int index);
@@ -136,6 +136,7 @@ struct os {
 	const struct os_link *(*link_next)(struct os *os, const struct os_link *prev);
 	/* Changes act at once and are read back; the table shows them before the call returns. */
 	int (*link_set_mtu)(struct os *os, int index, unsigned mtu);
+	int (*link_set_mac)(struct os *os, int index, const uint8_t mac[6]);
 	int (*link_set_up)(struct os *os, int index, bool up);
 	int (*link_set_master)(struct os *os, int index, int master);
 	int (*port_set_isolated)(struct os *os, int index, bool on);
@@ -161,6 +162,6 @@ struct os {
 	void (*conn_close)(struct os *os, struct os_conn *c); /* after what is queued has left */
 };
 
-#define OS_CONN_QUEUE_BYTES (1024 * 1024)
+#define OS_CONN_QUEUE_BYTES (4 * 1024 * 1024 + 4096) /* one reply of the largest size */
 
 #endif

@@ -1,0 +1,139 @@
+/*
+ * Bridges, reconciled by name: somebody's `ifdown br-sv && ifup br-sv` deletes a bridge
+ * and makes another one with the same name, and the tunnels have to be in the new one.
+ *
+ * Uplinks are attached only to a bridge that carries our mark (its alias): whoever made
+ * another one decides what is in it.
+ */
+#include "l2tund/bridge.h"
+
+#include <stdio.h>
+
+#include "common/log.h"
+#include "l2tund/daemon.h"
+
+#define BRIDGE_MARK "l2tund"
+
+struct bridge *bridge_new(struct daemon *d, const struct config_bridge *cfg)
+{
+	struct bridge *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->daemon = d;
+	b->cfg = cfg;
+	snprintf(b->name, sizeof(b->name), "%s", cfg->name);
+	TAILQ_INSERT_TAIL(&d->bridges, b, link);
+	return b;
+}
+
+void bridge_free(struct bridge *b)
+{
+	TAILQ_REMOVE(&b->daemon->bridges, b, link);
+	free(b);
+}
+
+const struct os_link *bridge_link(const struct bridge *b)
+{
+	struct os *os = b->daemon->os;
+	const struct os_link *l = os->link_by_name(os, b->name);
+
+	return l && l->kind == OS_LINK_BRIDGE ? l : NULL;
+}
+
+/* Says a new trouble once; an empty text clears it. */
+static void bridge_note(struct bridge *b, const char *text)
+{
+	if (strcmp(b->detail, text) == 0)
+		return;
+	snprintf(b->detail, sizeof(b->detail), "%s", text);
+	if (*text)
+		log_warn(LOG_CORE, "bridge %s: %s", b->name, text);
+}
+
+/* 0 when the bridge was made. */
+static int bridge_create(struct bridge *b)
+{
+	struct os *os = b->daemon->os;
+	char text[sizeof(b->detail)];
+	int r = os->bridge_add(os, b->name, b->cfg->stp, b->cfg->forward_delay_s);
+
+	if (r == 0) {
+		log_notice(LOG_CORE, "bridge %s: created", b->name);
+		return 0;
+	}
+	snprintf(text, sizeof(text), "cannot be created: %s", strerror(-r));
+	bridge_note(b, text);
+	return r;
+}
+
+static void bridge_attach_uplink(struct bridge *b, const char *port)
+{
+	struct os *os = b->daemon->os;
+	const struct os_link *l = os->link_by_name(os, port);
+	char text[sizeof(b->detail)];
+	int r;
+
+	if (!l || l->master == b->ifindex)
+		return;
+	if (l->master) {
+		snprintf(text, sizeof(text), "port %s belongs to another bridge; take it out there first",
+			 port);
+		bridge_note(b, text);
+		return;
+	}
+	r = os->link_set_master(os, l->index, b->ifindex);
+	if (r < 0) {
+		snprintf(text, sizeof(text), "port %s cannot be attached: %s", port, strerror(-r));
+		bridge_note(b, text);
+		return;
+	}
+	log_notice(LOG_CORE, "bridge %s: attached uplink %s", b->name, port);
+}
+
+static void bridge_adopt(struct bridge *b, const struct os_link *l)
+{
+	bool fresh = b->ifindex != l->index;
+
+	b->ifindex = l->index;
+	b->mtu = l->mtu;
+	b->stp = l->stp;
+	memcpy(b->mac, l->mac, sizeof(b->mac));
+	if (!fresh)
+		return;
+	bridge_note(b, "");
+	events_change(b->daemon->events, "bridge", b->name, "absent", "present", "", "");
+	if (b->stp)
+		log_warn(LOG_CORE, "bridge %s: spanning tree is on; a tunnel port comes up only after twice "
+			 "the forward delay", b->name);
+}
+
+static void bridge_lost(struct bridge *b)
+{
+	const struct os_link *l = b->daemon->os->link_by_name(b->daemon->os, b->name);
+
+	if (b->ifindex)
+		events_change(b->daemon->events, "bridge", b->name, "present", "absent", "", "");
+	b->ifindex = 0;
+	if (l)
+		bridge_note(b, "an interface of this name exists but is not a bridge");
+	else if (b->cfg->create)
+		bridge_create(b);
+}
+
+void bridge_sync(struct bridge *b)
+{
+	const struct os_link *l = bridge_link(b);
+
+	if (!l) {
+		bridge_lost(b);
+		l = bridge_link(b);
+	}
+	if (!l)
+		return;
+	bridge_adopt(b, l);
+	if (!b->cfg->create || strcmp(l->alias, BRIDGE_MARK) != 0)
+		return;
+	for (unsigned i = 0; i < b->cfg->n_ports; i++)
+		bridge_attach_uplink(b, b->cfg->ports[i]);
+}

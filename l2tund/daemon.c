@@ -1,0 +1,437 @@
+/*
+ * Puts the parts together and keeps them going. Everything that happens comes in
+ * through a callback of struct os; what it changes is settled by daemon_reconcile()
+ * (kernel objects) or daemon_kick() (sessions) before the loop sleeps again.
+ */
+#include "l2tund/daemon.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "l2tund/bridge.h"
+#include "l2tund/methods.h"
+#include "l2tund/peer.h"
+#include "l2tund/tunnel.h"
+
+/* sessions */
+
+static void peers_flush_segments(struct daemon *d)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &d->peers, link)
+		peer_flush_segments(p);
+}
+
+void daemon_kick(struct daemon *d)
+{
+	peers_flush_segments(d);
+	uint64_t next_us = sessions_tick(d->sessions, d->os->now_us(d->os));
+
+	/* What the tick's events made dirty is sent at once, too. */
+	peers_flush_segments(d);
+	d->os->timer_set(d->os, d->session_timer, next_us);
+}
+
+static void on_session_timer(void *arg)
+{
+	daemon_kick(arg);
+}
+
+static void on_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+{
+	struct daemon *d = arg;
+
+	sessions_input(d->sessions, from, buf, len, d->os->now_us(d->os));
+}
+
+static void on_drained(void *arg)
+{
+	daemon_kick(arg);
+}
+
+static const struct os_udp_ops udp_ops = { .datagram = on_datagram, .drained = on_drained };
+
+/* reconciliation */
+
+static uint64_t tunnels_next_retry(const struct daemon *d, uint64_t next_us)
+{
+	const struct tunnel *t;
+
+	TAILQ_FOREACH(t, &d->tunnels, link) {
+		if (t->port.retry_us)
+			next_us = MIN(next_us, t->port.retry_us);
+	}
+	return next_us;
+}
+
+/* A bridge that was made anew, or has another MAC or MTU, is news for the peers. */
+static void bridges_sync(struct daemon *d)
+{
+	struct bridge *b;
+	struct tunnel *t;
+
+	TAILQ_FOREACH(b, &d->bridges, link) {
+		uint8_t mac[sizeof(b->mac)];
+		unsigned mtu = b->mtu;
+
+		memcpy(mac, b->mac, sizeof(mac));
+		bridge_sync(b);
+		if (mtu == b->mtu && memcmp(mac, b->mac, sizeof(mac)) == 0)
+			continue;
+		TAILQ_FOREACH(t, &d->tunnels, link) {
+			if (t->bridge == b)
+				peer_announce(t->peer);
+		}
+	}
+}
+
+void daemon_reconcile(struct daemon *d)
+{
+	struct tunnel *t;
+	uint64_t now_us = d->os->now_us(d->os);
+
+	if (!d->stopping)
+		bridges_sync(d);
+	TAILQ_FOREACH(t, &d->tunnels, link)
+		tunnel_sync(t);
+	d->os->timer_set(d->os, d->reconcile_timer, tunnels_next_retry(d, now_us + RECONCILE_US));
+	daemon_kick(d);
+}
+
+static void on_reconcile_timer(void *arg)
+{
+	daemon_reconcile(arg);
+}
+
+static void on_links(void *arg)
+{
+	daemon_reconcile(arg);
+}
+
+/* control socket */
+
+struct control_conn {
+	struct daemon *daemon;
+	struct os_conn *conn;
+	struct ctl_client *client;
+};
+
+static void *conn_accepted(void *arg, struct os_conn *c, const struct os_cred *cred)
+{
+	struct daemon *d = arg;
+	struct control_conn *cc = calloc(1, sizeof(*cc));
+
+	if (!cc)
+		return NULL;
+	cc->daemon = d;
+	cc->conn = c;
+	cc->client = ctl_client_new(d->control, cc, cred->uid, cred->pid);
+	if (cc->client)
+		return cc;
+	free(cc);
+	return NULL;
+}
+
+static void conn_input(void *conn, const char *data, size_t len)
+{
+	struct control_conn *cc = conn;
+	struct daemon *d = cc->daemon;
+
+	ctl_client_input(cc->client, data, len);
+	daemon_kick(d);
+}
+
+static void conn_closed(void *conn)
+{
+	struct control_conn *cc = conn;
+
+	ctl_client_gone(cc->client);
+	free(cc);
+}
+
+static const struct os_conn_ops conn_ops = {
+	.accepted = conn_accepted,
+	.input = conn_input,
+	.closed = conn_closed,
+};
+
+static int io_send(void *conn, const char *data, size_t len)
+{
+	struct control_conn *cc = conn;
+
+	return cc->daemon->os->conn_send(cc->daemon->os, cc->conn, data, len);
+}
+
+static void io_close(void *conn)
+{
+	struct control_conn *cc = conn;
+
+	cc->daemon->os->conn_close(cc->daemon->os, cc->conn);
+	free(cc);
+}
+
+static const struct ctl_io control_io = { .send = io_send, .close = io_close };
+
+static void on_event(void *arg, const json_t *event)
+{
+	struct daemon *d = arg;
+
+	if (d->control)
+		ctl_server_event(d->control, event);
+}
+
+/* start */
+
+static int _printf_(3, 4) start_fail(char *err, int r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, DAEMON_ERRLEN, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+/* One address family may be switched off in the kernel; all of them may not. */
+static int start_sockets(struct daemon *d, char *err)
+{
+	const struct config_node *node = &d->config->node;
+	unsigned opened = 0;
+	char text[ADDR_STRLEN];
+
+	d->sockets = calloc(node->n_listen, sizeof(*d->sockets));
+	if (!d->sockets)
+		return start_fail(err, -ENOMEM, "out of memory");
+	for (unsigned i = 0; i < node->n_listen; i++) {
+		int r = d->os->udp_open(d->os, &node->listen[i], i, &udp_ops, d, &d->sockets[i]);
+
+		addr_format(&node->listen[i], text);
+		if (r == 0)
+			opened++;
+		else if (r == -EAFNOSUPPORT)
+			log_warn(LOG_KERNEL, "listen %s: this kernel has no such address family; going on without",
+				 text);
+		else if (r == -EADDRINUSE)
+			return start_fail(err, r, "listen %s: another program has this UDP port; `ss -ulpn` shows which",
+					  text);
+		else
+			return start_fail(err, r, "listen %s: %s", text, strerror(-r));
+	}
+	return opened ? 0 : start_fail(err, -EAFNOSUPPORT, "no listen address can be used");
+}
+
+static int start_sessions(struct daemon *d, char *err)
+{
+	struct sessions_params p = {
+		.private_key = d->config->node.private_key,
+		.incarnation = d->params.incarnation,
+		.aes_mbps = d->params.aes_mbps,
+		.chacha_mbps = d->params.chacha_mbps,
+	};
+
+	snprintf(p.node_name, sizeof(p.node_name), "%s", d->config->node.name);
+	d->sessions = sessions_new(&p, &peer_sessions_ops, d);
+	key_wipe(&p.private_key);
+	if (!d->sessions)
+		return start_fail(err, -EINVAL, "%s: the private key cannot be used",
+				  d->config->node.private_key_path);
+	d->topo = topo_new(sessions_node_id(d->sessions), &tunnel_topo_ops, d);
+	return d->topo ? 0 : start_fail(err, -ENOMEM, "out of memory");
+}
+
+static int start_control(struct daemon *d, char *err)
+{
+	const struct config_node *node = &d->config->node;
+	size_t n;
+	const struct ctl_method *rows = methods_rows(&n);
+
+	d->control = ctl_server_new(rows, n, d, &control_io, d->params.uid);
+	if (!d->control)
+		return start_fail(err, -ENOMEM, "out of memory");
+	int r = d->os->listen(d->os, node->control, node->control_group, &conn_ops, d, &d->listener);
+	if (r == -EADDRINUSE)
+		return start_fail(err, r, "control socket %s: another l2tund answers there; stop it first",
+				  node->control);
+	if (r < 0)
+		return start_fail(err, r, "control socket %s: %s", node->control, strerror(-r));
+	return 0;
+}
+
+static int start_objects(struct daemon *d, char *err)
+{
+	const struct config *c = d->config;
+
+	for (unsigned i = 0; i < c->n_bridges; i++) {
+		if (!bridge_new(d, &c->bridges[i]))
+			return start_fail(err, -ENOMEM, "out of memory");
+	}
+	for (unsigned i = 0; i < c->n_peers; i++) {
+		if (!peer_new(d, &c->peers[i]))
+			return start_fail(err, -EINVAL, "peer %s (%s:%u): the public key cannot be used",
+					  c->peers[i].name, c->peers[i].src.file, c->peers[i].src.line);
+	}
+	for (unsigned i = 0; i < c->n_tunnels; i++) {
+		if (!tunnel_new(d, &c->tunnels[i]))
+			return start_fail(err, -ENOMEM, "tunnel %s cannot be started", c->tunnels[i].name);
+	}
+	struct peer *p;
+	TAILQ_FOREACH(p, &d->peers, link)
+		peer_update_timers(p);
+	return 0;
+}
+
+static int start_timers(struct daemon *d, char *err)
+{
+	int r = d->os->timer_new(d->os, on_session_timer, d, &d->session_timer);
+
+	if (r == 0)
+		r = d->os->timer_new(d->os, on_reconcile_timer, d, &d->reconcile_timer);
+	return r == 0 ? 0 : start_fail(err, r, "timers: %s", strerror(-r));
+}
+
+static int start_links(struct daemon *d, char *err)
+{
+	int r = d->os->links_watch(d->os, on_links, d);
+
+	return r == 0 ? 0 : start_fail(err, r, "rtnetlink: %s", strerror(-r));
+}
+
+int daemon_new(struct config *config, struct os *os, const struct daemon_params *p,
+	       struct daemon **ret, char *err)
+{
+	static int (*const steps[])(struct daemon *d, char *err) = {
+		start_timers, start_sockets, start_sessions, start_control, start_links, start_objects,
+	};
+	struct daemon *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		config_free(config);
+		return start_fail(err, -ENOMEM, "out of memory");
+	}
+	d->config = config;
+	d->os = os;
+	d->params = *p;
+	d->start_us = os->now_us(os);
+	TAILQ_INIT(&d->bridges);
+	TAILQ_INIT(&d->peers);
+	TAILQ_INIT(&d->tunnels);
+	d->events = events_new(on_event, d);
+	int r = d->events ? 0 : start_fail(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
+		r = steps[i](d, err);
+	if (r < 0) {
+		daemon_free(d);
+		return r;
+	}
+	daemon_reconcile(d);
+	*ret = d;
+	return 0;
+}
+
+/* end */
+
+void daemon_stop(struct daemon *d)
+{
+	struct peer *p;
+
+	d->stopping = true;
+	daemon_reconcile(d); /* closes every gate and every TAP */
+	TAILQ_FOREACH(p, &d->peers, link)
+		session_close(p->session, d->os->now_us(d->os));
+}
+
+static void free_sockets(struct daemon *d)
+{
+	for (unsigned i = 0; d->sockets && i < d->config->node.n_listen; i++) {
+		if (d->sockets[i])
+			d->os->udp_close(d->os, d->sockets[i]);
+	}
+	free(d->sockets);
+}
+
+static void free_objects(struct daemon *d)
+{
+	struct tunnel *t;
+	struct peer *p;
+	struct bridge *b;
+
+	while ((t = TAILQ_FIRST(&d->tunnels)))
+		tunnel_free(t);
+	while ((p = TAILQ_FIRST(&d->peers)))
+		peer_free(p);
+	while ((b = TAILQ_FIRST(&d->bridges)))
+		bridge_free(b);
+}
+
+void daemon_free(struct daemon *d)
+{
+	if (!d)
+		return;
+	d->os->links_watch(d->os, NULL, NULL);
+	if (d->listener)
+		d->os->listener_close(d->os, d->listener);
+	if (d->control)
+		ctl_server_free(d->control);
+	d->control = NULL;
+	free_objects(d);
+	topo_free(d->topo);
+	if (d->sessions)
+		sessions_free(d->sessions);
+	free_sockets(d);
+	if (d->session_timer)
+		d->os->timer_free(d->os, d->session_timer);
+	if (d->reconcile_timer)
+		d->os->timer_free(d->os, d->reconcile_timer);
+	events_free(d->events);
+	config_free(d->config);
+	free(d);
+}
+
+/* look-up */
+
+struct tunnel *daemon_find_tunnel(struct daemon *d, const char *name)
+{
+	struct tunnel *t;
+
+	TAILQ_FOREACH(t, &d->tunnels, link) {
+		if (strcmp(t->name, name) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+struct peer *daemon_find_peer(struct daemon *d, const char *name)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &d->peers, link) {
+		if (strcmp(p->name, name) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+struct bridge *daemon_find_bridge(struct daemon *d, const char *name)
+{
+	struct bridge *b;
+
+	TAILQ_FOREACH(b, &d->bridges, link) {
+		if (strcmp(b->name, name) == 0)
+			return b;
+	}
+	return NULL;
+}
+
+struct tunnel *daemon_find_tap(struct daemon *d, const char *ifname)
+{
+	struct tunnel *t;
+
+	TAILQ_FOREACH(t, &d->tunnels, link) {
+		if (strcmp(t->port.name, ifname) == 0)
+			return t;
+	}
+	return NULL;
+}

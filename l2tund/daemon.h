@@ -1,0 +1,78 @@
+/*
+ * The daemon's core: one configuration on one struct os. It owns peers, bridges and
+ * tunnels and brings them together; each has its own file. Nothing here knows whether
+ * the kernel below is real, so two cores can live in one test process.
+ */
+#ifndef L2TUND_DAEMON_H
+#define L2TUND_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "l2tund/config.h"
+#include "l2tund/control/server.h"
+#include "l2tund/events.h"
+#include "l2tund/kernel/os.h"
+#include "l2tund/session/session.h"
+#include "l2tund/topology/topology.h"
+
+#define RECONCILE_US (5 * US_PER_S)
+#define DAEMON_ERRLEN 256
+
+struct bridge;
+struct peer;
+struct tunnel;
+
+struct daemon_params {
+	uint64_t incarnation;
+	uint32_t aes_mbps;
+	uint32_t chacha_mbps;
+	uid_t uid; /* of this process, may use every control method */
+};
+
+/* Owned by whoever called daemon_new(), freed by daemon_free(). */
+struct daemon {
+	struct config *config;
+	struct os *os;
+	struct daemon_params params;
+
+	uint64_t start_us;
+	bool stopping;
+	struct sessions *sessions;
+	struct topo *topo;
+	struct os_udp **sockets; /* as config->node.listen; NULL where the address could not be had */
+	struct os_timer *session_timer;
+	struct os_timer *reconcile_timer;
+	struct events *events;
+	struct ctl_server *control;
+	struct os_listener *listener;
+
+	TAILQ_HEAD(, bridge) bridges;
+	TAILQ_HEAD(, peer) peers;
+	TAILQ_HEAD(, tunnel) tunnels;
+};
+
+/*
+ * Takes the configuration over (also on failure) and starts: sockets, control socket,
+ * bridges, tunnels. `err` (DAEMON_ERRLEN) says what failed and what to do. `os` must
+ * outlive the daemon.
+ */
+int daemon_new(struct config *config, struct os *os, const struct daemon_params *p,
+	       struct daemon **ret, char *err);
+/* Closes every gate and tells the peers that we go. */
+void daemon_stop(struct daemon *d);
+void daemon_free(struct daemon *d);
+
+/* Desired state against real state, now; also says when it wants to run again. */
+void daemon_reconcile(struct daemon *d);
+/* Lets the sessions do what is due; call after anything that may have made work for them. */
+void daemon_kick(struct daemon *d);
+
+struct tunnel *daemon_find_tunnel(struct daemon *d, const char *name);
+struct peer *daemon_find_peer(struct daemon *d, const char *name);
+struct bridge *daemon_find_bridge(struct daemon *d, const char *name);
+/* The tunnel whose TAP has this name, or NULL. */
+struct tunnel *daemon_find_tap(struct daemon *d, const char *ifname);
+
+#endif

@@ -1,0 +1,356 @@
+/*
+ * Between the pure session and the rest of the daemon: sends what it wants sent,
+ * looks up what it wants looked up, and passes on what it tells, each to the tunnels
+ * concerned.
+ */
+#include "l2tund/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "l2tund/daemon.h"
+#include "l2tund/tunnel.h"
+
+#define HELLO_US (500 * US_PER_MS)
+#define DEAD_US (2 * US_PER_S)
+#define FAST_HELLO_US (100 * US_PER_MS)
+#define FAST_DEAD_US (400 * US_PER_MS)
+
+/* session -> wire */
+
+/* The socket that a path belongs to; before the first answer, any of its family. */
+static struct os_udp *path_socket(struct daemon *d, const struct path *path)
+{
+	const struct config_node *node = &d->config->node;
+
+	if (addr_is_set(&path->local) && path->socket < node->n_listen)
+		return d->sockets[path->socket];
+	for (unsigned i = 0; i < node->n_listen; i++) {
+		if (d->sockets[i] && node->listen[i].sa.sa_family == path->remote.sa.sa_family)
+			return d->sockets[i];
+	}
+	return NULL;
+}
+
+static int ops_send(void *arg, const struct path *path, const void *dgram, size_t len)
+{
+	struct daemon *d = arg;
+	struct os_udp *u = path_socket(d, path);
+
+	if (!u)
+		return -EAFNOSUPPORT;
+	return d->os->udp_send(d->os, u, path, dgram, len);
+}
+
+static void ops_random(void *arg, void *buf, size_t len)
+{
+	struct daemon *d = arg;
+
+	d->os->random(d->os, buf, len);
+}
+
+/* session <-> names */
+
+static void peer_resolved(void *arg, const struct addr *addrs, unsigned n, const char *error)
+{
+	struct peer *p = arg;
+	struct daemon *d = p->daemon;
+
+	p->query = NULL;
+	if (n == 0)
+		log_info(LOG_SESSION, "peer %s: cannot resolve %s: %s", p->name, p->cfg->host, error);
+	session_set_addresses(p->session, addrs, n, error, d->os->now_us(d->os));
+	daemon_kick(d);
+}
+
+static void ops_resolve(void *arg, struct session *s)
+{
+	struct daemon *d = arg;
+	struct peer *p = session_user(s);
+
+	if (!p->cfg->host || p->query)
+		return;
+	int r = d->os->resolve(d->os, p->cfg->host, p->cfg->port, peer_resolved, p, &p->query);
+	if (r < 0)
+		log_warn(LOG_SESSION, "peer %s: cannot look up %s: %s", p->name, p->cfg->host,
+			 strerror(-r));
+}
+
+/* session -> tunnels */
+
+static const char *session_state_word(enum session_state s)
+{
+	static const char *const words[] = {
+		[SESSION_DOWN] = "down",
+		[SESSION_HANDSHAKE] = "handshake",
+		[SESSION_UP] = "up",
+	};
+	return words[s];
+}
+
+static void peer_tell(struct peer *p)
+{
+	enum session_state now = session_state(p->session);
+	struct session_info info;
+
+	if (now == p->told)
+		return;
+	session_get_info(p->session, &info);
+	events_change(p->daemon->events, "peer", p->name, session_state_word(p->told),
+		      session_state_word(now), "", info.detail);
+	p->told = now;
+	p->mark_us = p->daemon->os->now_us(p->daemon->os);
+}
+
+static void peer_tell_moved(struct peer *p)
+{
+	struct session_info info;
+	char to[ADDR_STRLEN];
+
+	session_get_info(p->session, &info);
+	log_notice(LOG_SESSION, "peer %s: now at %s", p->name, addr_format(&info.path.remote, to));
+}
+
+static void peer_sync_tunnels(struct peer *p)
+{
+	struct tunnel *t;
+
+	TAILQ_FOREACH(t, &p->daemon->tunnels, link) {
+		if (t->peer == p)
+			tunnel_sync(t);
+	}
+}
+
+static void ops_event(void *arg, struct session *s, enum session_event ev)
+{
+	struct peer *p = session_user(s);
+	struct session_info info;
+
+	(void)arg;
+	switch (ev) {
+	case SESSION_EV_DOWN:
+		stream_reset(p->stream);
+		/* fall through */
+	case SESSION_EV_UP:
+	case SESSION_EV_SEGMENTS:
+	case SESSION_EV_FAR:
+		peer_tell(p);
+		peer_sync_tunnels(p);
+		break;
+	case SESSION_EV_NOTE:
+		session_get_info(s, &info);
+		if (*info.detail)
+			log_info(LOG_SESSION, "peer %s: %s", p->name, info.detail);
+		peer_tell(p);
+		peer_sync_tunnels(p);
+		break;
+	case SESSION_EV_MOVED:
+		peer_tell_moved(p);
+		break;
+	case SESSION_EV_MTU:
+		session_get_info(s, &info);
+		log_info(LOG_SESSION, "peer %s: path MTU is %u", p->name, info.path_mtu);
+		break;
+	}
+}
+
+static void ops_records(void *arg, struct session *s, const uint8_t *records, size_t len,
+			uint64_t now_us)
+{
+	struct peer *p = session_user(s);
+
+	(void)arg;
+	stream_input(p->stream, records, len, now_us);
+}
+
+const struct sessions_ops peer_sessions_ops = {
+	.send = ops_send,
+	.random = ops_random,
+	.event = ops_event,
+	.records = ops_records,
+	.resolve = ops_resolve,
+};
+
+/* stream <-> session, stream -> tunnel */
+
+static size_t stream_room(void *arg)
+{
+	struct peer *p = arg;
+
+	return session_room(p->session);
+}
+
+static int stream_send(void *arg, uint8_t *buf, size_t len)
+{
+	struct peer *p = arg;
+	struct daemon *d = p->daemon;
+	uint64_t now_us = d->os->now_us(d->os);
+	const struct path *path;
+	int r = session_seal(p->session, buf, len, now_us, &path);
+
+	if (r < 0)
+		return r;
+	len = (size_t)r;
+	r = ops_send(d, path, buf, len);
+	if (r == -EMSGSIZE)
+		session_too_big(p->session, len, now_us);
+	return r;
+}
+
+static struct tunnel *peer_find_segment(struct peer *p, uint16_t id)
+{
+	struct tunnel *t = p->by_slot[id % SESSION_SEGMENTS_MAX];
+
+	return t && t->id == id ? t : NULL;
+}
+
+static void stream_deliver(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
+			   size_t len)
+{
+	struct peer *p = arg;
+	struct tunnel *t = peer_find_segment(p, id);
+
+	if (t)
+		tunnel_deliver(t, v, frame, len, p->daemon->os->now_us(p->daemon->os));
+}
+
+static const struct stream_ops peer_stream_ops = {
+	.room = stream_room,
+	.send = stream_send,
+	.deliver = stream_deliver,
+};
+
+/* the object */
+
+static bool peer_has_fast_tunnel(const struct peer *p)
+{
+	const struct tunnel *t;
+
+	TAILQ_FOREACH(t, &p->daemon->tunnels, link) {
+		if (t->peer == p && t->cfg->profile == PROFILE_FAST)
+			return true;
+	}
+	return false;
+}
+
+static struct session_params peer_session_params(const struct peer *p)
+{
+	bool fast = peer_has_fast_tunnel(p);
+
+	return (struct session_params){
+		.public_key = p->cfg->public_key,
+		.psk = p->cfg->psk,
+		.modes = p->cfg->modes,
+		.has_host = p->cfg->host != NULL,
+		.hello_us = fast ? FAST_HELLO_US : HELLO_US,
+		.dead_us = fast ? FAST_DEAD_US : DEAD_US,
+	};
+}
+
+struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->daemon = d;
+	p->cfg = cfg;
+	p->mark_us = d->os->now_us(d->os);
+	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
+	p->stream = stream_new(&peer_stream_ops, p);
+	if (!p->stream)
+		goto fail;
+	struct session_params params = peer_session_params(p);
+	/* In the list before the session lives: its callbacks may look the peer up. */
+	TAILQ_INSERT_TAIL(&d->peers, p, link);
+	p->session = session_add(d->sessions, &params, p, p->mark_us);
+	key_wipe(&params.psk);
+	if (p->session)
+		return p;
+	TAILQ_REMOVE(&d->peers, p, link);
+fail:
+	stream_free(p->stream);
+	free(p);
+	return NULL;
+}
+
+static void peer_cancel_query(struct peer *p)
+{
+	if (p->query)
+		p->daemon->os->resolve_cancel(p->daemon->os, p->query);
+	p->query = NULL;
+}
+
+void peer_free(struct peer *p)
+{
+	peer_cancel_query(p);
+	TAILQ_REMOVE(&p->daemon->peers, p, link);
+	session_remove(p->session);
+	stream_free(p->stream);
+	free(p);
+}
+
+void peer_update_timers(struct peer *p)
+{
+	struct session_params params = peer_session_params(p);
+
+	session_update(p->session, &params, p->daemon->os->now_us(p->daemon->os));
+	key_wipe(&params.psk);
+}
+
+void peer_update(struct peer *p, const struct config_peer *cfg)
+{
+	const char *old = p->cfg->host;
+	bool moved = (old != NULL) != (cfg->host != NULL) ||
+		     (old && (strcmp(old, cfg->host) != 0 || p->cfg->port != cfg->port));
+
+	p->cfg = cfg;
+	peer_update_timers(p);
+	if (!moved)
+		return;
+	peer_cancel_query(p);
+	session_set_addresses(p->session, NULL, 0, "", p->daemon->os->now_us(p->daemon->os));
+	ops_resolve(p->daemon, p->session);
+}
+
+int peer_join(struct peer *p, struct tunnel *t)
+{
+	for (unsigned i = 0; i < SESSION_SEGMENTS_MAX; i++) {
+		uint16_t id = p->next_id++;
+
+		if (p->by_slot[id % SESSION_SEGMENTS_MAX])
+			continue;
+		t->id = id;
+		p->by_slot[id % SESSION_SEGMENTS_MAX] = t;
+		peer_announce(p);
+		return 0;
+	}
+	return -E2BIG;
+}
+
+void peer_leave(struct peer *p, struct tunnel *t)
+{
+	p->by_slot[t->id % SESSION_SEGMENTS_MAX] = NULL;
+	peer_announce(p);
+}
+
+void peer_announce(struct peer *p)
+{
+	p->segments_dirty = true;
+}
+
+void peer_flush_segments(struct peer *p)
+{
+	struct segment segs[SESSION_SEGMENTS_MAX];
+	unsigned n = 0;
+
+	if (!p->segments_dirty)
+		return;
+	p->segments_dirty = false;
+	for (unsigned i = 0; i < SESSION_SEGMENTS_MAX; i++) {
+		if (p->by_slot[i])
+			tunnel_describe(p->by_slot[i], &segs[n++]);
+	}
+	session_set_segments(p->session, segs, n, p->daemon->os->now_us(p->daemon->os));
+}

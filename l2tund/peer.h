@@ -1,0 +1,55 @@
+/*
+ * A configured peer: its session, its record stream and its host name, and which
+ * of our tunnels go through it.
+ */
+#ifndef L2TUND_PEER_H
+#define L2TUND_PEER_H
+
+#include <sys/queue.h>
+
+#include "l2tund/datapath/stream.h"
+#include "l2tund/kernel/os.h"
+#include "l2tund/session/session.h"
+
+struct config_peer;
+struct daemon;
+struct tunnel;
+
+/* Owned by the daemon's list, freed by peer_free(). */
+struct peer {
+	TAILQ_ENTRY(peer) link;
+	struct daemon *daemon;
+	const struct config_peer *cfg; /* of the running configuration */
+	char name[NAME_MAX_LEN + 1];
+
+	struct session *session;
+	struct stream *stream;
+	struct os_query *query; /* a name look-up under way */
+	enum session_state told; /* last state that was made an event */
+	uint64_t mark_us;	 /* when that was */
+
+	/* Segment ids are not used again soon: late frames of an old tunnel must not meet a new one. */
+	struct tunnel *by_slot[SESSION_SEGMENTS_MAX]; /* id % SESSION_SEGMENTS_MAX */
+	uint16_t next_id;
+	bool segments_dirty;
+};
+
+struct peer *peer_new(struct daemon *d, const struct config_peer *cfg);
+/* Its tunnels must be gone. */
+void peer_free(struct peer *p);
+/* Applies what a reload may change: psk, modes, address, timers of its tunnels. */
+void peer_update(struct peer *p, const struct config_peer *cfg);
+/* Timers follow the fastest profile of its tunnels. */
+void peer_update_timers(struct peer *p);
+
+/* Gives the tunnel its segment id; -E2BIG: the peer has SESSION_SEGMENTS_MAX already. */
+int peer_join(struct peer *p, struct tunnel *t);
+void peer_leave(struct peer *p, struct tunnel *t);
+/* The list of our segments is to be told anew; done at the end of the present reconciliation. */
+void peer_announce(struct peer *p);
+void peer_flush_segments(struct peer *p);
+
+/* The ops that the daemon hands to the sessions. */
+extern const struct sessions_ops peer_sessions_ops;
+
+#endif

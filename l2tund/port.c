@@ -1,0 +1,237 @@
+/*
+ * The order in which a TAP becomes a port is what keeps the bridge as it was: our MAC
+ * starts with fe: so that it never is the lowest, the MTU is set before enslaving, and a
+ * bridge whose MAC would follow us (it has no ports of others) keeps the one it has by having
+ * it set explicitly. The carrier stays off all the way, so no frame passes meanwhile.
+ *
+ * When others take the port out or delete the TAP we put it back after a while, each time
+ * later, and stop after the fifth time: two programs fighting for a port is worse than no port.
+ */
+#include "l2tund/port.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "common/names.h"
+
+#define PORT_RETRY_US (5 * US_PER_S)	       /* after an error of the kernel */
+#define PORT_REATTACH_US (2 * US_PER_S)	       /* after a removal, times their number */
+#define PORT_REMOVALS_WINDOW_US (600 * US_PER_S) /* removals older than this do not count */
+
+void port_init(struct port *p, struct os *os, const char *name, const struct os_tap_ops *ops,
+	       void *arg)
+{
+	*p = (struct port){ .os = os, .ops = ops, .arg = arg, .retry_us = 0 };
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	os->random(os, p->mac, sizeof(p->mac));
+	p->mac[0] = 0xfe;
+}
+
+static void port_close(struct port *p)
+{
+	if (p->tap)
+		p->os->tap_close(p->os, p->tap);
+	p->tap = NULL;
+	p->ifindex = 0;
+	p->bridge = 0;
+	p->carrier = false;
+}
+
+void port_fini(struct port *p)
+{
+	port_close(p);
+}
+
+/* What failed goes to the log once and to the detail always. */
+static bool port_fail(struct port *p, uint64_t retry_us, const char *what, int err)
+{
+	char text[sizeof(p->detail)];
+
+	snprintf(text, sizeof(text), "%s: %s", what, strerror(-err));
+	if (strcmp(text, p->detail) != 0)
+		log_warn(LOG_KERNEL, "%s: %s", p->name, text);
+	snprintf(p->detail, sizeof(p->detail), "%s", text);
+	p->retry_us = retry_us;
+	return false;
+}
+
+static bool port_is_ours(const char *name)
+{
+	return strncmp(name, TAP_PREFIX, strlen(TAP_PREFIX)) == 0;
+}
+
+/* The least MTU among the bridge's ports that are not tunnels; 0: it has none. */
+static unsigned ports_least_mtu(struct os *os, int bridge)
+{
+	unsigned least = 0;
+
+	for (const struct os_link *l = os->link_next(os, NULL); l; l = os->link_next(os, l)) {
+		if (l->master != bridge || port_is_ours(l->name))
+			continue;
+		if (!least || l->mtu < least)
+			least = l->mtu;
+	}
+	return least;
+}
+
+/*
+ * A bridge takes the least MTU of its ports. When all others are above the bridge's, it
+ * may be ours that holds it down (an uplink was raised to 9000): then we follow the others.
+ */
+static unsigned port_wanted_mtu(struct os *os, const struct os_link *bridge)
+{
+	unsigned others = ports_least_mtu(os, bridge->index);
+
+	return others ? MAX(bridge->mtu, others) : bridge->mtu;
+}
+
+static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now_us)
+{
+	struct os_tap_params params = { .mtu = port_wanted_mtu(p->os, bridge) };
+	char owner[64], what[128];
+	int r;
+
+	snprintf(params.name, sizeof(params.name), "%s", p->name);
+	memcpy(params.mac, p->mac, sizeof(params.mac));
+	r = p->os->tap_open(p->os, &params, p->ops, p->arg, &p->tap);
+	if (r == -EEXIST || r == -EBUSY) {
+		if (p->os->tap_owner(p->os, p->name, owner, sizeof(owner)) < 0)
+			snprintf(owner, sizeof(owner), "nobody; `ip link del %s` frees it", p->name);
+		snprintf(what, sizeof(what), "the device exists already, held by %s", owner);
+		return port_fail(p, now_us + PORT_RETRY_US, what, r);
+	}
+	if (r < 0)
+		return port_fail(p, now_us + PORT_RETRY_US, "cannot make the TAP device", r);
+	p->ifindex = p->os->tap_ifindex(p->os, p->tap);
+	return true;
+}
+
+/* Later each time, then never: until somebody says `bridgectl tunnel up`. */
+static bool port_removed(struct port *p, const char *what, uint64_t now_us)
+{
+	port_set_carrier(p, false);
+	p->bridge = 0;
+	if (p->removed_us + PORT_REMOVALS_WINDOW_US < now_us)
+		p->removals = 0;
+	p->removed_us = now_us;
+	p->removals++;
+	if (p->removals >= PORT_REMOVALS_MAX) {
+		p->latched = true;
+		p->retry_us = 0;
+		snprintf(p->detail, sizeof(p->detail), "%s %u times by another program; stop that one, then "
+			 "`bridgectl tunnel up %s`", what, p->removals, p->name + strlen(TAP_PREFIX));
+	} else {
+		p->retry_us = now_us + p->removals * PORT_REATTACH_US;
+		snprintf(p->detail, sizeof(p->detail), "%s by another program; put back in %u s", what,
+			 (unsigned)(p->removals * (PORT_REATTACH_US / US_PER_S)));
+	}
+	log_warn(LOG_KERNEL, "%s: %s", p->name, p->detail);
+	return false;
+}
+
+/* Without ports of others the kernel would give the bridge our MAC: hold the one it has. */
+static int port_hold_bridge_mac(struct port *p, const struct os_link *bridge)
+{
+	uint8_t mac[6];
+
+	if (ports_least_mtu(p->os, bridge->index))
+		return 0;
+	memcpy(mac, bridge->mac, sizeof(mac));
+	return p->os->link_set_mac(p->os, bridge->index, mac);
+}
+
+static bool port_attach(struct port *p, const struct os_link *bridge, uint64_t now_us)
+{
+	int index = bridge->index;
+	int r = p->os->link_set_mtu(p->os, p->ifindex, port_wanted_mtu(p->os, bridge));
+
+	if (r < 0)
+		return port_fail(p, now_us + PORT_RETRY_US, "cannot set the MTU", r);
+	r = port_hold_bridge_mac(p, bridge);
+	if (r < 0)
+		return port_fail(p, now_us + PORT_RETRY_US, "cannot hold the bridge's MAC", r);
+	r = p->os->link_set_master(p->os, p->ifindex, index);
+	if (r < 0)
+		return port_fail(p, now_us + PORT_RETRY_US, "cannot be attached to the bridge", r);
+	p->bridge = index;
+	return true;
+}
+
+/* What others may have changed on a port that is in its place. */
+static bool port_repair(struct port *p, const struct os_link *bridge, uint64_t now_us)
+{
+	const struct os_link *l = p->os->link_by_index(p->os, p->ifindex);
+	unsigned mtu = port_wanted_mtu(p->os, bridge);
+	int r = 0;
+
+	if (l->mtu != mtu)
+		r = p->os->link_set_mtu(p->os, p->ifindex, mtu);
+	if (r < 0)
+		return port_fail(p, now_us + PORT_RETRY_US, "cannot set the MTU", r);
+	l = p->os->link_by_index(p->os, p->ifindex);
+	if (l && !l->up)
+		r = p->os->link_set_up(p->os, p->ifindex, true);
+	if (r < 0)
+		return port_fail(p, now_us + PORT_RETRY_US, "cannot be set up", r);
+	return true;
+}
+
+bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us)
+{
+	int index = bridge ? bridge->index : 0;
+
+	if (p->latched || now_us < p->retry_us)
+		return false;
+	p->retry_us = 0;
+	if (!bridge) {
+		p->bridge = 0;
+		snprintf(p->detail, sizeof(p->detail), "its bridge is missing");
+		return false;
+	}
+	if (!p->tap && !port_open(p, bridge, now_us))
+		return false;
+	const struct os_link *l = p->os->link_by_index(p->os, p->ifindex);
+	if (!l) { /* the TAP's own event says so in a moment */
+		p->retry_us = now_us + PORT_RETRY_US;
+		return false;
+	}
+	if (l->master != index && p->bridge == index)
+		return port_removed(p, "taken out of its bridge", now_us);
+	/* Each step may have moved the table: the bridge is looked up again. */
+	bridge = p->os->link_by_index(p->os, index);
+	if (bridge && l->master != index && !port_attach(p, bridge, now_us))
+		return false;
+	p->bridge = index;
+	bridge = p->os->link_by_index(p->os, index);
+	if (!bridge || !port_repair(p, bridge, now_us))
+		return false;
+	p->detail[0] = '\0';
+	return true;
+}
+
+void port_lost(struct port *p, uint64_t now_us)
+{
+	port_close(p);
+	port_removed(p, "its TAP was deleted", now_us);
+}
+
+int port_set_carrier(struct port *p, bool on)
+{
+	int r;
+
+	if (!p->tap || p->carrier == on)
+		return 0;
+	r = p->os->tap_carrier(p->os, p->tap, on);
+	if (r == 0)
+		p->carrier = on;
+	return r;
+}
+
+void port_clear(struct port *p)
+{
+	p->removals = 0;
+	p->retry_us = 0;
+	p->latched = false;
+	p->detail[0] = '\0';
+}

@@ -1,0 +1,54 @@
+/*
+ * One tunnel's TAP as a port of its bridge: the state that we want against the state
+ * that is. The port is born without carrier and stays so until its gate opens.
+ */
+#ifndef L2TUND_PORT_H
+#define L2TUND_PORT_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "l2tund/kernel/os.h"
+
+#define PORT_REMOVALS_MAX 5
+
+/* Embedded in its tunnel. */
+struct port {
+	struct os *os;
+	char name[IFNAMSIZ];
+	const struct os_tap_ops *ops;
+	void *arg;
+
+	uint8_t mac[6];
+	struct os_tap *tap;
+	int ifindex;
+	int bridge; /* ifindex of the bridge that we put it in; 0: none yet */
+	bool carrier;
+	unsigned removals; /* times that somebody else took it out or deleted it, lately */
+	uint64_t removed_us;
+	uint64_t retry_us; /* nothing is tried before; 0: only events help */
+	bool latched;	   /* taken out too often; port_clear() */
+	char detail[160];  /* why it is not ready */
+};
+
+/* `name` is the TAP's; `ops` and `arg` as for os->tap_open(), and must outlive it. */
+void port_init(struct port *p, struct os *os, const char *name, const struct os_tap_ops *ops,
+	       void *arg);
+/* Closes the TAP, so that device and port vanish. */
+void port_fini(struct port *p);
+
+/*
+ * One round of reconciliation; `bridge` is NULL while it is missing. True when the
+ * port stands in its bridge as it should. False: p->detail says why, p->retry_us when
+ * to try again.
+ */
+bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us);
+/* The kernel says that the device is gone. */
+void port_lost(struct port *p, uint64_t now_us);
+/* Opens or shuts the kernel's half of the gate. */
+int port_set_carrier(struct port *p, bool on);
+/* Forgets removals and the latch. */
+void port_clear(struct port *p);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * One end of a tunnel: brings its session, its bridge port and the topology's
+ * decision together into one state with one reason, and moves frames while the gate is open.
+ */
+#ifndef L2TUND_TUNNEL_H
+#define L2TUND_TUNNEL_H
+
+#include <net/if.h>
+#include <sys/queue.h>
+
+#include "l2tund/config.h"
+#include "l2tund/datapath/gate.h"
+#include "l2tund/port.h"
+#include "l2tund/session/session.h"
+#include "l2tund/topology/topology.h"
+
+struct bridge;
+struct daemon;
+struct peer;
+
+struct tunnel_counters {
+	uint64_t rx_frames, rx_bytes; /* from the peer to the bridge */
+	uint64_t tx_frames, tx_bytes; /* from the bridge to the peer */
+	uint64_t drop_gate, drop_queue, drop_decode;
+};
+
+/* Owned by the daemon's list, freed by tunnel_free(). */
+struct tunnel {
+	TAILQ_ENTRY(tunnel) link;
+	struct daemon *daemon;
+	const struct config_tunnel *cfg; /* of the running configuration */
+	char name[NAME_MAX_LEN + 1];
+	struct peer *peer;
+	struct bridge *bridge;
+
+	uint16_t id; /* our segment */
+	bool admin_down;
+	struct port port;
+	bool port_ready;
+	struct topo_edge *edge;
+	bool edge_up;
+	struct gate gate;
+	uint16_t far_id; /* the peer's segment, valid while edge_up */
+	enum tunnel_reason gate_reason; /* the topology's last words */
+	char gate_detail[128];
+
+	enum tunnel_state state;
+	enum tunnel_reason reason;
+	char detail[192];
+	uint64_t since_us;
+	struct tunnel_counters counters;
+};
+
+/* NULL when out of memory or when the peer has no room (logged). */
+struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg);
+void tunnel_free(struct tunnel *t);
+/* Priority and profile of a reload; what else changed needs a new tunnel. */
+void tunnel_update(struct tunnel *t, const struct config_tunnel *cfg);
+
+/* Reconciles the port, tells the topology what is so, and settles the state. */
+void tunnel_sync(struct tunnel *t);
+/* `bridgectl tunnel up|down`; up also forgets a latched port. */
+void tunnel_set_admin(struct tunnel *t, bool up);
+/* Our end as the peer is to know it. */
+void tunnel_describe(const struct tunnel *t, struct segment *ret);
+
+/* A frame from the peer, for the bridge. */
+void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame, size_t len,
+		    uint64_t now_us);
+
+/* The topology's decisions arrive here; `arg` is the daemon. */
+extern const struct topo_ops tunnel_topo_ops;
+
+#endif
