@@ -16,19 +16,23 @@
 #define FRAME_MAX 65550 /* the largest frame a TAP can hand over: 64 KiB MTU, header, one tag */
 
 struct stream;
+struct reasm_counters; /* reasm.h */
 
 struct stream_ops {
 	/* Bytes of records that fit one datagram now; 0: nothing can be sent. */
 	size_t (*room)(void *arg);
 	/* Seals and sends `len` bytes of records at buf + SESSION_HEADROOM; see session_seal(). */
 	int (*send)(void *arg, uint8_t *buf, size_t len);
-	/* A whole frame for our segment `id` has come. `frame` is valid during the call only. */
+	/*
+	 * A whole frame for our segment `id` has come. `frame` is valid during the call only.
+	 * The stream may be put to, but not reset or freed, from here.
+	 */
 	void (*deliver)(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
 			size_t len);
 };
 
 struct stream_counters {
-	uint64_t drop_queue;	    /* no key, no room, or the socket refused */
+	uint64_t drop_queue;	    /* no key, no room, the socket refused, or not a frame at all */
 	uint64_t drop_decode;	    /* malformed records from the peer */
 	uint64_t drop_reasm;	    /* frames never completed: a chunk was lost or the table was full */
 	uint64_t tx_frames, tx_chunked, rx_frames, rx_chunked;
@@ -51,7 +55,14 @@ void stream_flush(struct stream *st);
 void stream_input(struct stream *st, const uint8_t *records, size_t len, uint64_t now_us);
 /* Drops every half-received frame: the session went down or the peer restarted. */
 void stream_reset(struct stream *st);
+/*
+ * Gives up overdue frames and, after a second without chunks, the memory for them. Input does
+ * the same; this is for streams that have become silent. Once a second is often enough.
+ */
+void stream_tick(struct stream *st, uint64_t now_us);
 
 const struct stream_counters *stream_counters(const struct stream *st);
+/* Why frames were never completed. */
+const struct reasm_counters *stream_reasm_counters(const struct stream *st);
 
 #endif

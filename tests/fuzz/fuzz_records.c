@@ -1,0 +1,127 @@
+/*
+ * Data records of an authenticated but hostile peer. The input is a room (u16) and then
+ * datagrams: length u16, milliseconds since the last one u8, records.
+ *
+ * Whatever comes out of the first stream is put into a second one with that room, and
+ * what arrives behind it at a third must be the same frames in the same order.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "l2tund/datapath/stream.h"
+#include "l2tund/session/session.h"
+
+#define SENT_MAX 4096
+
+struct world {
+	struct stream *in, *out, *back;
+	size_t room;
+	uint64_t now_us;
+	uint64_t sums[SENT_MAX]; /* of the frames put, in order */
+	unsigned n_sent, n_back;
+};
+
+static void must(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static uint64_t sum(uint16_t id, const struct vnet *v, const uint8_t *frame, size_t len)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325) ^ id ^ (uint64_t)len << 32;
+
+	h ^= v->csum ? (uint64_t)v->csum_start << 16 ^ (uint64_t)v->csum_offset << 48 : 0;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ frame[i]) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+static void in_deliver(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
+		       size_t len)
+{
+	struct world *w = arg;
+
+	must(len >= FRAME_MIN && len <= FRAME_MAX && vnet_valid(v, len));
+	if (w->n_sent == SENT_MAX)
+		return;
+	w->sums[w->n_sent++] = sum(id, v, frame, len);
+	if (stream_put(w->out, id, v, frame, len) < 0)
+		w->n_sent--;
+}
+
+static void back_deliver(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
+			 size_t len)
+{
+	struct world *w = arg;
+
+	must(w->n_back < w->n_sent);
+	must(w->sums[w->n_back++] == sum(id, v, frame, len));
+}
+
+static size_t room(void *arg)
+{
+	return ((struct world *)arg)->room;
+}
+
+static int send_on(void *arg, uint8_t *buf, size_t len)
+{
+	struct world *w = arg;
+
+	must(len <= w->room);
+	stream_input(w->back, buf + SESSION_HEADROOM, len, w->now_us);
+	return 0;
+}
+
+static void no_deliver(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
+		       size_t len)
+{
+	(void)arg, (void)id, (void)v, (void)frame, (void)len;
+	abort();
+}
+
+static const struct stream_ops in_ops = { room, send_on, in_deliver };
+static const struct stream_ops out_ops = { room, send_on, no_deliver };
+static const struct stream_ops back_ops = { room, send_on, back_deliver };
+
+static void run(struct world *w, const uint8_t *data, size_t size)
+{
+	while (size >= 3) {
+		size_t len = MIN((size_t)get_le16(data), size - 3);
+
+		w->now_us += data[2] * US_PER_MS;
+		/* A copy of its own, so that a read behind the datagram is seen. */
+		uint8_t *dgram = malloc(len ? len : 1);
+		memcpy(dgram, data + 3, len);
+		stream_input(w->in, dgram, len, w->now_us);
+		stream_flush(w->out);
+		free(dgram);
+		data += 3 + len;
+		size -= 3 + len;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct world w;
+
+	if (size < 2)
+		return 0;
+	memset(&w, 0, sizeof(w));
+	w.room = get_le16(data) % SESSION_DGRAM_MAX;
+	w.in = stream_new(&in_ops, &w);
+	w.out = stream_new(&out_ops, &w);
+	w.back = stream_new(&back_ops, &w);
+	must(w.in && w.out && w.back);
+	run(&w, data + 2, size - 2);
+
+	const struct stream_counters *c = stream_counters(w.out);
+	must(c->tx_frames == w.n_back || w.n_sent == SENT_MAX);
+	must(stream_counters(w.back)->drop_decode == 0 && stream_counters(w.back)->drop_reasm == 0);
+	stream_free(w.in);
+	stream_free(w.out);
+	stream_free(w.back);
+	return 0;
+}
