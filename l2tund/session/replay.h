@@ -1,0 +1,25 @@
+/*
+ * Replay window over datagram counters: RFC 6479's ring of words, so that nothing is
+ * ever shifted. Look first, and update only after the tag was good.
+ */
+#ifndef L2TUND_SESSION_REPLAY_H
+#define L2TUND_SESSION_REPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REPLAY_BITS 8192
+#define REPLAY_RING (REPLAY_BITS / 64 + 1) /* the word that fills up is not part of the window */
+
+struct replay {
+	uint64_t next; /* greatest counter taken, plus one; 0: none yet */
+	uint64_t ring[REPLAY_RING];
+};
+
+void replay_init(struct replay *r);
+/* Whether `counter` is neither taken already nor older than the window. */
+bool replay_ok(const struct replay *r, uint64_t counter);
+/* Marks it taken. True when it is greater than all before it. */
+bool replay_update(struct replay *r, uint64_t counter);
+
+#endif
