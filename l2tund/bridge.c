@@ -77,8 +77,8 @@ static void bridge_attach_uplink(struct bridge *b, const char *port)
 	if (!l || l->master == b->ifindex)
 		return;
 	if (l->master) {
-		snprintf(text, sizeof(text), "port %s belongs to another bridge; take it out there first",
-			 port);
+		snprintf(text, sizeof(text),
+			 "port %s belongs to another bridge; take it out there first", port);
 		bridge_note(b, text);
 		return;
 	}
@@ -104,8 +104,10 @@ static void bridge_adopt(struct bridge *b, const struct os_link *l)
 	bridge_note(b, "");
 	events_change(b->daemon->events, "bridge", b->name, "absent", "present", "", "");
 	if (b->stp)
-		log_warn(LOG_CORE, "bridge %s: spanning tree is on; a tunnel port comes up only after twice "
-			 "the forward delay", b->name);
+		log_warn(LOG_CORE,
+			 "bridge %s: spanning tree is on; a tunnel port comes up only after twice "
+			 "the forward delay",
+			 b->name);
 }
 
 static void bridge_lost(struct bridge *b)

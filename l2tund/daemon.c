@@ -212,11 +212,15 @@ static int start_sockets(struct daemon *d, char *err)
 		if (r == 0)
 			opened++;
 		else if (r == -EAFNOSUPPORT)
-			log_warn(LOG_KERNEL, "listen %s: this kernel has no such address family; going on without",
-				 text);
+			log_warn(
+				LOG_KERNEL,
+				"listen %s: this kernel has no such address family; going on without",
+				text);
 		else if (r == -EADDRINUSE)
-			return start_fail(err, r, "listen %s: another program has this UDP port; `ss -ulpn` shows which",
-					  text);
+			return start_fail(
+				err, r,
+				"listen %s: another program has this UDP port; `ss -ulpn` shows which",
+				text);
 		else
 			return start_fail(err, r, "listen %s: %s", text, strerror(-r));
 	}
@@ -251,9 +255,11 @@ static int start_control(struct daemon *d, char *err)
 	d->control = ctl_server_new(rows, n, d, &control_io, d->params.uid);
 	if (!d->control)
 		return start_fail(err, -ENOMEM, "out of memory");
-	int r = d->os->listen(d->os, node->control, node->control_group, &conn_ops, d, &d->listener);
+	int r = d->os->listen(d->os, node->control, node->control_group, &conn_ops, d,
+			      &d->listener);
 	if (r == -EADDRINUSE)
-		return start_fail(err, r, "control socket %s: another l2tund answers there; stop it first",
+		return start_fail(err, r,
+				  "control socket %s: another l2tund answers there; stop it first",
 				  node->control);
 	if (r < 0)
 		return start_fail(err, r, "control socket %s: %s", node->control, strerror(-r));
@@ -270,12 +276,14 @@ static int start_objects(struct daemon *d, char *err)
 	}
 	for (unsigned i = 0; i < c->n_peers; i++) {
 		if (!peer_new(d, &c->peers[i]))
-			return start_fail(err, -EINVAL, "peer %s (%s:%u): the public key cannot be used",
-					  c->peers[i].name, c->peers[i].src.file, c->peers[i].src.line);
+			return start_fail(
+				err, -EINVAL, "peer %s (%s:%u): the public key cannot be used",
+				c->peers[i].name, c->peers[i].src.file, c->peers[i].src.line);
 	}
 	for (unsigned i = 0; i < c->n_tunnels; i++) {
 		if (!tunnel_new(d, &c->tunnels[i]))
-			return start_fail(err, -ENOMEM, "tunnel %s cannot be started", c->tunnels[i].name);
+			return start_fail(err, -ENOMEM, "tunnel %s cannot be started",
+					  c->tunnels[i].name);
 	}
 	struct peer *p;
 	TAILQ_FOREACH(p, &d->peers, link)
@@ -302,8 +310,9 @@ static int start_links(struct daemon *d, char *err)
 int daemon_new(struct config *config, struct os *os, const struct daemon_params *p,
 	       struct daemon **ret, char *err)
 {
-	static int (*const steps[])(struct daemon *d, char *err) = {
-		start_timers, start_sockets, start_sessions, start_control, start_links, start_objects,
+	static int (*const steps[])(struct daemon * d, char *err) = {
+		start_timers,  start_sockets, start_sessions,
+		start_control, start_links,   start_objects,
 	};
 	struct daemon *d = calloc(1, sizeof(*d));
 

@@ -55,8 +55,8 @@ static void time_format(char *buf, size_t size)
 static void events_log(const char *kind, const char *name, const char *from, const char *to,
 		       const char *reason, const char *detail)
 {
-	log_notice(LOG_CORE, "%s %s: %s -> %s%s%s%s%s%s", kind, name, from, to,
-		   *reason ? " (" : "", reason, *reason ? ")" : "", *detail ? ": " : "", detail);
+	log_notice(LOG_CORE, "%s %s: %s -> %s%s%s%s%s%s", kind, name, from, to, *reason ? " (" : "",
+		   reason, *reason ? ")" : "", *detail ? ": " : "", detail);
 }
 
 void events_change(struct events *ev, const char *kind, const char *name, const char *from,
@@ -66,9 +66,9 @@ void events_change(struct events *ev, const char *kind, const char *name, const 
 
 	events_log(kind, name, from, to, reason, detail);
 	time_format(now, sizeof(now));
-	json_t *event = json_pack("{s:s s:s s:s s:s s:s s:s s:s}", "event", kind, "time", now,
-				  "name", name, "from", from, "to", to, "reason", reason, "detail",
-				  detail);
+	json_t *event =
+		json_pack("{s:s s:s s:s s:s s:s s:s s:s}", "event", kind, "time", now, "name", name,
+			  "from", from, "to", to, "reason", reason, "detail", detail);
 	if (!event)
 		return;
 	json_decref(ev->ring[ev->next]);

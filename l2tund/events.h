@@ -8,8 +8,6 @@
 #include <jansson.h>
 #include <stdint.h>
 
-
-
 struct events;
 
 /* `publish` sends an event on; it borrows the reference. NULL when out of memory. */

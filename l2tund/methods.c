@@ -25,7 +25,8 @@ static struct tunnel *find_tunnel(struct daemon *d, const json_t *params, struct
 	struct tunnel *t = daemon_find_tunnel(d, param(params, "name"));
 
 	if (!t)
-		ctl_fail(err, "not-found", "tunnel %s is not configured; `bridgectl tunnel list` shows all",
+		ctl_fail(err, "not-found",
+			 "tunnel %s is not configured; `bridgectl tunnel list` shows all",
 			 param(params, "name"));
 	return t;
 }
@@ -35,7 +36,8 @@ static struct peer *find_peer(struct daemon *d, const json_t *params, struct ctl
 	struct peer *p = daemon_find_peer(d, param(params, "name"));
 
 	if (!p)
-		ctl_fail(err, "not-found", "peer %s is not configured; `bridgectl peer list` shows all",
+		ctl_fail(err, "not-found",
+			 "peer %s is not configured; `bridgectl peer list` shows all",
 			 param(params, "name"));
 	return p;
 }
@@ -45,7 +47,8 @@ static struct bridge *find_bridge(struct daemon *d, const json_t *params, struct
 	struct bridge *b = daemon_find_bridge(d, param(params, "name"));
 
 	if (!b)
-		ctl_fail(err, "not-found", "bridge %s has no tunnel; `bridgectl bridge list` shows all",
+		ctl_fail(err, "not-found",
+			 "bridge %s has no tunnel; `bridgectl bridge list` shows all",
 			 param(params, "name"));
 	return b;
 }
@@ -165,8 +168,8 @@ static json_t *do_reload(void *ctx, const json_t *params, struct ctl_error *err)
 					  "%s has %u errors; the old configuration keeps running",
 					  d->config->path, report.n_errors);
 	else
-		result = json_pack("{s:o s:o s:o}", "changed", changed, "restart", restart, "warnings",
-				   report_lines(&report));
+		result = json_pack("{s:o s:o s:o}", "changed", changed, "restart", restart,
+				   "warnings", report_lines(&report));
 	config_report_fini(&report);
 	return result;
 }
@@ -179,15 +182,18 @@ static json_t *do_log(void *ctx, const json_t *params, struct ctl_error *err)
 
 	(void)ctx;
 	if (log_level_parse(param(params, "level"), &level) < 0)
-		return ctl_fail(err, "bad-params", "log level %s: one of err, warn, notice, info, debug",
+		return ctl_fail(err, "bad-params",
+				"log level %s: one of err, warn, notice, info, debug",
 				param(params, "level"));
 	if (!area_name) {
 		log_set_level(level);
 		return json_object();
 	}
 	if (log_area_parse(area_name, &area) < 0)
-		return ctl_fail(err, "bad-params", "subsystem %s: one of core, config, session, topology, "
-				"datapath, kernel, control", area_name);
+		return ctl_fail(err, "bad-params",
+				"subsystem %s: one of core, config, session, topology, "
+				"datapath, kernel, control",
+				area_name);
 	log_set_area_level(area, level);
 	return json_object();
 }

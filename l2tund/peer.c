@@ -59,7 +59,8 @@ static void peer_resolved(void *arg, const struct addr *addrs, unsigned n, const
 
 	p->query = NULL;
 	if (n == 0)
-		log_info(LOG_SESSION, "peer %s: cannot resolve %s: %s", p->name, p->cfg->host, error);
+		log_info(LOG_SESSION, "peer %s: cannot resolve %s: %s", p->name, p->cfg->host,
+			 error);
 	session_set_addresses(p->session, addrs, n, error, d->os->now_us(d->os));
 	daemon_kick(d);
 }

@@ -24,7 +24,7 @@ struct peer {
 
 	struct session *session;
 	struct stream *stream;
-	struct os_query *query; /* a name look-up under way */
+	struct os_query *query;	 /* a name look-up under way */
 	enum session_state told; /* last state that was made an event */
 	uint64_t mark_us;	 /* when that was */
 

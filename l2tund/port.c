@@ -15,8 +15,8 @@
 #include "common/log.h"
 #include "common/names.h"
 
-#define PORT_RETRY_US (5 * US_PER_S)	       /* after an error of the kernel */
-#define PORT_REATTACH_US (2 * US_PER_S)	       /* after a removal, times their number */
+#define PORT_RETRY_US (5 * US_PER_S)		 /* after an error of the kernel */
+#define PORT_REATTACH_US (2 * US_PER_S)		 /* after a removal, times their number */
 #define PORT_REMOVALS_WINDOW_US (600 * US_PER_S) /* removals older than this do not count */
 
 void port_init(struct port *p, struct os *os, const char *name, const struct os_tap_ops *ops,
@@ -97,7 +97,8 @@ static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now
 	r = p->os->tap_open(p->os, &params, p->ops, p->arg, &p->tap);
 	if (r == -EEXIST || r == -EBUSY) {
 		if (p->os->tap_owner(p->os, p->name, owner, sizeof(owner)) < 0)
-			snprintf(owner, sizeof(owner), "nobody; `ip link del %s` frees it", p->name);
+			snprintf(owner, sizeof(owner), "nobody; `ip link del %s` frees it",
+				 p->name);
 		snprintf(what, sizeof(what), "the device exists already, held by %s", owner);
 		return port_fail(p, now_us + PORT_RETRY_US, what, r);
 	}
@@ -119,12 +120,14 @@ static bool port_removed(struct port *p, const char *what, uint64_t now_us)
 	if (p->removals >= PORT_REMOVALS_MAX) {
 		p->latched = true;
 		p->retry_us = 0;
-		snprintf(p->detail, sizeof(p->detail), "%s %u times by another program; stop that one, then "
-			 "`bridgectl tunnel up %s`", what, p->removals, p->name + strlen(TAP_PREFIX));
+		snprintf(p->detail, sizeof(p->detail),
+			 "%s %u times by another program; stop that one, then "
+			 "`bridgectl tunnel up %s`",
+			 what, p->removals, p->name + strlen(TAP_PREFIX));
 	} else {
 		p->retry_us = now_us + p->removals * PORT_REATTACH_US;
-		snprintf(p->detail, sizeof(p->detail), "%s by another program; put back in %u s", what,
-			 (unsigned)(p->removals * (PORT_REATTACH_US / US_PER_S)));
+		snprintf(p->detail, sizeof(p->detail), "%s by another program; put back in %u s",
+			 what, (unsigned)(p->removals * (PORT_REATTACH_US / US_PER_S)));
 	}
 	log_warn(LOG_KERNEL, "%s: %s", p->name, p->detail);
 	return false;

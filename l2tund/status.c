@@ -41,8 +41,8 @@ static json_t *node_listen(const struct daemon *d)
 
 	for (unsigned i = 0; i < d->config->node.n_listen; i++) {
 		if (d->sockets[i])
-			json_array_append_new(list, json_string(addr_format(&d->config->node.listen[i],
-									    text)));
+			json_array_append_new(
+				list, json_string(addr_format(&d->config->node.listen[i], text)));
 	}
 	return list;
 }
@@ -65,8 +65,8 @@ static json_t *status_node(const struct daemon *d)
 
 	for (unsigned i = 0; i < NODE_ID_BYTES; i++)
 		snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	return json_pack("{s:s s:s s:s s:s s:o s:o s:o s:o}", "name", d->config->node.name, "id", hex,
-			 "public_key", key_format(&d->config->node.public_key, key), "version",
+	return json_pack("{s:s s:s s:s s:s s:o s:o s:o s:o}", "name", d->config->node.name, "id",
+			 hex, "public_key", key_format(&d->config->node.public_key, key), "version",
 			 PACKAGE_VERSION, "incarnation", number(d->params.incarnation), "uptime_s",
 			 seconds_since(d, d->start_us), "listen", node_listen(d), "counters",
 			 node_counters(d));
@@ -109,8 +109,9 @@ static void port_look(struct daemon *d, const struct os_link *l, struct port_vie
 	if (l->kind == OS_LINK_TUN) {
 		if (d->os->tap_owner(d->os, l->name, ret->owner, sizeof(ret->owner)) < 0)
 			ret->owner[0] = '\0';
-		ret->kind = owner_is_hypervisor(ret->owner) || name_is_guest(l->name) ? "guest" :
-										       "foreign-tap";
+		ret->kind = owner_is_hypervisor(ret->owner) || name_is_guest(l->name) ?
+				    "guest" :
+				    "foreign-tap";
 	} else if (l->kind == OS_LINK_VETH || name_is_guest(l->name)) {
 		ret->kind = "guest";
 	}
@@ -126,9 +127,9 @@ static json_t *bridge_ports(const struct bridge *b)
 		if (!b->ifindex || l->master != b->ifindex)
 			continue;
 		port_look(b->daemon, l, &v);
-		json_array_append_new(list, json_pack("{s:s s:s s:s s:b s:b}", "name", l->name, "kind",
-						      v.kind, "owner", v.owner, "up", l->up, "carrier",
-						      l->carrier));
+		json_array_append_new(list, json_pack("{s:s s:s s:s s:b s:b}", "name", l->name,
+						      "kind", v.kind, "owner", v.owner, "up", l->up,
+						      "carrier", l->carrier));
 	}
 	return list;
 }
@@ -139,8 +140,8 @@ json_t *status_bridge(const struct bridge *b)
 
 	return json_pack("{s:s s:b s:s s:i s:b s:s s:o s:[]}", "name", b->name, "present",
 			 b->ifindex != 0, "mac", b->ifindex ? mac_format(b->mac, mac) : "", "mtu",
-			 b->ifindex ? (int)b->mtu : 0, "stp", b->ifindex && b->stp, "detail", b->detail,
-			 "ports", bridge_ports(b), "foreign");
+			 b->ifindex ? (int)b->mtu : 0, "stp", b->ifindex && b->stp, "detail",
+			 b->detail, "ports", bridge_ports(b), "foreign");
 }
 
 struct fdb_view {
@@ -158,9 +159,10 @@ static void fdb_add(void *arg, const struct os_fdb_entry *e)
 	if (l && l->kind != OS_LINK_BRIDGE)
 		port_look(f->daemon, l, &v);
 	json_array_append_new(f->entries,
-			      json_pack("{s:s s:i s:s s:s s:s s:b s:i}", "mac", mac_format(e->mac, mac),
-					"vlan", e->vlan, "port", l ? l->name : "?", "kind", v.kind,
-					"tunnel", v.tunnel, "local", e->local, "age_ms", (int)e->age_ms));
+			      json_pack("{s:s s:i s:s s:s s:s s:b s:i}", "mac",
+					mac_format(e->mac, mac), "vlan", e->vlan, "port",
+					l ? l->name : "?", "kind", v.kind, "tunnel", v.tunnel,
+					"local", e->local, "age_ms", (int)e->age_ms));
 }
 
 json_t *status_fdb(const struct bridge *b)
@@ -197,22 +199,23 @@ json_t *status_peer(const struct peer *p)
 	if (p->cfg->host)
 		snprintf(address, sizeof(address), strchr(p->cfg->host, ':') ? "[%s]:%u" : "%s:%u",
 			 p->cfg->host, p->cfg->port);
-	json_t *o = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s s:s}", "name", p->name, "public_key",
-			      key_format(&p->cfg->public_key, key), "address", address, "endpoint",
-			      addr_is_set(&i.path.remote) ? addr_format(&i.path.remote, endpoint) : "",
-			      "state", session_word(i.state), "detail", i.detail, "name_far", i.far_name,
-			      "data_mode", i.handshake_us ? data_mode_name(i.mode) : "", "cipher",
-			      i.handshake_us ? i.cipher : "");
+	json_t *o =
+		json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s s:s}", "name", p->name, "public_key",
+			  key_format(&p->cfg->public_key, key), "address", address, "endpoint",
+			  addr_is_set(&i.path.remote) ? addr_format(&i.path.remote, endpoint) : "",
+			  "state", session_word(i.state), "detail", i.detail, "name_far",
+			  i.far_name, "data_mode", i.handshake_us ? data_mode_name(i.mode) : "",
+			  "cipher", i.handshake_us ? i.cipher : "");
 	if (!o)
 		return NULL;
-	json_object_update_new(o, json_pack("{s:i s:f s:f s:i s:o s:o s:o s:o s:o s:o}", "rtt_us",
-					    (int)i.rtt_us, "loss_rx", i.loss_rx_permille / 1000.0,
-					    "loss_tx", i.loss_tx_permille / 1000.0, "path_mtu",
-					    (int)i.path_mtu, "rx_bytes", number(i.rx_bytes), "tx_bytes",
-					    number(i.tx_bytes), "rx_datagrams", number(i.rx_datagrams),
-					    "tx_datagrams", number(i.tx_datagrams), "since_s",
-					    seconds_since(p->daemon, i.since_us), "drops",
-					    peer_drops(p, &i)));
+	json_object_update_new(
+		o,
+		json_pack("{s:i s:f s:f s:i s:o s:o s:o s:o s:o s:o}", "rtt_us", (int)i.rtt_us,
+			  "loss_rx", i.loss_rx_permille / 1000.0, "loss_tx",
+			  i.loss_tx_permille / 1000.0, "path_mtu", (int)i.path_mtu, "rx_bytes",
+			  number(i.rx_bytes), "tx_bytes", number(i.tx_bytes), "rx_datagrams",
+			  number(i.rx_datagrams), "tx_datagrams", number(i.tx_datagrams), "since_s",
+			  seconds_since(p->daemon, i.since_us), "drops", peer_drops(p, &i)));
 	return o;
 }
 
@@ -229,29 +232,30 @@ static json_t *tunnel_drops(const struct tunnel *t)
 	struct session_info i;
 
 	session_get_info(t->peer->session, &i);
-	return json_pack("{s:o s:i s:o s:o s:o}", "gate", number(t->counters.drop_gate), "policer", 0,
-			 "queue", number(t->counters.drop_queue), "decode",
+	return json_pack("{s:o s:i s:o s:o s:o}", "gate", number(t->counters.drop_gate), "policer",
+			 0, "queue", number(t->counters.drop_queue), "decode",
 			 number(stream_counters(t->peer->stream)->drop_decode), "replay",
 			 number(i.drop_replay));
 }
 
 json_t *status_tunnel(const struct tunnel *t)
 {
-	json_t *o = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s s:s s:i s:b s:b s:b}", "name", t->name,
-			      "peer", t->peer->name, "bridge", t->bridge->name, "remote_bridge",
-			      t->cfg->remote_bridge, "tap", t->port.name, "state",
+	json_t *o = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s s:s s:i s:b s:b s:b}", "name",
+			      t->name, "peer", t->peer->name, "bridge", t->bridge->name,
+			      "remote_bridge", t->cfg->remote_bridge, "tap", t->port.name, "state",
 			      tunnel_state_name(t->state), "reason", tunnel_reason_name(t->reason),
-			      "detail", t->detail, "mode", t->cfg->mesh ? "mesh" : "tree", "priority",
-			      t->cfg->priority, "admin_up", !t->admin_down, "local_open", t->gate.open,
-			      "remote_open", tunnel_remote_open(t));
+			      "detail", t->detail, "mode", t->cfg->mesh ? "mesh" : "tree",
+			      "priority", t->cfg->priority, "admin_up", !t->admin_down,
+			      "local_open", t->gate.open, "remote_open", tunnel_remote_open(t));
 	if (!o)
 		return NULL;
-	json_object_update_new(o, json_pack("{s:o s:o s:o s:o s:o s:o}", "since_s",
-					    seconds_since(t->daemon, t->since_us), "rx_frames",
-					    number(t->counters.rx_frames), "tx_frames",
-					    number(t->counters.tx_frames), "rx_bytes",
-					    number(t->counters.rx_bytes), "tx_bytes",
-					    number(t->counters.tx_bytes), "drops", tunnel_drops(t)));
+	json_object_update_new(o,
+			       json_pack("{s:o s:o s:o s:o s:o s:o}", "since_s",
+					 seconds_since(t->daemon, t->since_us), "rx_frames",
+					 number(t->counters.rx_frames), "tx_frames",
+					 number(t->counters.tx_frames), "rx_bytes",
+					 number(t->counters.rx_bytes), "tx_bytes",
+					 number(t->counters.tx_bytes), "drops", tunnel_drops(t)));
 	return o;
 }
 

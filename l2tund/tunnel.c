@@ -172,8 +172,8 @@ struct verdict {
 	char detail[sizeof(((struct tunnel *)0)->detail)];
 };
 
-static bool _printf_(4, 5) verdict_set(struct verdict *v, enum tunnel_state state, enum tunnel_reason reason,
-				       const char *fmt, ...)
+static bool _printf_(4, 5) verdict_set(struct verdict *v, enum tunnel_state state,
+				       enum tunnel_reason reason, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -191,10 +191,10 @@ static bool judge_local(const struct tunnel *t, struct verdict *v)
 		return verdict_set(v, TUNNEL_DOWN, REASON_ADMIN,
 				   "switched off; `bridgectl tunnel up %s`", t->name);
 	if (!t->bridge->ifindex)
-		return verdict_set(v, TUNNEL_DOWN, REASON_NO_BRIDGE,
-				   "bridge %s does not exist; create it or set create = yes (%s:%u)",
-				   t->bridge->name, t->bridge->cfg->src.file,
-				   t->bridge->cfg->src.line);
+		return verdict_set(
+			v, TUNNEL_DOWN, REASON_NO_BRIDGE,
+			"bridge %s does not exist; create it or set create = yes (%s:%u)",
+			t->bridge->name, t->bridge->cfg->src.file, t->bridge->cfg->src.line);
 	if (t->port.latched)
 		return verdict_set(v, TUNNEL_LATCHED, REASON_PORT, "%s: %s", t->port.name,
 				   t->port.detail);
@@ -234,12 +234,14 @@ static bool judge_far(const struct tunnel *t, struct verdict *v)
 		return verdict_set(v, TUNNEL_HANDSHAKE, REASON_REMOTE,
 				   "peer %s has told of no tunnels with us yet", t->peer->name);
 	if (!far)
-		return verdict_set(v, TUNNEL_DOWN, REASON_REMOTE,
-				   "peer %s has no tunnel from its %s to our %s; configure it there",
-				   t->peer->name, t->cfg->remote_bridge, t->bridge->name);
+		return verdict_set(
+			v, TUNNEL_DOWN, REASON_REMOTE,
+			"peer %s has no tunnel from its %s to our %s; configure it there",
+			t->peer->name, t->cfg->remote_bridge, t->bridge->name);
 	return verdict_set(v, TUNNEL_DOWN, REASON_REMOTE,
 			   "the other end is not ready: its bridge %s is missing or its tunnel is "
-			   "switched off; see `bridgectl status` there", far->bridge);
+			   "switched off; see `bridgectl status` there",
+			   far->bridge);
 }
 
 static bool judge_gate(const struct tunnel *t, struct verdict *v)
@@ -249,15 +251,17 @@ static bool judge_gate(const struct tunnel *t, struct verdict *v)
 
 	/* Half a round trip or two at every start: not worth a standby of its own. */
 	if (!t->gate.open)
-		return verdict_set(v, starting && t->gate_reason == REASON_REMOTE ? TUNNEL_PREPARE :
-										    TUNNEL_STANDBY,
+		return verdict_set(v,
+				   starting && t->gate_reason == REASON_REMOTE ? TUNNEL_PREPARE :
+										 TUNNEL_STANDBY,
 				   t->gate_reason, "%s", t->gate_detail);
 	if (far && session_far_open(t->peer->session, far->id))
 		return verdict_set(v, TUNNEL_FORWARDING, REASON_NONE, "%s", "");
 	if (starting)
 		return verdict_set(v, TUNNEL_PREPARE, REASON_REMOTE, "%s",
 				   "waiting for the other end to open its gate");
-	return verdict_set(v, TUNNEL_STANDBY, REASON_REMOTE, "%s", "the other end's gate is closed");
+	return verdict_set(v, TUNNEL_STANDBY, REASON_REMOTE, "%s",
+			   "the other end's gate is closed");
 }
 
 static void tunnel_settle(struct tunnel *t)
@@ -301,7 +305,8 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 	t->state = TUNNEL_DOWN;
 	t->since_us = d->os->now_us(d->os);
 	snprintf(t->name, sizeof(t->name), "%s", cfg->name);
-	snprintf(tap, sizeof(tap), TAP_PREFIX "%.*s", (int)(sizeof(tap) - sizeof(TAP_PREFIX)), cfg->name);
+	snprintf(tap, sizeof(tap), TAP_PREFIX "%.*s", (int)(sizeof(tap) - sizeof(TAP_PREFIX)),
+		 cfg->name);
 	port_init(&t->port, d->os, tap, &tap_ops, t);
 	t->edge = topo_edge_add(d->topo, t->name, t);
 	if (!t->edge) {
@@ -309,7 +314,8 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 		return NULL;
 	}
 	if (peer_join(t->peer, t) < 0) {
-		log_err(LOG_CORE, "tunnel %s: peer %s has %d tunnels already, the most that are possible",
+		log_err(LOG_CORE,
+			"tunnel %s: peer %s has %d tunnels already, the most that are possible",
 			t->name, t->peer->name, SESSION_SEGMENTS_MAX);
 		topo_edge_remove(t->edge);
 		free(t);

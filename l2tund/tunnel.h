@@ -40,7 +40,7 @@ struct tunnel {
 	struct topo_edge *edge;
 	bool edge_up;
 	struct gate gate;
-	uint16_t far_id; /* the peer's segment, valid while edge_up */
+	uint16_t far_id;		/* the peer's segment, valid while edge_up */
 	enum tunnel_reason gate_reason; /* the topology's last words */
 	char gate_detail[128];
 

@@ -57,10 +57,12 @@ static void say_session(const struct tunnel *t, json_t *list)
 	session_get_info(t->peer->session, &i);
 	addr_format(&i.path.remote, at);
 	if (i.state == SESSION_UP)
-		say(list, "Peer %s answers at %s: round trip %u.%03u ms, loss %u.%u %% in, %u.%u %% out, "
-		    "data %s with %s.", t->peer->name, at, i.rtt_us / 1000, i.rtt_us % 1000,
-		    i.loss_rx_permille / 10, i.loss_rx_permille % 10, i.loss_tx_permille / 10,
-		    i.loss_tx_permille % 10, data_mode_name(i.mode), i.cipher);
+		say(list,
+		    "Peer %s answers at %s: round trip %u.%03u ms, loss %u.%u %% in, %u.%u %% out, "
+		    "data %s with %s.",
+		    t->peer->name, at, i.rtt_us / 1000, i.rtt_us % 1000, i.loss_rx_permille / 10,
+		    i.loss_rx_permille % 10, i.loss_tx_permille / 10, i.loss_tx_permille % 10,
+		    data_mode_name(i.mode), i.cipher);
 	else if (i.last_rx_us)
 		say(list, "Peer %s was last heard %u s ago: %s.", t->peer->name,
 		    seconds_since(t, i.last_rx_us), i.detail);
@@ -81,16 +83,20 @@ static void say_gates(const struct tunnel *t, json_t *list)
 static const char *remedy(enum tunnel_reason r)
 {
 	static const char *const rows[TUNNEL_REASONS] = {
-		[REASON_PARALLEL] = "It takes over by itself within the dead time when the tunnel that "
-				    "forwards dies.",
+		[REASON_PARALLEL] =
+			"It takes over by itself within the dead time when the tunnel that "
+			"forwards dies.",
 		[REASON_ADMIN] = "`bridgectl tunnel up NAME` switches it on.",
 		[REASON_NO_BRIDGE] = "It goes on by itself as soon as the bridge is there.",
-		[REASON_NO_PEER] = "It goes on by itself when the peer calls; check address and keys on "
-				   "the other host.",
-		[REASON_UNREACHABLE] = "It goes on by itself when the peer answers; check that l2tund runs "
-				       "there, its address, its keys, and that UDP passes the firewalls.",
-		[REASON_REMOTE] = "It goes on by itself when the other end is ready; `bridgectl tunnel why` "
-				  "there says more.",
+		[REASON_NO_PEER] =
+			"It goes on by itself when the peer calls; check address and keys on "
+			"the other host.",
+		[REASON_UNREACHABLE] =
+			"It goes on by itself when the peer answers; check that l2tund runs "
+			"there, its address, its keys, and that UDP passes the firewalls.",
+		[REASON_REMOTE] =
+			"It goes on by itself when the other end is ready; `bridgectl tunnel why` "
+			"there says more.",
 		[REASON_PORT] = "It is tried again by itself, unless it is latched.",
 	};
 

@@ -143,7 +143,8 @@ static void edge_close(struct topo_edge *e, const struct topo_edge *chosen)
 		return;
 	}
 	if (!chosen) {
-		edge_set(e, false, REASON_REMOTE, "waiting for the other end, which decides, to open");
+		edge_set(e, false, REASON_REMOTE,
+			 "waiting for the other end, which decides, to open");
 		return;
 	}
 	snprintf(detail, sizeof(detail), "tunnel %s joins the same two bridges and forwards",

@@ -57,8 +57,10 @@ static void end_init(struct end *end, const uint8_t *id)
 
 static struct topo_ends ends_of(const uint8_t *far, uint16_t priority, uint64_t generation)
 {
-	struct topo_ends e = { .local_bridge = "br-sv", .far_bridge = "br-sv",
-			       .priority = priority, .generation = generation };
+	struct topo_ends e = { .local_bridge = "br-sv",
+			       .far_bridge = "br-sv",
+			       .priority = priority,
+			       .generation = generation };
 
 	memcpy(e.far_node, far, sizeof(e.far_node));
 	return e;
@@ -235,7 +237,8 @@ static void random_schedules_never_loop_and_span(void **state)
 
 			if (!faults && step < 200 + 2 * EDGES) {
 				/* Heal: every edge is up at both ends in the end. */
-				end_up(step % 2 ? &a : &b, (step - 200) / 2, step % 2 ? high : low, 100);
+				end_up(step % 2 ? &a : &b, (step - 200) / 2, step % 2 ? high : low,
+				       100);
 			} else if (faults && roll(4) == 0) {
 				struct end *e = roll(2) ? &a : &b;
 				if (roll(2))
