@@ -1,0 +1,120 @@
+/*
+ * One run: parse, show help or call the row's handler, turn errors into one line and an exit
+ * code. Handlers ask the daemon through cmd_ask() and write through call->out.
+ */
+#include "bridgectl/cmd.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "build-config.h"
+#include "common/control.h"
+#include "common/util.h"
+
+void cmd_error(const char *fmt, ...)
+{
+	_cleanup_free_ char *raw = NULL;
+	_cleanup_free_ char *clean = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&raw, fmt, ap) < 0)
+		raw = NULL;
+	va_end(ap);
+	clean = out_clean(raw ? raw : "out of memory");
+	/* What was written so far comes first also when both go to one file. */
+	fflush(stdout);
+	fprintf(stderr, "bridgectl: %s\n", clean);
+}
+
+static void print_details(const json_t *details)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(details, i, line) {
+		_cleanup_free_ char *clean = NULL;
+
+		if (!json_is_string(line))
+			continue;
+		clean = out_clean(json_string_value(line));
+		fprintf(stderr, "  %s\n", clean);
+	}
+}
+
+static const char *advice(const struct client_error *err)
+{
+	if (!strcmp(err->code, "not-permitted"))
+		return "; run this as root";
+	if (!strcmp(err->code, "no-method"))
+		return "; the daemon is older than this bridgectl: restart it after an upgrade";
+	return "";
+}
+
+json_t *cmd_try(struct cmd_call *call, const char *method, json_t *params,
+		struct client_error *err)
+{
+	if (!call->client)
+		call->client = client_connect(call->socket, CLIENT_TIMEOUT_MS, err);
+	if (call->client)
+		return client_call(call->client, method, params, err);
+	json_decref(params);
+	return NULL;
+}
+
+json_t *cmd_ask(struct cmd_call *call, const char *method, json_t *params)
+{
+	struct client_error err = { 0 };
+	json_t *result = cmd_try(call, method, params, &err);
+
+	if (!result) {
+		call->failed = err.unreachable ? EXIT_UNREACHABLE : EXIT_FAILED;
+		cmd_error("%s%s", err.message, advice(&err));
+		print_details(err.details);
+	}
+	client_error_fini(&err);
+	return result;
+}
+
+static enum exit_code show_help(struct cmd_call *call)
+{
+	if (call->version) {
+		out_line(&call->out, STYLE_NONE, "bridgectl %s", PACKAGE_VERSION);
+		return EXIT_DONE;
+	}
+	if (call->cmd)
+		cmd_help_one(&call->out, call->cmd);
+	else if (!call->n_args || !cmd_help_group(&call->out, call->args[0]))
+		cmd_help_all(&call->out);
+	return EXIT_DONE;
+}
+
+/* A full disk or a closed pipe must not look like success. */
+static enum exit_code finish(struct cmd_call *call, enum exit_code code)
+{
+	client_free(call->client);
+	if (fflush(stdout) || ferror(stdout)) {
+		cmd_error("cannot write the output: %m");
+		return code == EXIT_DONE ? EXIT_FAILED : code;
+	}
+	return code;
+}
+
+int cmd_main(int argc, char **argv)
+{
+	struct cmd_call call = { .socket = CONTROL_SOCKET };
+	char err[256] = "";
+
+	if (argc > 1 && !strcmp(argv[1], "__complete")) {
+		out_init(&call.out, stdout, COLOR_NEVER);
+		return (int)cmd_complete(&call.out, argv + 2, (unsigned)argc - 2);
+	}
+	if (!cmd_parse(argc, argv, &call, err)) {
+		cmd_error("%s", err);
+		return EXIT_USAGE;
+	}
+	out_init(&call.out, stdout, call.color);
+	call.out.json = call.json;
+	call.out.quiet = call.quiet;
+	return (int)finish(&call, call.help || call.version ? show_help(&call) : call.cmd->fn(&call));
+}

@@ -1,0 +1,28 @@
+/* The handlers that the rows of cmd_table.c name; one file per command or group of commands. */
+#ifndef BRIDGECTL_CMD_CMDS_H
+#define BRIDGECTL_CMD_CMDS_H
+
+#include "bridgectl/cmd.h"
+
+enum exit_code cmd_status(struct cmd_call *call);
+enum exit_code cmd_check(struct cmd_call *call);
+enum exit_code cmd_tunnel_list(struct cmd_call *call);
+enum exit_code cmd_tunnel_show(struct cmd_call *call);
+enum exit_code cmd_tunnel_up(struct cmd_call *call);
+enum exit_code cmd_tunnel_down(struct cmd_call *call);
+enum exit_code cmd_tunnel_why(struct cmd_call *call);
+enum exit_code cmd_bridge_list(struct cmd_call *call);
+enum exit_code cmd_bridge_show(struct cmd_call *call);
+enum exit_code cmd_bridge_fdb(struct cmd_call *call);
+enum exit_code cmd_peer_list(struct cmd_call *call);
+enum exit_code cmd_peer_show(struct cmd_call *call);
+enum exit_code cmd_events(struct cmd_call *call);
+enum exit_code cmd_reload(struct cmd_call *call);
+enum exit_code cmd_log(struct cmd_call *call);
+enum exit_code cmd_keygen(struct cmd_call *call);
+enum exit_code cmd_pubkey(struct cmd_call *call);
+enum exit_code cmd_genpsk(struct cmd_call *call);
+enum exit_code cmd_completion(struct cmd_call *call);
+enum exit_code cmd_help(struct cmd_call *call);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * The daemon's objects as text. Every field may be missing, of another type or odd: then
+ * a neutral value is shown, so that bridgectl works with daemons somewhat older or newer.
+ */
+#include "bridgectl/cmd/view.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+const char *view_str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+double view_num(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+bool view_bool(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+bool view_has(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return v && !json_is_null(v);
+}
+
+double view_drops(const json_t *o)
+{
+	const json_t *drops = json_object_get(o, "drops");
+	double sum = json_number_value(drops);
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)drops, key, v)
+		sum += json_number_value(v);
+	return sum;
+}
+
+enum style view_tunnel_style(const char *state)
+{
+	if (!strcmp(state, "forwarding"))
+		return STYLE_GOOD;
+	if (!strcmp(state, "standby"))
+		return STYLE_NONE;
+	if (!strcmp(state, "handshake") || !strcmp(state, "prepare"))
+		return STYLE_WARN;
+	return STYLE_BAD;
+}
+
+enum style view_peer_style(const char *state)
+{
+	if (!strcmp(state, "up"))
+		return STYLE_GOOD;
+	return !strcmp(state, "down") ? STYLE_BAD : STYLE_WARN;
+}
+
+static bool same_field(const json_t *a, const json_t *b, const char *key)
+{
+	return !strcmp(view_str(a, key), view_str(b, key));
+}
+
+/* Another tunnel from the same bridge forwards, so that the far segment is reached in some way. */
+static bool has_active_sibling(const json_t *all, const json_t *tunnel)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach(all, i, t)
+		if (same_field(t, tunnel, "bridge") && !same_field(t, tunnel, "name") &&
+		    !strcmp(view_str(t, "state"), "forwarding"))
+			return true;
+	return false;
+}
+
+enum health view_tunnel_health(const json_t *all, const json_t *tunnel)
+{
+	const char *state = view_str(tunnel, "state");
+
+	if (!strcmp(state, "forwarding"))
+		return HEALTH_OK;
+	if (!strcmp(state, "standby"))
+		return has_active_sibling(all, tunnel) ? HEALTH_OK : HEALTH_WARNING;
+	if (!strcmp(state, "prepare"))
+		return HEALTH_WARNING;
+	/* A peer that is there answers within a second; one that is not is the same as down. */
+	if (!strcmp(state, "handshake") && view_num(tunnel, "since_s") < 10)
+		return HEALTH_WARNING;
+	return HEALTH_CRITICAL;
+}
+
+void view_state(const json_t *tunnel, char *buf, size_t size)
+{
+	const char *state = view_str(tunnel, "state"), *reason = view_str(tunnel, "reason");
+
+	snprintf(buf, size, "%s%s%s%s", state[0] ? state : "unknown", reason[0] ? " (" : "", reason,
+		 reason[0] ? ")" : "");
+}
+
+static const struct {
+	const char *reason, *sentence;
+} sentences[] = {
+	{ "parallel", "another tunnel joins the same two bridges and forwards" },
+	{ "cycle", "the far bridge is reached through other tunnels; opening this one would loop" },
+	{ "priority", "a tunnel with a better priority forwards" },
+	{ "admin", "switched off by hand; `bridgectl tunnel up` lets it work again" },
+	{ "foreign", "the two bridges are already joined by something that is not ours" },
+	{ "watchdog", "our own frames came back through it: there was a loop" },
+	{ "storm", "the same frames came again and again: there was a loop" },
+	{ "recursion", "the tunnel's packets would travel through the tunnel itself" },
+	{ "one-way", "packets pass in one direction only" },
+	{ "no-bridge", "its bridge does not exist here" },
+	{ "no-peer", "the peer does not answer" },
+	{ "unreachable", "the peer's address cannot be reached or resolved" },
+	{ "remote", "the far end does not agree yet, or it is switched off there" },
+	{ "port", "its TAP device or its place in the bridge cannot be had" },
+	{ "lease", "nothing authenticated was heard from the peer in time" },
+};
+
+const char *view_sentence(const json_t *tunnel)
+{
+	const char *detail = view_str(tunnel, "detail"), *reason = view_str(tunnel, "reason");
+
+	if (detail[0])
+		return detail;
+	for (unsigned i = 0; i < ARRAY_SIZE(sentences); i++)
+		if (!strcmp(sentences[i].reason, reason))
+			return sentences[i].sentence;
+	return "";
+}
+
+void view_bridges(const json_t *tunnel, char *buf, size_t size)
+{
+	const char *here = view_str(tunnel, "bridge"), *there = view_str(tunnel, "remote_bridge");
+	bool same = !there[0] || !strcmp(here, there);
+
+	snprintf(buf, size, "%s%s%s", here, same ? "" : " = ", same ? "" : there);
+}
+
+void view_field(struct out *o, const char *name, enum style style, const char *fmt, ...)
+{
+	_cleanup_free_ char *value = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&value, fmt, ap) < 0)
+		value = NULL;
+	va_end(ap);
+	out_text(o, STYLE_DIM, "%-14s", name);
+	out_line(o, style, "%s", value && value[0] ? value : "-");
+}
+
+json_t *view_name_param(const struct cmd_call *call)
+{
+	return json_pack("{s:s}", "name", call->args[0]);
+}
+
+enum exit_code view_ask(struct cmd_call *call, const char *method, json_t *params,
+			json_t **ret_result)
+{
+	json_t *result = cmd_ask(call, method, params);
+
+	*ret_result = NULL;
+	if (!result)
+		return call->failed;
+	if (!call->json) {
+		*ret_result = result;
+		return EXIT_DONE;
+	}
+	out_json(&call->out, result, false);
+	json_decref(result);
+	return EXIT_DONE;
+}
+
+const json_t *view_list(const json_t *result, const char *key)
+{
+	return json_is_array(result) ? result : json_object_get(result, key);
+}
