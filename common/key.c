@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <sys/stat.h>
@@ -84,6 +85,29 @@ int key_derive_public(const struct key *priv, struct key *ret)
 		r = 0;
 	}
 	EVP_PKEY_free(p);
+	ERR_clear_error(); /* the errno says it all */
+	return r;
+}
+
+int key_check_public(const struct key *pub)
+{
+	/* Any clamped scalar is a multiple of the cofactor, so it takes each such point to zero. */
+	static const uint8_t scalar[KEY_BYTES] = { [0] = 8, [31] = 64 };
+	EVP_PKEY *a = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, scalar, KEY_BYTES);
+	EVP_PKEY *b = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, pub->b, KEY_BYTES);
+	EVP_PKEY_CTX *ctx = a ? EVP_PKEY_CTX_new(a, NULL) : NULL;
+	uint8_t secret[KEY_BYTES];
+	size_t n = sizeof(secret);
+	int r = -EINVAL;
+
+	/* OpenSSL fails here when the secret is all zero. */
+	if (ctx && b && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, b) == 1 &&
+	    EVP_PKEY_derive(ctx, secret, &n) == 1)
+		r = 0;
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(a);
+	EVP_PKEY_free(b);
+	ERR_clear_error();
 	return r;
 }
 
@@ -141,8 +165,8 @@ int key_read_file(const char *path, struct key *ret, char *err)
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		r = -errno;
 		snprintf(err, KEY_ERRLEN, "%s: %s; %s", path, strerror(-r),
-			 r == -ENOENT ? "make one with bridgectl keygen or genpsk"
-				      : "check the path and its permissions");
+			 r == -ENOENT ? "make one with bridgectl keygen or genpsk" :
+					"check the path and its permissions");
 		return r;
 	}
 	r = check_stat(&st, path, err);

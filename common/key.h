@@ -27,6 +27,8 @@ int key_generate_private(struct key *ret);
 int key_generate_psk(struct key *ret);
 /* -EINVAL when OpenSSL refuses the key. */
 int key_derive_public(const struct key *priv, struct key *ret);
+/* -EINVAL for a low-order point, with which every secret would come out as zero (RFC 7748 section 6.1). */
+int key_check_public(const struct key *pub);
 
 /*
  * Reads a secret key file. Refuses what others can read (mode & 077), what is

@@ -10,14 +10,10 @@
 #include "common/util.h"
 
 static const char *const state_names[TUNNEL_STATES] = {
-	[TUNNEL_REFUSED] = "refused",
-	[TUNNEL_DOWN] = "down",
-	[TUNNEL_HANDSHAKE] = "handshake",
-	[TUNNEL_PREPARE] = "prepare",
-	[TUNNEL_STANDBY] = "standby",
-	[TUNNEL_FORWARDING] = "forwarding",
-	[TUNNEL_BLOCKED] = "blocked",
-	[TUNNEL_LATCHED] = "latched",
+	[TUNNEL_REFUSED] = "refused",	  [TUNNEL_DOWN] = "down",
+	[TUNNEL_HANDSHAKE] = "handshake", [TUNNEL_PREPARE] = "prepare",
+	[TUNNEL_STANDBY] = "standby",	  [TUNNEL_FORWARDING] = "forwarding",
+	[TUNNEL_BLOCKED] = "blocked",	  [TUNNEL_LATCHED] = "latched",
 };
 
 static const char *const reason_names[TUNNEL_REASONS] = {
