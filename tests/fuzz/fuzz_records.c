@@ -12,6 +12,7 @@
 #include "common/util.h"
 #include "l2tund/datapath/stream.h"
 #include "l2tund/session/session.h"
+#include "tests/fuzz/fuzz.h"
 
 #define SENT_MAX 4096
 

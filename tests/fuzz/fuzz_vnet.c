@@ -7,6 +7,7 @@
 
 #include "common/util.h"
 #include "l2tund/datapath/vnet.h"
+#include "tests/fuzz/fuzz.h"
 
 static void must(bool ok)
 {

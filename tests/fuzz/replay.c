@@ -14,10 +14,7 @@
 #include <sys/stat.h>
 
 #include "common/util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-/* libFuzzer calls it once when the target has one. */
-int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
+#include "tests/fuzz/fuzz.h"
 
 static int n_done;
 static int n_bad;
