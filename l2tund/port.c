@@ -111,7 +111,7 @@ static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now
 /* Later each time, then never: until somebody says `bridgectl tunnel up`. */
 static bool port_removed(struct port *p, const char *what, uint64_t now_us)
 {
-	port_set_carrier(p, false);
+	port_set_carrier(p, false, now_us);
 	p->bridge = 0;
 	if (p->removed_us + PORT_REMOVALS_WINDOW_US < now_us)
 		p->removals = 0;
@@ -219,15 +219,20 @@ void port_lost(struct port *p, uint64_t now_us)
 	port_removed(p, "its TAP was deleted", now_us);
 }
 
-int port_set_carrier(struct port *p, bool on)
+int port_set_carrier(struct port *p, bool on, uint64_t now_us)
 {
 	int r;
 
 	if (!p->tap || p->carrier == on)
 		return 0;
 	r = p->os->tap_carrier(p->os, p->tap, on);
-	if (r == 0)
+	if (r == 0) {
 		p->carrier = on;
+		return 0;
+	}
+	/* A port whose carrier does not obey is no gate: without the TAP nothing can pass. */
+	port_close(p);
+	port_fail(p, now_us + PORT_RETRY_US, "cannot set the carrier", r);
 	return r;
 }
 

@@ -46,8 +46,8 @@ void port_fini(struct port *p);
 bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us);
 /* The kernel says that the device is gone. */
 void port_lost(struct port *p, uint64_t now_us);
-/* Opens or shuts the kernel's half of the gate. */
-int port_set_carrier(struct port *p, bool on);
+/* Opens or shuts the kernel's half of the gate. On failure the TAP is closed, to be made anew. */
+int port_set_carrier(struct port *p, bool on, uint64_t now_us);
 /* Forgets removals and the latch. */
 void port_clear(struct port *p);
 

@@ -50,7 +50,6 @@ static void tap_lost(void *arg, int err)
 	struct os *os = t->daemon->os;
 
 	(void)err;
-	/* The gate first: port_lost() drops the carrier's owner. */
 	t->gate.open = false;
 	port_lost(&t->port, os->now_us(os));
 	daemon_reconcile(t->daemon);
@@ -92,10 +91,9 @@ static void tunnel_gate(void *arg, struct topo_edge *e, bool open, enum tunnel_r
 	snprintf(t->gate_detail, sizeof(t->gate_detail), "%s", detail);
 	if (!open)
 		t->gate.open = false;
-	int r = port_set_carrier(&t->port, open);
-	if (r < 0)
-		log_warn(LOG_KERNEL, "tunnel %s: cannot set the carrier of %s: %s", t->name,
-			 t->port.name, strerror(-r));
+	int r = port_set_carrier(&t->port, open, now_us);
+	if (r < 0) /* the topology is told by the next reconciliation: not from in here */
+		d->os->timer_set(d->os, d->reconcile_timer, now_us);
 	t->gate.open = open && r == 0;
 	session_set_open(t->peer->session, t->id, t->gate.open, now_us);
 }

@@ -1,0 +1,653 @@
+/*
+ * Two whole daemons in one process: real configuration, real sessions, real data path, on
+ * the made-up kernel with virtual time. What is tested here are the joints: bridge,
+ * port, session and topology turning into one state, and frames passing only when it says so.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "common/util.h"
+#include "l2tund/bridge.h"
+#include "l2tund/daemon.h"
+#include "l2tund/peer.h"
+#include "l2tund/tunnel.h"
+#include "tests/support/os_fake.h"
+
+#define HOSTS 2
+
+struct world {
+	struct fake_net *net;
+	struct fake_host *host[HOSTS];
+	struct daemon *daemon[HOSTS];
+	struct key key[HOSTS];
+	char dir[64];
+	uint64_t incarnation;
+};
+
+static const char *const names[HOSTS] = { "xen1", "kvm1" };
+static const char *const ips[HOSTS][2] = { { "192.0.2.1", "198.51.100.1" },
+					   { "192.0.2.2", "198.51.100.2" } };
+
+/* configuration */
+
+static void write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fchmod(fileno(f), 0600), 0);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void config_path(const struct world *w, unsigned i, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s/%s.conf", w->dir, names[i]);
+}
+
+/* `rest` are the sections besides node and the first peer ("there"); %s in it is the far key. */
+static void write_config(struct world *w, unsigned i, const char *rest)
+{
+	char path[128], key_path[128], text[4096], far[KEY_STRLEN], own[KEY_STRLEN], more[2048];
+	struct key far_public;
+
+	assert_int_equal(key_derive_public(&w->key[!i], &far_public), 0);
+	key_format(&far_public, far);
+	snprintf(key_path, sizeof(key_path), "%s/%s.key", w->dir, names[i]);
+	write_text(key_path, key_format(&w->key[i], own));
+	snprintf(more, sizeof(more), rest, far);
+	snprintf(
+		text, sizeof(text),
+		"node { name = \"%s\" private-key = \"%s\" control = \"%s/%s.sock\" state-dir = \"%s\" }\n"
+		"peer \"there\" { public-key = \"%s\" address = \"%s:4655\" }\n%s",
+		names[i], key_path, w->dir, names[i], w->dir, far, ips[!i][0], more);
+	config_path(w, i, path, sizeof(path));
+	write_text(path, text);
+}
+
+static struct config *load_config(struct world *w, unsigned i)
+{
+	struct config_report report = { 0 };
+	struct config *c = NULL;
+	char path[128];
+
+	config_path(w, i, path, sizeof(path));
+	if (config_load(path, &c, &report) < 0)
+		fail_msg("%s", report.n ? report.lines[0] : "config_load");
+	config_report_fini(&report);
+	return c;
+}
+
+/* the world */
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	strcpy(w->dir, "/tmp/l2tund-test-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	w->incarnation = 1000;
+	w->net = fake_net_new(7);
+	for (unsigned i = 0; i < HOSTS; i++) {
+		w->host[i] = fake_host_new(w->net, names[i]);
+		for (unsigned k = 0; k < ARRAY_SIZE(ips[i]); k++)
+			fake_addr_add(w->host[i], ips[i][k]);
+		assert_int_equal(key_generate_private(&w->key[i]), 0);
+	}
+	*state = w;
+	return 0;
+}
+
+static int start_err(struct world *w, unsigned i, char *err)
+{
+	struct daemon_params p = { .incarnation = ++w->incarnation,
+				   .aes_mbps = 100,
+				   .chacha_mbps = 50 };
+
+	return daemon_new(load_config(w, i), fake_host_os(w->host[i]), &p, &w->daemon[i], err);
+}
+
+static void start(struct world *w, unsigned i)
+{
+	char err[DAEMON_ERRLEN] = "";
+
+	if (start_err(w, i, err) < 0)
+		fail_msg("%s", err);
+}
+
+static void end(struct world *w, unsigned i)
+{
+	daemon_free(w->daemon[i]);
+	w->daemon[i] = NULL;
+	assert_int_equal(fake_host_open(w->host[i]), 0);
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	char command[128];
+
+	for (unsigned i = 0; i < HOSTS; i++)
+		end(w, i);
+	fake_net_free(w->net);
+	snprintf(command, sizeof(command), "rm -r %s", w->dir);
+	assert_int_equal(system(command), 0);
+	free(w);
+	return 0;
+}
+
+static const char plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
+
+static void bridge_with_guest(struct world *w, unsigned i)
+{
+	fake_link_add(w->host[i], "br-sv", OS_LINK_BRIDGE);
+	fake_link_add(w->host[i], "guest", OS_LINK_VETH);
+	fake_link_master(w->host[i], "guest", "br-sv");
+}
+
+static void start_both(struct world *w, const char *rest)
+{
+	for (unsigned i = 0; i < HOSTS; i++) {
+		bridge_with_guest(w, i);
+		write_config(w, i, rest);
+		start(w, i);
+	}
+}
+
+static struct tunnel *tunnel(struct world *w, unsigned i, const char *name)
+{
+	struct tunnel *t = daemon_find_tunnel(w->daemon[i], name);
+
+	assert_non_null(t);
+	return t;
+}
+
+static bool not_forwarding(void *arg)
+{
+	struct world *w = arg;
+
+	return tunnel(w, 0, "sv")->state != TUNNEL_FORWARDING ||
+	       tunnel(w, 1, "sv")->state != TUNNEL_FORWARDING;
+}
+
+static void wait_forwarding(struct world *w, uint64_t limit_us)
+{
+	if (!fake_run_while(w->net, not_forwarding, w, limit_us))
+		fail_msg("not forwarding: %s %s | %s %s",
+			 tunnel_state_name(tunnel(w, 0, "sv")->state), tunnel(w, 0, "sv")->detail,
+			 tunnel_state_name(tunnel(w, 1, "sv")->state), tunnel(w, 1, "sv")->detail);
+}
+
+static bool any_forwarding(void *arg)
+{
+	struct world *w = arg;
+
+	return tunnel(w, 0, "sv")->state == TUNNEL_FORWARDING ||
+	       tunnel(w, 1, "sv")->state == TUNNEL_FORWARDING;
+}
+
+/* frames */
+
+static void drain(struct world *w, unsigned i)
+{
+	struct fake_frame f;
+
+	while (fake_recv(w->host[i], "guest", &f))
+		continue;
+}
+
+/* How many copies of a frame of `len` bytes from one guest reach the other within 100 ms. */
+static unsigned copies(struct world *w, unsigned from, size_t len)
+{
+	uint8_t frame[9018];
+	struct fake_frame f;
+	unsigned n = 0;
+
+	for (size_t k = 0; k < len; k++)
+		frame[k] = (uint8_t)(k * 7 + len);
+	memset(frame, 0xff, 6);
+	memcpy(frame + 6, "\x52\x54\x00\x00\x00\x01", 6);
+	drain(w, !from);
+	assert_int_equal(fake_send(w->host[from], "guest", &(struct vnet){ 0 }, frame, len), 0);
+	fake_run_for(w->net, 100 * US_PER_MS);
+	while (fake_recv(w->host[!from], "guest", &f)) {
+		assert_int_equal(f.len, len);
+		assert_memory_equal(f.bytes, frame, len);
+		n++;
+	}
+	return n;
+}
+
+/* tests */
+
+static void joins_and_carries_frames(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	assert_int_equal(copies(w, 0, 60), 0);
+	wait_forwarding(w, US_PER_S);
+	for (size_t len = 60; len <= 1514; len += 97) {
+		assert_int_equal(copies(w, 0, len), 1);
+		assert_int_equal(copies(w, 1, len), 1);
+	}
+	assert_true(tunnel(w, 0, "sv")->counters.tx_frames >= 15);
+}
+
+static void bridge_keeps_mac_and_mtu(void **state)
+{
+	struct world *w = *state;
+
+	bridge_with_guest(w, 0);
+	/* The hard case: no port of others, the bridge has nothing to hold on to. */
+	fake_link_add(w->host[0], "br-lan", OS_LINK_BRIDGE);
+	fake_link_mtu(w->host[0], "br-sv", 1400);
+	struct os_link sv = *fake_link(w->host[0], "br-sv"), lan = *fake_link(w->host[0], "br-lan");
+
+	write_config(w, 0,
+		     "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+		     "tunnel \"lan\" { peer = \"there\" bridge = \"br-lan\" }\n");
+	start(w, 0);
+	fake_run_for(w->net, US_PER_S);
+	assert_int_equal(fake_link(w->host[0], "l2t-sv")->master, sv.index);
+	assert_int_equal(fake_link(w->host[0], "l2t-lan")->master, lan.index);
+	assert_int_equal(fake_link(w->host[0], "l2t-sv")->mac[0], 0xfe);
+	for (unsigned round = 0; round < 2; round++) {
+		assert_memory_equal(fake_link(w->host[0], "br-sv")->mac, sv.mac, 6);
+		assert_memory_equal(fake_link(w->host[0], "br-lan")->mac, lan.mac, 6);
+		assert_int_equal(fake_link(w->host[0], "br-sv")->mtu, sv.mtu);
+		assert_int_equal(fake_link(w->host[0], "br-lan")->mtu, lan.mtu);
+		if (round == 0)
+			end(w, 0);
+	}
+	assert_null(fake_link(w->host[0], "l2t-sv"));
+}
+
+static void bridge_made_again_is_joined_again(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	fake_link_del(w->host[0], "br-sv");
+	fake_run_for(w->net, 50 * US_PER_MS);
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_DOWN);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_NO_BRIDGE);
+	/* The other end knows at once, without any timer. */
+	assert_int_equal(tunnel(w, 1, "sv")->state, TUNNEL_DOWN);
+	assert_int_equal(tunnel(w, 1, "sv")->reason, REASON_REMOTE);
+	fake_link_add(w->host[0], "br-sv", OS_LINK_BRIDGE);
+	fake_link_master(w->host[0], "guest", "br-sv");
+	wait_forwarding(w, US_PER_S);
+	assert_int_equal(copies(w, 1, 100), 1);
+	assert_int_equal(tunnel(w, 0, "sv")->port.removals, 0);
+}
+
+static void bridge_is_created_when_wanted(void **state)
+{
+	struct world *w = *state;
+
+	fake_link_add(w->host[0], "eth1", OS_LINK_OTHER);
+	write_config(w, 0,
+		     "bridge \"br-sv\" { create = yes ports = {\"eth1\"} }\n"
+		     "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n");
+	start(w, 0);
+	fake_run_for(w->net, US_PER_S);
+	const struct os_link *b = fake_link(w->host[0], "br-sv");
+	assert_non_null(b);
+	assert_string_equal(b->alias, "l2tund");
+	assert_int_equal(fake_link(w->host[0], "eth1")->master, b->index);
+	assert_int_equal(fake_link(w->host[0], "l2t-sv")->master, b->index);
+	fake_link_del(w->host[0], "br-sv");
+	fake_run_for(w->net, 100 * US_PER_MS);
+	assert_non_null(fake_link(w->host[0], "br-sv"));
+}
+
+static void nomaster_backs_off_then_latches(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	for (unsigned n = 1; n < PORT_REMOVALS_MAX; n++) {
+		fake_link_master(w->host[0], "l2t-sv", NULL);
+		fake_run_for(w->net, 20 * US_PER_MS);
+		assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_DOWN);
+		assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
+		fake_run_for(w->net, (n * 2 - 1) * US_PER_S);
+		assert_int_equal(fake_link(w->host[0], "l2t-sv")->master, 0);
+		wait_forwarding(w, 2 * US_PER_S);
+	}
+	fake_link_master(w->host[0], "l2t-sv", NULL);
+	fake_run_for(w->net, 60 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_LATCHED);
+	tunnel_set_admin(tunnel(w, 0, "sv"), true);
+	daemon_reconcile(w->daemon[0]);
+	wait_forwarding(w, US_PER_S);
+}
+
+static void mtu_follows_the_bridge(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	/* Somebody raises the uplink: our port must not be what keeps the bridge at 1500. */
+	for (unsigned i = 0; i < HOSTS; i++)
+		fake_link_mtu(w->host[i], "guest", 9000);
+	fake_run_for(w->net, 100 * US_PER_MS);
+	for (unsigned i = 0; i < HOSTS; i++) {
+		assert_int_equal(fake_link(w->host[i], "l2t-sv")->mtu, 9000);
+		assert_int_equal(fake_link(w->host[i], "br-sv")->mtu, 9000);
+	}
+	assert_int_equal(copies(w, 0, 9014), 1);
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_FORWARDING);
+}
+
+static void deleted_tap_comes_back(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	fake_link_del(w->host[1], "l2t-sv");
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_int_equal(tunnel(w, 1, "sv")->state, TUNNEL_DOWN);
+	wait_forwarding(w, 3 * US_PER_S);
+	assert_int_equal(copies(w, 1, 200), 1);
+}
+
+static void cut_is_noticed_and_healed(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	fake_host_cut(w->host[0], true);
+	assert_true(fake_run_while(w->net, any_forwarding, w, 2500 * US_PER_MS));
+	assert_int_equal(copies(w, 0, 60), 0);
+	fake_run_for(w->net, 20 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_UNREACHABLE);
+	fake_host_cut(w->host[0], false);
+	wait_forwarding(w, 3 * US_PER_S);
+	assert_int_equal(copies(w, 0, 60), 1);
+}
+
+/* What waited in the queues of a stopped daemon must not make it forward. */
+static void stopped_daemon_forwards_nothing_old(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	drain(w, 0);
+	fake_host_stall(w->host[0], 10 * US_PER_S);
+	uint8_t frame[64] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2 };
+	uint64_t before = tunnel(w, 0, "sv")->counters.tx_frames;
+
+	fake_send(w->host[0], "guest", &(struct vnet){ 0 }, frame, sizeof(frame));
+	fake_run_for(w->net, 10 * US_PER_S + 1000);
+	assert_int_equal(tunnel(w, 0, "sv")->counters.tx_frames, before);
+	assert_true(tunnel(w, 0, "sv")->counters.drop_gate >= 1);
+	wait_forwarding(w, 3 * US_PER_S);
+	assert_int_equal(copies(w, 0, 60), 1);
+}
+
+static void restart_is_back_soon(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	end(w, 1); /* no farewell: as kill -9 */
+	start(w, 1);
+	fake_run_for(w->net, 20 * US_PER_MS);
+	wait_forwarding(w, 3 * US_PER_S);
+	assert_int_equal(copies(w, 0, 60), 1);
+}
+
+static void farewell_is_heard_at_once(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	daemon_stop(w->daemon[0]);
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_int_not_equal(tunnel(w, 1, "sv")->state, TUNNEL_FORWARDING);
+	assert_null(fake_link(w->host[0], "l2t-sv"));
+}
+
+static const char redundant[] = "peer \"other\" { public-key = \"%s\" address = \"OTHER:4655\" }\n"
+				"tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+				"tunnel \"sv2\" { peer = \"other\" bridge = \"br-sv\" }\n";
+
+static void write_redundant(struct world *w, unsigned i)
+{
+	char text[sizeof(redundant) + 32];
+	const char *at = strstr(redundant, "OTHER");
+
+	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - redundant), redundant, ips[!i][1],
+		 at + 5);
+	write_config(w, i, text);
+}
+
+static bool sv2_not_forwarding(void *arg)
+{
+	struct world *w = arg;
+
+	return tunnel(w, 0, "sv2")->state != TUNNEL_FORWARDING ||
+	       tunnel(w, 1, "sv2")->state != TUNNEL_FORWARDING;
+}
+
+static bool drop_first_underlay(void *arg, const struct addr *from, const struct addr *to,
+				const uint8_t *buf, size_t len)
+{
+	struct addr a;
+
+	(void)arg;
+	(void)buf;
+	(void)len;
+	for (unsigned i = 0; i < HOSTS; i++) {
+		char text[ADDR_STRLEN];
+
+		snprintf(text, sizeof(text), "%s:4655", ips[i][0]);
+		assert_int_equal(addr_parse(text, &a), 0);
+		if (addr_same_host(&a, from) || addr_same_host(&a, to))
+			return false;
+	}
+	return true;
+}
+
+static void parallel_tunnels_forward_once_and_fail_over(void **state)
+{
+	struct world *w = *state;
+
+	for (unsigned i = 0; i < HOSTS; i++) {
+		bridge_with_guest(w, i);
+		write_redundant(w, i);
+		start(w, i);
+	}
+	fake_run_for(w->net, 3 * US_PER_S);
+	unsigned forwarding = 0;
+	for (unsigned k = 0; k < 2; k++) {
+		const char *name = k ? "sv2" : "sv";
+
+		assert_int_equal(tunnel(w, 0, name)->state, tunnel(w, 1, name)->state);
+		forwarding += tunnel(w, 0, name)->state == TUNNEL_FORWARDING;
+		if (tunnel(w, 0, name)->state != TUNNEL_FORWARDING) {
+			assert_int_equal(tunnel(w, 0, name)->state, TUNNEL_STANDBY);
+			assert_int_equal(tunnel(w, 0, name)->reason, REASON_PARALLEL);
+		}
+	}
+	assert_int_equal(forwarding, 1);
+	assert_int_equal(copies(w, 0, 60), 1);
+	assert_int_equal(copies(w, 1, 60), 1);
+	fake_filter(w->net, drop_first_underlay, NULL);
+	assert_true(fake_run_while(w->net, sv2_not_forwarding, w, 2500 * US_PER_MS));
+	assert_int_equal(copies(w, 0, 60), 1);
+	fake_filter(w->net, NULL, NULL);
+	fake_run_for(w->net, 5 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_STANDBY);
+	assert_int_equal(copies(w, 1, 60), 1);
+}
+
+/* control */
+
+static const char *ask(struct world *w, unsigned i, uid_t uid, const char *line)
+{
+	static char reply[65536];
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s.sock", w->dir, names[i]);
+	struct fake_client *c = fake_connect(w->host[i], path, uid);
+	assert_non_null(c);
+	fake_client_send(c, line);
+	fake_client_send(c, "\n");
+	fake_run_for(w->net, 10 * US_PER_MS);
+	const char *got = fake_client_line(c);
+	assert_non_null(got);
+	snprintf(reply, sizeof(reply), "%s", got);
+	fake_client_free(c);
+	fake_run_for(w->net, 10 * US_PER_MS);
+	return reply;
+}
+
+static void assert_has(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("no `%s` in: %s", part, text);
+}
+
+static void control_steers_tunnels(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"status\"}"), "\"state\":\"forwarding\"");
+	assert_has(ask(w, 0, 1000,
+		       "{\"id\":1,\"method\":\"tunnel.down\",\"params\":{\"name\":\"sv\"}}"),
+		   "not-permitted");
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_FORWARDING);
+	assert_has(
+		ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.down\",\"params\":{\"name\":\"sv\"}}"),
+		"\"reason\":\"admin\"");
+	assert_null(fake_link(w->host[0], "l2t-sv"));
+	fake_run_for(w->net, 50 * US_PER_MS);
+	assert_int_equal(tunnel(w, 1, "sv")->reason, REASON_REMOTE);
+	assert_has(
+		ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.why\",\"params\":{\"name\":\"sv\"}}"),
+		"bridgectl tunnel up sv");
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.up\",\"params\":{\"name\":\"sv\"}}"),
+		   "\"admin_up\":true");
+	wait_forwarding(w, US_PER_S);
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.up\",\"params\":{\"name\":\"no\"}}"),
+		   "not-found");
+}
+
+static void reload_leaves_the_rest_alone(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	struct tunnel *before = tunnel(w, 0, "sv");
+	uint64_t since = before->since_us;
+
+	fake_link_add(w->host[0], "br-lan", OS_LINK_BRIDGE);
+	write_config(w, 0,
+		     "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" priority = 7 }\n"
+		     "tunnel \"lan\" { peer = \"there\" bridge = \"br-lan\" }\n");
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}"), "tunnel lan added");
+	assert_ptr_equal(tunnel(w, 0, "sv"), before);
+	assert_int_equal(before->since_us, since);
+	fake_run_for(w->net, US_PER_S);
+	assert_int_equal(tunnel(w, 0, "lan")->state, TUNNEL_DOWN);
+	assert_int_equal(tunnel(w, 0, "lan")->reason, REASON_REMOTE);
+	assert_int_equal(copies(w, 0, 60), 1);
+	/* A bad file changes nothing. */
+	char path[128];
+	config_path(w, 0, path, sizeof(path));
+	write_text(path, "tunnel \"lan\" { peer = \"nobody\" }\n");
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}"), "\"code\":\"config\"");
+	assert_non_null(daemon_find_tunnel(w->daemon[0], "lan"));
+	write_config(w, 0, plain);
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}"), "tunnel lan removed");
+	assert_null(fake_link(w->host[0], "l2t-lan"));
+	assert_int_equal(copies(w, 1, 60), 1);
+	assert_int_equal(before->since_us, since);
+}
+
+/* Every start-up step fails once: an error that says what, and nothing left open. */
+static void failed_starts_leave_nothing(void **state)
+{
+	static const enum fake_op steps[] = { FAKE_TIMER_NEW, FAKE_UDP_OPEN, FAKE_LISTEN,
+					      FAKE_LINKS_WATCH };
+	struct world *w = *state;
+
+	bridge_with_guest(w, 0);
+	write_config(w, 0, plain);
+	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
+		char err[DAEMON_ERRLEN] = "";
+
+		fake_fail(w->host[0], steps[i], 0, 1, -EADDRINUSE);
+		assert_true(start_err(w, 0, err) < 0);
+		assert_true(strlen(err) > 10);
+		assert_int_equal(fake_host_open(w->host[0]), 0);
+	}
+}
+
+/* And every later kernel error is survived: retried, and forwarding in the end. */
+static void kernel_errors_are_retried(void **state)
+{
+	static const enum fake_op ops[] = { FAKE_TAP_OPEN, FAKE_TAP_CARRIER, FAKE_LINK_SET_MTU,
+					    FAKE_LINK_SET_MASTER, FAKE_UDP_SEND };
+	struct world *w = *state;
+
+	for (unsigned i = 0; i < HOSTS; i++) {
+		bridge_with_guest(w, i);
+		write_config(w, i, plain);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+		fake_fail(w->host[0], ops[i], 0, 1, -ENOBUFS);
+		start(w, 0);
+		start(w, 1);
+		wait_forwarding(w, 12 * US_PER_S);
+		assert_int_equal(copies(w, 0, 60), 1);
+		end(w, 0);
+		end(w, 1);
+	}
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(joins_and_carries_frames),
+		TEST(bridge_keeps_mac_and_mtu),
+		TEST(bridge_made_again_is_joined_again),
+		TEST(bridge_is_created_when_wanted),
+		TEST(nomaster_backs_off_then_latches),
+		TEST(mtu_follows_the_bridge),
+		TEST(deleted_tap_comes_back),
+		TEST(cut_is_noticed_and_healed),
+		TEST(stopped_daemon_forwards_nothing_old),
+		TEST(restart_is_back_soon),
+		TEST(farewell_is_heard_at_once),
+		TEST(parallel_tunnels_forward_once_and_fail_over),
+		TEST(control_steers_tunnels),
+		TEST(reload_leaves_the_rest_alone),
+		TEST(failed_starts_leave_nothing),
+		TEST(kernel_errors_are_retried),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
