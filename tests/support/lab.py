@@ -252,6 +252,7 @@ class Lab:
         self._undo = contextlib.ExitStack()
         # Short, because a Unix socket's path may have 107 characters only.
         self.dir = tempfile.mkdtemp(prefix="l2t-", dir="/tmp")
+        os.chmod(self.dir, 0o711)  # tests of permissions come by as other users
         self._undo.callback(shutil.rmtree, self.dir, ignore_errors=True)
         self.logs = []  # functions that give (title, text)
         self._underlays = 0

@@ -3,6 +3,7 @@
 The binaries are $L2TUND and $BRIDGECTL, or those of build/ in the source tree.
 """
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -230,6 +231,25 @@ class Node:
             f"{self.name}: tunnel {tunnel} is {seen.get('state')} ({seen.get('reason')}:"
             f" {seen.get('detail')}), not {state} {reason or ''}"))
         return seen
+
+    def counter(self, name):
+        """One of the node's counters of unwanted datagrams."""
+        return self.status()["node"]["counters"][name]
+
+    def events(self, kind="tunnel", name=None, since=0.0):
+        """State changes that the daemon remembers, each with `at`: time.time() of it."""
+        found = []
+        for event in self.ctl_json("events")["events"]:
+            event["at"] = datetime.datetime.fromisoformat(event["time"]).timestamp()
+            if (event["event"] == kind and name in (None, event["name"])
+                    and event["at"] >= since):
+                found.append(event)
+        return found
+
+    @property
+    def sanitized(self):
+        """Whether the daemon was built with sanitizers: memory figures say little then."""
+        return b"__asan_init" in pathlib.Path(L2TUND).read_bytes()
 
     def memory_kib(self):
         """Resident memory of the daemon."""

@@ -5,6 +5,7 @@ passes everything on to the other end from a port of its own, one per caller, as
 Rates are shares from 0 to 1 and may be changed at any time. Python is fast enough for control
 traffic, pings and small transfers; throughput is measured elsewhere.
 """
+import contextlib
 import heapq
 import itertools
 import random
@@ -69,6 +70,12 @@ class Relay:
                 self._selector.unregister(sock)
                 sock.close()
             self._outside.clear()
+
+    @contextlib.contextmanager
+    def caller(self):
+        """A function that sends a datagram to the relay from an end of its own."""
+        with self._ns.socket(self._family, socket.SOCK_DGRAM) as sock:
+            yield lambda datagram: sock.sendto(datagram, self._front.getsockname())
 
     def inject(self, direction, datagram):
         """Sends a datagram to the target, or to every caller."""

@@ -1,0 +1,153 @@
+"""make demo: two hosts joined by l2tund, on this machine, in network namespaces.
+
+Nothing outside the namespaces is touched, and they end with this program. The commands shown
+are those that run; a prompt names the host they run on.
+"""
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from lab import Lab, missing, wait_for  # noqa: E402  (needs the path above)
+from node import BRIDGECTL, L2TUND, Node  # noqa: E402
+
+BRIDGE = "br-sv"
+TUNNEL = "sv"
+ADDRESSES = {"kvm1": "10.9.0.1", "xen1": "10.9.0.2"}
+FORWARDING_S = 15
+
+
+class Failed(Exception):
+    """A step did not show what it should."""
+
+
+def heading(text):
+    print(f"\n== {text}\n", flush=True)
+
+
+def indent(text):
+    for line in text.rstrip().splitlines():
+        print(f"    {line}")
+
+
+def run(netns, *argv, check=True):
+    """Shows a command, runs it, shows what it printed."""
+    shown = [argv[0].rsplit("/", 1)[-1], *argv[1:]]
+    print(f"{netns.name}# {' '.join(shown)}", flush=True)
+    result = netns.run(*argv, check=False)
+    indent(result.stdout + result.stderr)
+    if check and result.returncode != 0:
+        raise Failed(f"`{' '.join(shown)}` ended with status {result.returncode}")
+    return result
+
+
+def result_line(text):
+    print(f"  -> {text}", flush=True)
+
+
+def make_hosts(lab):
+    """Two hosts on one underlay; each with a bridge and one guest on it."""
+    wan = lab.underlay("wan")
+    nodes, guests = [], []
+    for name, address in ADDRESSES.items():
+        host = lab.host(name)
+        wan.attach(host)
+        host.bridge(BRIDGE)
+        guests.append(host.guest(f"guest-of-{name}", BRIDGE, f"{address}/24"))
+        nodes.append(Node(host))
+        run(host, "ip", "-br", "addr", "show", "dev", "wan")
+        run(host, "ip", "-br", "link", "show", "master", BRIDGE)
+    left, right = nodes
+    for node, other in ((left, right), (right, left)):
+        node.peer(other.name, other, address=wan.endpoint(other.host))
+        node.tunnel(TUNNEL, other.name, BRIDGE)
+        node.write_config()
+    return nodes, guests
+
+
+def parted(guest):
+    """Without a tunnel nothing may get through, or the demo would show nothing."""
+    result = run(guest, "ping", "-c", "1", "-W", "0.5", ADDRESSES["xen1"], check=False)
+    if result.returncode == 0:
+        raise Failed("the guests reach each other without a tunnel")
+    result_line("as it should be: two bridges that nothing joins")
+
+
+def start(nodes):
+    for node in nodes:
+        print(f"{node.name}# l2tund -f -c {node.config_path} &", flush=True)
+        node.start(wait=False)
+    begun = nodes[-1].started
+    for node in nodes:
+        wait_for(node.answers, FORWARDING_S, f"{node.name} does not answer")
+    for node in nodes:
+        node.wait_state("forwarding", TUNNEL, timeout=FORWARDING_S)
+    result_line(f"the tunnel forwards, {time.monotonic() - begun:.2f} s after the second start")
+
+
+def joined(guests):
+    for guest, address in zip(guests, reversed(ADDRESSES.values())):
+        result = run(guest, "ping", "-c", "5", "-i", "0.2", address)
+        if " 0% packet loss" not in result.stdout:
+            raise Failed("pings were lost")
+    result_line("the guests are on one Ethernet: 10 pings, none lost")
+
+
+def stop(nodes):
+    for node in nodes:
+        print(f"{node.name}# kill {node.pid}    # SIGTERM", flush=True)
+        node.stop()
+        if node.host.link(f"l2t-{TUNNEL}"):
+            raise Failed(f"the tunnel's device is still there on {node.name}")
+        run(node.host, "ip", "-br", "link", "show", "master", BRIDGE)
+    result_line("both ended with status 0; their devices are gone, the bridges stay")
+
+
+def show(lab):
+    heading("Two hosts, each with a bridge and a guest on it, joined by an underlay network")
+    nodes, guests = make_hosts(lab)
+
+    heading("Keys and configuration files (bridgectl keygen made the keys)")
+    for node in nodes:
+        run(node.host, "cat", str(node.config_path))
+        run(node.host, L2TUND, "-t", "-c", str(node.config_path))
+
+    heading("Before: the guests cannot reach each other")
+    parted(guests[0])
+
+    heading("Start l2tund on both")
+    start(nodes)
+
+    heading("Guest to guest")
+    joined(guests)
+
+    heading("What bridgectl shows")
+    for node in nodes:
+        run(node.host, BRIDGECTL, "-s", node.control, "status")
+
+    heading("Stop")
+    stop(nodes)
+
+
+def main():
+    for feature in ("netns", "tap"):
+        if reason := missing(feature):
+            print(f"demo: {reason}; it needs root and a kernel with these", file=sys.stderr)
+            return 1
+    begun = time.monotonic()
+    with Lab() as lab:
+        try:
+            show(lab)
+        except (Failed, AssertionError, OSError) as error:
+            print(f"\ndemo: FAILED: {error}", file=sys.stderr)
+            for log in lab.logs:
+                title, text = log()
+                print(f"\n== {title}\n{text}", file=sys.stderr)
+            return 1
+    print(f"\nDone in {time.monotonic() - begun:.1f} s; the namespaces are gone.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Bad underlays: what gets through is right, and nothing comes twice."""
+import time
+
+import pytest
+
+from flood import Flood
+from lab import need, wait_for
+from node import PORT, Pair
+from relay import Relay
+from traffic import assert_pings, ping, tcp_both_ways
+
+
+@pytest.mark.parametrize("percent, limit_s", [(10, 10), (30, 30)])
+def test_random_loss(lab, percent, limit_s):
+    """Handshake and reassembly get through, and after the loss everything is as before it."""
+    need("numgen")
+    pair = Pair(lab, mtu=9000)
+    for node in pair.nodes:
+        node.host.drop_udp(percent)
+    for node in pair.nodes:
+        node.start()
+    pair.wait_forwarding(timeout=limit_s)
+    with Flood(pair.guests, rate=200, verify=False) as flood:
+        small = ping(pair.guest_left, Pair.RIGHT_IP, count=100)
+        # Two pieces each way.
+        large = ping(pair.guest_left, Pair.RIGHT_IP, count=100, size=2400)
+    assert not flood.duplicates, flood.summary()
+    assert flood.losses(), "the loss was not real"
+    through = 1 - percent / 100
+    assert len(small.replies) >= 100 * through ** 2 * 0.5, small.text
+    assert len(large.replies) >= 100 * through ** 4 * 0.4, large.text
+    if percent <= 10:
+        tcp_both_ways(pair.guest_left, pair.guest_right, Pair.RIGHT_IP, size=100_000, timeout=60)
+    for node in pair.nodes:
+        node.host.drop_udp(0)
+    pair.wait_forwarding()
+    wait_for(lambda: ping(pair.guest_left, Pair.RIGHT_IP, count=3).lost == 0, 5, "no rest")
+    with Flood(pair.guests, rate=200):
+        assert_pings(pair.guest_left, Pair.RIGHT_IP, count=20, size=8972)
+
+
+def test_loss_is_told(lab):
+    need("numgen")
+    pair = Pair(lab).start()
+    pair.right.host.drop_udp(20)
+    with Flood(pair.guests, rate=300, verify=False):
+        wait_for(lambda: 0.08 < pair.left.peer_status("xen1")["loss_tx"] < 0.4, 15,
+                 lambda: f"loss_tx is {pair.left.peer_status('xen1')}")
+        wait_for(lambda: 0.08 < pair.right.peer_status("kvm1")["loss_rx"] < 0.4, 15,
+                 lambda: f"loss_rx is {pair.right.peer_status('kvm1')}")
+    assert pair.left.peer_status("xen1")["loss_rx"] < 0.08
+
+
+@pytest.mark.parametrize("mode", ["aead", "auth", "none"])
+def test_duplicated_and_reordered(lab, mode):
+    """Datagrams that come twice or 50 ms late: each frame once all the same."""
+    pair = Pair(lab, passive=True, mtu=9000, data=[mode])
+    between = lab.host("between")
+    pair.wan.attach(between)
+    relay = lab.enter(Relay(between, (pair.wan.address(between), PORT),
+                            (pair.wan.address(pair.right.host), PORT)))
+    pair.left.peers["xen1"]["address"] = pair.wan.endpoint(between)
+    pair.start()
+    relay.duplicate = relay.reorder = 0.2
+    with Flood(pair.guests, rate=200):
+        time.sleep(1)  # how long it floods
+        assert_pings(pair.guest_left, Pair.RIGHT_IP, count=40, size=8972)
+        tcp_both_ways(pair.guest_left, pair.guest_right, Pair.RIGHT_IP, size=300_000)
+    assert pair.left.state() == pair.right.state() == "forwarding"

@@ -1,0 +1,177 @@
+"""Two tunnels between the same two bridges: one forwards, the other stands by; never a loop."""
+import time
+
+import pytest
+
+from flood import Flood
+from lab import wait_for
+from node import ControlClient, L2TUND, Node
+from traffic import assert_pings
+
+TAKEOVER_S = 2.5
+TAKEOVER_GRACEFUL_S = 0.3
+
+
+class Parallel:
+    """Two hosts with two underlays, and over each a tunnel between the same bridges."""
+
+    def __init__(self, lab, **options):
+        self.wans = [lab.underlay("wan0"), lab.underlay("wan1")]
+        hosts = [lab.host("kvm1"), lab.host("xen1")]
+        for host in hosts:
+            for wan in self.wans:
+                wan.attach(host)
+            host.bridge("br-sv")
+        self.left, self.right = self.nodes = [Node(host) for host in hosts]
+        self.guests = [host.guest(f"guest{number}", "br-sv", f"10.9.0.{number}/24")
+                       for number, host in enumerate(hosts, 1)]
+        for node, other in (self.nodes, reversed(self.nodes)):
+            for number, wan in enumerate(self.wans):
+                node.peer(f"p{number}", other, address=wan.endpoint(other.host))
+                node.tunnel(f"sv{number}", f"p{number}", "br-sv", **options)
+
+    def start(self):
+        for node in self.nodes:
+            node.start(wait=False)
+        return self.wait_settled()
+
+    def states(self, node):
+        return {row["name"]: (row["state"], row["reason"]) for row in node.status()["tunnels"]}
+
+    def settled(self):
+        """The number of the tunnel that forwards at both ends while the other stands by."""
+        for active in (0, 1):
+            wanted = {f"sv{active}": ("forwarding", ""), f"sv{1 - active}": ("standby", "parallel")}
+            if all(self.states(node) == wanted for node in self.nodes):
+                return str(active)
+        return None
+
+    def wait_settled(self, timeout=10):
+        for node in self.nodes:
+            wait_for(node.answers, timeout, f"{node.name} does not answer")
+        return int(wait_for(self.settled, timeout,
+                            lambda: f"not settled: {[self.states(node) for node in self.nodes]}"))
+
+
+def test_one_forwards_from_the_first_moment(lab):
+    """Watched from before the start: no frame ever comes twice."""
+    pair = Parallel(lab)
+    with Flood(pair.guests, rate=500, verify=False) as flood:
+        active = pair.start()
+        since = time.monotonic()
+        time.sleep(0.5)  # how long it floods once all is well
+    assert not flood.duplicates, flood.summary()
+    assert not [frame for frame, _ in flood.losses() if frame.time > since], flood.summary()
+    assert_pings(pair.guests[0], "10.9.0.2")
+    for node in pair.nodes:
+        standby = node.tunnel_status(f"sv{1 - active}")
+        assert f"sv{active}" in standby["detail"], standby
+        assert node.ctl("check").returncode == 0
+
+
+def test_cut_and_heal(lab):
+    pair = Parallel(lab)
+    with Flood(pair.guests, rate=300, verify=False) as flood:
+        active = pair.start()
+        settled = time.monotonic()
+        for _ in range(2):
+            pair.wans[active].cut(pair.right.host)
+            for node in pair.nodes:
+                node.wait_state("forwarding", f"sv{1 - active}", timeout=TAKEOVER_S + 1)
+            time.sleep(0.2)  # how long it floods over the second way
+            pair.wans[active].heal(pair.right.host)
+            # The one that took over goes on: a change of way costs frames.
+            assert pair.wait_settled() == 1 - active
+            time.sleep(0.2)  # how long it floods with both ways there
+            active = 1 - active
+    assert not flood.duplicates, flood.summary()
+    outages = _outages_after(flood, settled)
+    assert outages and max(outages.values()) <= TAKEOVER_S, outages
+    assert_pings(pair.guests[0], "10.9.0.2")
+
+
+def _outages_after(flood, when):
+    flood.frames = [frame for frame in flood.frames if frame.time > when]
+    return flood.outages()
+
+
+def test_switched_off_and_on(lab):
+    """`bridgectl tunnel down`: the other one takes over at once."""
+    pair = Parallel(lab)
+    with Flood(pair.guests, rate=300, verify=False) as flood:
+        active = pair.start()
+        settled = time.monotonic()
+        pair.left.ctl("tunnel", "down", f"sv{active}")
+        for node in pair.nodes:
+            node.wait_state("forwarding", f"sv{1 - active}", timeout=2)
+        pair.left.wait_state("down", f"sv{active}", reason="admin")
+        time.sleep(0.2)  # how long it floods over the second way
+        pair.left.ctl("tunnel", "up", f"sv{active}")
+        assert pair.wait_settled() == 1 - active
+        time.sleep(0.2)  # and with both ways there
+    assert not flood.duplicates, flood.summary()
+    outages = _outages_after(flood, settled)
+    assert max(outages.values(), default=0) <= TAKEOVER_GRACEFUL_S, outages
+
+
+def test_priority_decides(lab):
+    pair = Parallel(lab)
+    for node in pair.nodes:
+        node.tunnels["sv1"]["priority"] = 10
+    pair.left.start()
+    pair.right.start()
+    pair.wait_settled()
+    # Whichever came first stays; when both wait for a choice, the lower number is taken.
+    for node in pair.nodes:
+        node.ctl("tunnel", "down", "sv0")
+        node.ctl("tunnel", "down", "sv1")
+    pair.left.ctl("tunnel", "up", "sv0")
+    pair.left.ctl("tunnel", "up", "sv1")
+    with ControlClient(pair.right) as client:
+        # In one go, so that neither is ready before the other.
+        client.send(b''.join(b'{"id": %d, "method": "tunnel.up", "params": {"name": "sv%d"}}\n'
+                             % (number, number) for number in (0, 1)))
+        pair_of_answers = [client.line(), client.line()]
+    assert all("result" in answer for answer in pair_of_answers), pair_of_answers
+    assert pair.wait_settled() == 1
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_end_restarts(lab, victim):
+    pair = Parallel(lab)
+    with Flood(pair.guests, rate=300, verify=False) as flood:
+        pair.start()
+        node = pair.nodes[victim]
+        for end in (node.kill, node.stop):
+            end()
+            node.start()
+            pair.wait_settled()
+        since = time.monotonic()
+        time.sleep(0.3)  # how long it floods once all is well
+    assert not flood.duplicates, flood.summary()
+    assert not [frame for frame, _ in flood.losses() if frame.time > since], flood.summary()
+
+
+def test_frozen_end(lab):
+    """An end that sleeps through a takeover finds its gate closed when it wakes."""
+    pair = Parallel(lab)
+    with Flood(pair.guests, rate=200, verify=False) as flood:
+        active = pair.start()
+        with pair.right.stopped():
+            pair.wans[active].cut(pair.right.host)
+            pair.left.wait_state("down", f"sv{1 - active}", timeout=5)
+        for node in pair.nodes:
+            node.wait_state("forwarding", f"sv{1 - active}")
+        pair.wans[active].heal(pair.right.host)
+        pair.wait_settled()
+    assert not flood.duplicates, flood.summary()
+
+
+def test_same_pair_of_bridges_twice_over_one_peer_is_refused(lab):
+    """Two tunnels with the same peer and bridges: an error of the configuration."""
+    pair = Parallel(lab)
+    pair.left.tunnel("again", "p0", "br-sv")
+    pair.left.write_config()
+    result = pair.left.host.run(L2TUND, "-t", "-c", str(pair.left.config_path), check=False)
+    assert result.returncode != 0
+    assert "again" in result.stderr and "sv0" in result.stderr, result.stderr
