@@ -1,0 +1,205 @@
+/* The table of struct os for the running kernel: clocks and thin adapters, the rest is elsewhere. */
+#include "l2tund/kernel/os_linux.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "common/util.h"
+
+static uint64_t os_now_us(struct os *os)
+{
+	(void)os;
+	return loop_now_us();
+}
+
+static uint64_t os_wall_s(struct os *os)
+{
+	(void)os;
+	return (uint64_t)time(NULL);
+}
+
+static void os_random(struct os *os, void *buf, size_t len)
+{
+	uint8_t *p = buf;
+
+	(void)os;
+	while (len) {
+		ssize_t n = getrandom(p, len, 0);
+
+		/* Only a signal can interrupt it (getrandom(2)); keys without randomness are no keys. */
+		if (n < 0 && errno != EINTR)
+			abort();
+		n = MAX(n, 0);
+		p += n;
+		len -= (size_t)n;
+	}
+}
+
+/* struct os_timer and struct os_query are the loop's own under another name. */
+
+static int os_timer_new(struct os *os, void (*fn)(void *arg), void *arg, struct os_timer **ret)
+{
+	return loop_timer_new(os_linux(os)->loop, fn, arg, (struct loop_timer **)ret);
+}
+
+static void os_timer_set(struct os *os, struct os_timer *t, uint64_t deadline_us)
+{
+	(void)os;
+	loop_timer_set((struct loop_timer *)t, deadline_us);
+}
+
+static void os_timer_free(struct os *os, struct os_timer *t)
+{
+	(void)os;
+	loop_timer_free((struct loop_timer *)t);
+}
+
+static int os_resolve(struct os *os, const char *host, uint16_t port,
+		      void (*fn)(void *arg, const struct addr *addrs, unsigned n,
+				 const char *error),
+		      void *arg, struct os_query **ret)
+{
+	return loop_resolve(os_linux(os)->loop, host, port, fn, arg, (struct loop_query **)ret);
+}
+
+static void os_resolve_cancel(struct os *os, struct os_query *q)
+{
+	(void)os;
+	loop_resolve_cancel((struct loop_query *)q);
+}
+
+static int os_links_watch(struct os *os, void (*fn)(void *arg), void *arg)
+{
+	rtnl_watch(os_linux(os)->rtnl, fn, arg);
+	return 0;
+}
+
+static const struct os_link *os_link_by_name(struct os *os, const char *name)
+{
+	return rtnl_by_name(os_linux(os)->rtnl, name);
+}
+
+static const struct os_link *os_link_by_index(struct os *os, int index)
+{
+	return rtnl_by_index(os_linux(os)->rtnl, index);
+}
+
+static const struct os_link *os_link_next(struct os *os, const struct os_link *prev)
+{
+	return rtnl_next(os_linux(os)->rtnl, prev);
+}
+
+static int os_link_set_mtu(struct os *os, int index, unsigned mtu)
+{
+	return rtnl_set_mtu(os_linux(os)->rtnl, index, mtu);
+}
+
+static int os_link_set_mac(struct os *os, int index, const uint8_t mac[6])
+{
+	return rtnl_set_mac(os_linux(os)->rtnl, index, mac);
+}
+
+static int os_link_set_up(struct os *os, int index, bool up)
+{
+	return rtnl_set_up(os_linux(os)->rtnl, index, up);
+}
+
+static int os_link_set_master(struct os *os, int index, int master)
+{
+	return rtnl_set_master(os_linux(os)->rtnl, index, master);
+}
+
+static int os_port_set_isolated(struct os *os, int index, bool on)
+{
+	return rtnl_set_isolated(os_linux(os)->rtnl, index, on);
+}
+
+static int os_port_flush(struct os *os, int index)
+{
+	return rtnl_flush(os_linux(os)->rtnl, index);
+}
+
+static int os_bridge_add(struct os *os, const char *name, bool stp, unsigned forward_delay_s)
+{
+	return rtnl_bridge_add(os_linux(os)->rtnl, name, stp, forward_delay_s);
+}
+
+static int os_fdb_dump(struct os *os, int bridge,
+		       void (*fn)(void *arg, const struct os_fdb_entry *e), void *arg)
+{
+	return rtnl_fdb_dump(os_linux(os)->rtnl, bridge, fn, arg);
+}
+
+static const struct os table = {
+	.now_us = os_now_us,
+	.wall_s = os_wall_s,
+	.random = os_random,
+	.timer_new = os_timer_new,
+	.timer_set = os_timer_set,
+	.timer_free = os_timer_free,
+	.resolve = os_resolve,
+	.resolve_cancel = os_resolve_cancel,
+	.udp_open = udp_open,
+	.udp_send = udp_send,
+	.udp_close = udp_close,
+	.tap_open = tap_open,
+	.tap_ifindex = tap_ifindex,
+	.tap_carrier = tap_carrier,
+	.tap_write = tap_write,
+	.tap_close = tap_close,
+	.links_watch = os_links_watch,
+	.link_by_name = os_link_by_name,
+	.link_by_index = os_link_by_index,
+	.link_next = os_link_next,
+	.link_set_mtu = os_link_set_mtu,
+	.link_set_mac = os_link_set_mac,
+	.link_set_up = os_link_set_up,
+	.link_set_master = os_link_set_master,
+	.port_set_isolated = os_port_set_isolated,
+	.port_flush = os_port_flush,
+	.bridge_add = os_bridge_add,
+	.fdb_dump = os_fdb_dump,
+	.tap_owner = tap_owner,
+	.packet_open = packet_open,
+	.packet_send = packet_send,
+	.packet_close = packet_close,
+	.listen = unix_listen,
+	.listener_close = unix_listener_close,
+	.conn_send = unix_conn_send,
+	.conn_close = unix_conn_close,
+};
+
+int os_linux_new(struct loop *loop, struct os **ret)
+{
+	struct os_linux *ol = calloc(1, sizeof(*ol));
+	int r;
+
+	if (!ol)
+		return -ENOMEM;
+	ol->os = table;
+	ol->os.priv = ol;
+	ol->loop = loop;
+	LIST_INIT(&ol->conns);
+	ol->scratch = malloc(SCRATCH_BYTES);
+	r = ol->scratch ? rtnl_new(loop, &ol->rtnl) : -ENOMEM;
+	if (r < 0) {
+		os_linux_free(&ol->os);
+		return r;
+	}
+	*ret = &ol->os;
+	return 0;
+}
+
+void os_linux_free(struct os *os)
+{
+	struct os_linux *ol;
+
+	if (!os)
+		return;
+	ol = os->priv;
+	unix_drop_all(ol);
+	rtnl_free(ol->rtnl);
+	free(ol->scratch);
+	free(ol);
+}

@@ -1,0 +1,72 @@
+/*
+ * struct os on the running kernel. The files of this folder each implement a part of its
+ * table; what the calls promise stands in os.h. Everything that is opened must be
+ * closed before os_linux_free(), but for connections that still send what they owe.
+ */
+#ifndef L2TUND_KERNEL_OS_LINUX_H
+#define L2TUND_KERNEL_OS_LINUX_H
+
+#include <sys/queue.h>
+
+#include "l2tund/kernel/loop.h"
+#include "l2tund/kernel/os.h"
+#include "l2tund/kernel/rtnl.h"
+
+/* One buffer for whatever is read: no two reads are under way at once. */
+#define SCRATCH_DATAGRAMS 64
+#define SCRATCH_BYTES (SCRATCH_DATAGRAMS * SESSION_DGRAM_MAX)
+
+/* Owned by whoever called os_linux_new(); os->priv points to it. */
+struct os_linux {
+	struct os os;
+	struct loop *loop;
+	struct rtnl *rtnl;
+	uint8_t *scratch;
+	LIST_HEAD(, os_conn) conns; /* all of them, also those that only flush */
+};
+
+int os_linux_new(struct loop *loop, struct os **ret);
+void os_linux_free(struct os *os);
+
+static inline struct os_linux *os_linux(struct os *os)
+{
+	return os->priv;
+}
+
+/* udp.c */
+int udp_open(struct os *os, const struct addr *listen, unsigned socket,
+	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
+int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
+	     size_t len);
+void udp_close(struct os *os, struct os_udp *u);
+/* The port that the kernel chose for listen port 0; for tests. */
+uint16_t udp_port(const struct os_udp *u);
+
+/* tap.c */
+int tap_open(struct os *os, const struct os_tap_params *p, const struct os_tap_ops *ops, void *arg,
+	     struct os_tap **ret);
+int tap_ifindex(struct os *os, struct os_tap *t);
+int tap_carrier(struct os *os, struct os_tap *t, bool on);
+int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const uint8_t *frame,
+	      size_t len);
+void tap_close(struct os *os, struct os_tap *t);
+
+/* owner.c */
+int tap_owner(struct os *os, const char *name, char *buf, size_t size);
+
+/* packet.c */
+int packet_open(struct os *os, int ifindex, uint16_t ethertype, const struct os_packet_ops *ops,
+		void *arg, struct os_packet **ret);
+int packet_send(struct os *os, struct os_packet *p, const uint8_t *frame, size_t len);
+void packet_close(struct os *os, struct os_packet *p);
+
+/* unix.c */
+int unix_listen(struct os *os, const char *path, const char *group, const struct os_conn_ops *ops,
+		void *arg, struct os_listener **ret);
+void unix_listener_close(struct os *os, struct os_listener *l);
+int unix_conn_send(struct os *os, struct os_conn *c, const char *data, size_t len);
+void unix_conn_close(struct os *os, struct os_conn *c);
+/* At the end: what was not sent by now is lost. */
+void unix_drop_all(struct os_linux *ol);
+
+#endif
