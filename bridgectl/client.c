@@ -58,21 +58,29 @@ static void connect_failed(const char *path, int e, struct client_error *err)
 	switch (e) {
 	case ENOENT:
 	case ENOTDIR:
-		unreachable(err, "no l2tund at %s: there is no such socket; start the daemon "
-			    "(systemctl start l2tund) or name its socket with -s", path);
+		unreachable(err,
+			    "no l2tund at %s: there is no such socket; start the daemon "
+			    "(systemctl start l2tund) or name its socket with -s",
+			    path);
 		break;
 	case ECONNREFUSED:
-		unreachable(err, "no l2tund at %s: nobody listens there any more; start the daemon "
-			    "(systemctl start l2tund) and look at its log if it ended by itself", path);
+		unreachable(err,
+			    "no l2tund at %s: nobody listens there any more; start the daemon "
+			    "(systemctl start l2tund) and look at its log if it ended by itself",
+			    path);
 		break;
 	case EACCES:
 	case EPERM:
-		unreachable(err, "l2tund at %s does not let this user in; run this as root, or as a "
-			    "member of the group that owns the socket", path);
+		unreachable(err,
+			    "l2tund at %s does not let this user in; run this as root, or as a "
+			    "member of the group that owns the socket",
+			    path);
 		break;
 	case EAGAIN:
-		unreachable(err, "l2tund at %s does not take the connection; it hangs or has too many "
-			    "clients: look at its log", path);
+		unreachable(err,
+			    "l2tund at %s does not take the connection; it hangs or has too many "
+			    "clients: look at its log",
+			    path);
 		break;
 	default:
 		unreachable(err, "cannot connect to l2tund at %s: %s", path, strerror(e));
@@ -204,14 +212,17 @@ static int next_line(struct client *c, int64_t deadline, char **ret_line, size_t
 static void read_failed(struct client *c, int r, struct client_error *err)
 {
 	if (r == -ETIMEDOUT)
-		unreachable(err, "l2tund at %s did not answer within %g s; it may hang: look at its log",
+		unreachable(err,
+			    "l2tund at %s did not answer within %g s; it may hang: look at its log",
 			    c->path, c->timeout_ms / 1000.0);
 	else if (r == -ECONNRESET || r == -EPIPE)
-		unreachable(err, "l2tund at %s closed the connection; it may have been stopped: look "
-			    "at its log", c->path);
+		unreachable(err,
+			    "l2tund at %s closed the connection; it may have been stopped: look "
+			    "at its log",
+			    c->path);
 	else if (r == -EMSGSIZE)
-		unreachable(err, "%s answers with more than %d bytes: is this l2tund's socket?", c->path,
-			    CONTROL_REPLY_MAX);
+		unreachable(err, "%s answers with more than %d bytes: is this l2tund's socket?",
+			    c->path, CONTROL_REPLY_MAX);
 	else
 		unreachable(err, "cannot talk to l2tund at %s: %s", c->path, strerror(-r));
 }
@@ -241,11 +252,12 @@ int client_read_line(const char *line, size_t len, json_int_t id, json_t **ret_e
 	const json_t *e = json_object_get(msg, "error");
 	int r = 0;
 
-	/* An error without an id is about the connection: turned away, or a request not understood. */
+	/* An error without an id is about the connection: turned away, or not understood. */
 	if (json_is_string(json_object_get(msg, "event"))) {
 		*ret_event = json_incref(msg);
 		r = 1;
-	} else if (json_is_object(e) && (json_is_null(msg_id) || json_integer_value(msg_id) == id)) {
+	} else if (json_is_object(e) &&
+		   (json_is_null(msg_id) || json_integer_value(msg_id) == id)) {
 		error_from_json(e, err);
 		*ret_result = NULL;
 	} else if (result && json_is_integer(msg_id) && json_integer_value(msg_id) == id) {
@@ -273,8 +285,7 @@ static int send_request(struct client *c, json_int_t id, const char *method, jso
 	return send_all(c, line, len);
 }
 
-json_t *client_call(struct client *c, const char *method, json_t *params,
-		    struct client_error *err)
+json_t *client_call(struct client *c, const char *method, json_t *params, struct client_error *err)
 {
 	int64_t deadline = now_ms() + c->timeout_ms;
 	json_int_t id = ++c->next_id;

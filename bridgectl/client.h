@@ -31,8 +31,7 @@ void client_free(struct client *c);
  * Asks and waits. Takes the reference to `params` (NULL: none). A new reference to the
  * result, or NULL with `err` set. Events that come in between are dropped.
  */
-json_t *client_call(struct client *c, const char *method, json_t *params,
-		    struct client_error *err);
+json_t *client_call(struct client *c, const char *method, json_t *params, struct client_error *err);
 
 /* Waits for one event, for ever. A new reference, or NULL with `err` set: the daemon is gone. */
 json_t *client_event(struct client *c, struct client_error *err);

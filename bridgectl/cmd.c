@@ -51,8 +51,7 @@ static const char *advice(const struct client_error *err)
 	return "";
 }
 
-json_t *cmd_try(struct cmd_call *call, const char *method, json_t *params,
-		struct client_error *err)
+json_t *cmd_try(struct cmd_call *call, const char *method, json_t *params, struct client_error *err)
 {
 	if (!call->client)
 		call->client = client_connect(call->socket, CLIENT_TIMEOUT_MS, err);
@@ -116,5 +115,6 @@ int cmd_main(int argc, char **argv)
 	out_init(&call.out, stdout, call.color);
 	call.out.json = call.json;
 	call.out.quiet = call.quiet;
-	return (int)finish(&call, call.help || call.version ? show_help(&call) : call.cmd->fn(&call));
+	return (int)finish(&call,
+			   call.help || call.version ? show_help(&call) : call.cmd->fn(&call));
 }

@@ -39,7 +39,8 @@ struct cmd_call {
 	bool json, quiet, verbose, help, version;
 	const char *args[CMD_ARGS_MAX];
 	unsigned n_args;
-	const char *options[CMD_OPTIONS_MAX]; /* in the order of the row; "" for one without value */
+	const char
+		*options[CMD_OPTIONS_MAX]; /* in the order of the row; "" for one without value */
 	struct out out;
 	struct client *client; /* connected by the first cmd_ask() */
 	enum exit_code failed; /* what cmd_ask() failed with */
@@ -53,8 +54,8 @@ struct cmd {
 	 */
 	const char *args;
 	struct cmd_option options[CMD_OPTIONS_MAX]; /* ends with a NULL name when not full */
-	const char *summary; /* one line, no full stop */
-	const char *text;    /* a paragraph for --help, or NULL */
+	const char *summary;			    /* one line, no full stop */
+	const char *text;			    /* a paragraph for --help, or NULL */
 	enum exit_code (*fn)(struct cmd_call *call);
 };
 

@@ -9,8 +9,8 @@
 
 /* Commands that the design has and this version has not. */
 static const char *const later[] = {
-	"watch", "topology", "announce", "tunnel add", "tunnel del", "tunnel clear",
-	"disk",	 "domain",   "migrate",
+	"watch",	"topology", "announce", "tunnel add", "tunnel del",
+	"tunnel clear", "disk",	    "domain",	"migrate",
 };
 
 /* Optimal string alignment distance, for short words: insert, delete, change, swap neighbours. */
@@ -38,7 +38,8 @@ static unsigned distance(const char *a, const char *b)
 
 static void join(char **words, unsigned n, char *buf, size_t size)
 {
-	snprintf(buf, size, "%.20s%s%.20s", n ? words[0] : "", n > 1 ? " " : "", n > 1 ? words[1] : "");
+	snprintf(buf, size, "%.20s%s%.20s", n ? words[0] : "", n > 1 ? " " : "",
+		 n > 1 ? words[1] : "");
 }
 
 static bool is_group(const char *word)
@@ -89,7 +90,8 @@ void cmd_suggest(char **words, unsigned n, char *buf, size_t size)
 	near = nearest(first, two);
 	said = is_group(first) || (near && strchr(near, ' ')) ? two : first;
 	snprintf(buf, size, "there is no command \"%s\"; %s%s%s", said,
-		 near ? "did you mean " : "try bridgectl --help", near ? near : "", near ? "?" : "");
+		 near ? "did you mean " : "try bridgectl --help", near ? near : "",
+		 near ? "?" : "");
 }
 
 static void options_help(struct out *o, const struct cmd_option *options, unsigned max)
@@ -115,7 +117,8 @@ static void row_help(struct out *o, const struct cmd *cmd)
 
 void cmd_help_all(struct out *o)
 {
-	out_line(o, STYLE_NONE, "bridgectl shows and steers l2tund, the daemon that joins bridges of several hosts.");
+	out_line(o, STYLE_NONE,
+		 "bridgectl shows and steers l2tund, which joins bridges of several hosts.");
 	out_line(o, STYLE_NONE, "%s", "");
 	out_line(o, STYLE_NONE, "usage: bridgectl [OPTIONS] COMMAND [ARGUMENTS]");
 	out_line(o, STYLE_NONE, "%s", "");

@@ -177,7 +177,8 @@ static bool take_option(struct parse *p, const char *arg)
 			return true;
 		}
 	if (!cmd)
-		return fail(p, "unknown option \"%.60s\" before any command; try bridgectl --help", arg);
+		return fail(p, "unknown option \"%.60s\" before any command; try bridgectl --help",
+			    arg);
 	return fail(p, "%s: unknown option \"%.60s\"; try bridgectl %s --help", cmd->words, arg,
 		    cmd->words);
 }

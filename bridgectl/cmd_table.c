@@ -74,7 +74,8 @@ const struct cmd cmd_table[] = {
 		       { "--lines", 'n', "COUNT", "at most so many old ones (all; 10 with -f)" } },
 	  .summary = "state changes with their reasons",
 	  .text = "Prints the state changes that the daemon remembers (the last 256), the newest "
-		  "last. With --json they are one object; with --json --follow one object per line.",
+		  "last. With --json they are one object; with --follow as well, or with --lines, "
+		  "one object per line.",
 	  .fn = cmd_events },
 	{ .words = "reload",
 	  .args = "",
@@ -101,10 +102,7 @@ const struct cmd cmd_table[] = {
 	  .args = "",
 	  .summary = "read a private key, print its public key",
 	  .fn = cmd_pubkey },
-	{ .words = "genpsk",
-	  .args = "",
-	  .summary = "make a preshared key",
-	  .fn = cmd_genpsk },
+	{ .words = "genpsk", .args = "", .summary = "make a preshared key", .fn = cmd_genpsk },
 	{ .words = "completion",
 	  .args = "SHELL",
 	  .summary = "print the completion script for a shell (bash)",

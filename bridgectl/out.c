@@ -18,7 +18,7 @@
 #define EXIT_NO_MEMORY 1
 
 static const char *const style_codes[] = {
-	[STYLE_BOLD] = "\033[1m", [STYLE_DIM] = "\033[2m",  [STYLE_GOOD] = "\033[32m",
+	[STYLE_BOLD] = "\033[1m",  [STYLE_DIM] = "\033[2m",    [STYLE_GOOD] = "\033[32m",
 	[STYLE_WARN] = "\033[33m", [STYLE_BAD] = "\033[1;31m",
 };
 

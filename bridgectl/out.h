@@ -59,11 +59,11 @@ unsigned out_columns(const char *s);
 
 #define UNIT_LEN 32
 
-const char *unit_bytes(double v, char *buf);		 /* "1.5 MiB" */
-const char *unit_count(double v, char *buf);		 /* "12.3k" */
-const char *unit_duration_s(double s, char *buf);	 /* "3 d 4 h" */
-const char *unit_rtt_us(double us, char *buf);		 /* "0.42 ms" */
-const char *unit_percent(double fraction, char *buf);	 /* "1.2 %" of 0.012 */
+const char *unit_bytes(double v, char *buf);	      /* "1.5 MiB" */
+const char *unit_count(double v, char *buf);	      /* "12.3k" */
+const char *unit_duration_s(double s, char *buf);     /* "3 d 4 h" */
+const char *unit_rtt_us(double us, char *buf);	      /* "0.42 ms" */
+const char *unit_percent(double fraction, char *buf); /* "1.2 %" of 0.012 */
 
 /* --- Tables (out_table.c) --- */
 
@@ -72,7 +72,7 @@ const char *unit_percent(double fraction, char *buf);	 /* "1.2 %" of 0.012 */
 struct column {
 	const char *title;
 	bool right; /* numbers */
-	/* 0: always shown; else the column with the greatest value goes first when the terminal is narrow. */
+	/* 0: always shown; else, on a narrow terminal, the greatest value goes first. */
 	unsigned drop;
 };
 

@@ -1,4 +1,4 @@
-/* Numbers for people: three significant figures and a unit, as `ip -h`, `ls -h` and ping write them. */
+/* Numbers for people: three significant figures and a unit, as ls -h and ping write them. */
 #include "bridgectl/out.h"
 
 static const char *scaled(double v, double step, const char *const units[], unsigned n, char *buf)
@@ -9,8 +9,11 @@ static const char *scaled(double v, double step, const char *const units[], unsi
 		v /= step;
 		i++;
 	}
-	snprintf(buf, UNIT_LEN, i && v < 10 ? "%.2f%s" : i && v < 100 ? "%.1f%s" : "%.0f%s", v,
-		 units[i]);
+	snprintf(buf, UNIT_LEN,
+		 i && v < 10  ? "%.2f%s" :
+		 i && v < 100 ? "%.1f%s" :
+				"%.0f%s",
+		 v, units[i]);
 	return buf;
 }
 

@@ -37,8 +37,10 @@ static void show_ports(struct out *o, const json_t *ports)
 		table_cell(t, STYLE_NONE, "%s", view_str(p, "name"));
 		table_cell(t, strcmp(kind, "foreign-tap") ? STYLE_NONE : STYLE_WARN, "%s", kind);
 		table_cell(t, STYLE_NONE, "%s",
-			   !view_has(p, "up") ? "-" : !view_bool(p, "up") ? "off" :
-			   view_bool(p, "carrier") ? "up" : "no carrier");
+			   !view_has(p, "up")	   ? "-" :
+			   !view_bool(p, "up")	   ? "off" :
+			   view_bool(p, "carrier") ? "up" :
+						     "no carrier");
 		table_cell(t, STYLE_NONE, "%s", view_str(p, "owner"));
 	}
 	table_end(t);
@@ -51,7 +53,8 @@ static void show_bridge(struct out *o, const json_t *b)
 	size_t i;
 
 	view_field(o, "bridge", STYLE_BOLD, "%s", view_str(b, "name"));
-	view_field(o, "state", present ? STYLE_GOOD : STYLE_BAD, "%s", present ? "present" : "missing");
+	view_field(o, "state", present ? STYLE_GOOD : STYLE_BAD, "%s",
+		   present ? "present" : "missing");
 	if (view_str(b, "detail")[0])
 		view_field(o, "because", STYLE_NONE, "%s", view_str(b, "detail"));
 	if (present) {
@@ -88,8 +91,8 @@ static const char *side(const json_t *e)
 static void show_fdb(struct out *o, const json_t *entries)
 {
 	static const struct column columns[] = {
-		{ "MAC", false, 0 },	{ "VLAN", true, 2 },   { "SIDE", false, 0 },
-		{ "PORT", false, 0 },	{ "KIND", false, 3 },  { "TUNNEL", false, 0 },
+		{ "MAC", false, 0 },  { "VLAN", true, 2 },  { "SIDE", false, 0 },
+		{ "PORT", false, 0 }, { "KIND", false, 3 }, { "TUNNEL", false, 0 },
 		{ "USED", true, 1 },
 	};
 	struct table *t = table_new(o, columns, ARRAY_SIZE(columns));
@@ -126,7 +129,8 @@ enum exit_code cmd_bridge_fdb(struct cmd_call *call)
 	if (fdb)
 		show_fdb(&call->out, json_object_get(fdb, "entries"));
 	if (view_bool(fdb, "truncated"))
-		out_line(&call->out, STYLE_WARN, "There are more; `bridge fdb show br %s` of iproute2 lists all.",
+		out_line(&call->out, STYLE_WARN,
+			 "There are more; `bridge fdb show br %s` of iproute2 lists all.",
 			 call->args[0]);
 	json_decref(fdb);
 	return r;

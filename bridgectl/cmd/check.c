@@ -52,8 +52,8 @@ static void perf(struct finding *f, const char *prefix, const char *label, doubl
 {
 	char key[96], value[48];
 
-	snprintf(key, sizeof(key), "%s%s%s", f->only ? "" : prefix, f->only || !prefix[0] ? "" : "_",
-		 label);
+	snprintf(key, sizeof(key), "%s%s%s", f->only ? "" : prefix,
+		 f->only || !prefix[0] ? "" : "_", label);
 	snprintf(value, sizeof(value), "%.*f%s", decimals, v, unit);
 	json_object_set_new(f->perf, key, json_string(value));
 }
@@ -145,8 +145,8 @@ static enum exit_code report(struct cmd_call *call, const struct finding *f)
 
 	text_of(f, text, sizeof(text));
 	if (call->json) {
-		v = json_pack("{s:s, s:i, s:s, s:O}", "status", words[f->code], "code", (int)f->code,
-			      "text", text, "perfdata", f->perf);
+		v = json_pack("{s:s, s:i, s:s, s:O}", "status", words[f->code], "code",
+			      (int)f->code, "text", text, "perfdata", f->perf);
 		out_json(&call->out, v, false);
 		json_decref(v);
 		return (enum exit_code)f->code;
@@ -177,7 +177,9 @@ static bool parse_percent(const char *s, double *ret)
 
 enum exit_code cmd_check(struct cmd_call *call)
 {
-	struct finding f = { .call = call, .only = call->options[OPTION_TUNNEL], .loss = LOSS_DEFAULT };
+	struct finding f = { .call = call,
+			     .only = call->options[OPTION_TUNNEL],
+			     .loss = LOSS_DEFAULT };
 	const char *loss = call->options[OPTION_LOSS];
 	struct client_error err = { 0 };
 	enum exit_code code;

@@ -13,7 +13,7 @@
 
 /* conf/completion/bridgectl.bash is this text. */
 static const char *const bash_lines[] = {
-	"# bash completion for bridgectl(8). It asks the program itself, so it knows what that knows.",
+	"# bash completion for bridgectl(8). It asks the program what may come next.",
 	"_bridgectl()",
 	"{",
 	"\tlocal words",
@@ -130,8 +130,9 @@ static void offer_words(const struct line *l, char **words, unsigned n)
 		const char *p = cmd_table[i].words;
 		unsigned k = 0;
 
-		for (; k < n && !strncmp(p, words[k], strlen(words[k])) &&
-		       p[strlen(words[k])] == ' '; k++)
+		for (;
+		     k < n && !strncmp(p, words[k], strlen(words[k])) && p[strlen(words[k])] == ' ';
+		     k++)
 			p += strlen(words[k]) + 1;
 		snprintf(word, sizeof(word), "%.*s", (int)strcspn(p, " "), p);
 		if (k < n || !strcmp(word, last))
@@ -150,8 +151,7 @@ static const struct cmd_option *find_option(const struct cmd *cmd, const char *a
 		for (unsigned i = 0; i < sizes[k] && lists[k][i].name; i++) {
 			const struct cmd_option *o = &lists[k][i];
 
-			if (!strcmp(o->name, arg) ||
-			    (o->letter && arg[1] == o->letter && !arg[2]))
+			if (!strcmp(o->name, arg) || (o->letter && arg[1] == o->letter && !arg[2]))
 				return o;
 		}
 	return NULL;

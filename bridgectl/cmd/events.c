@@ -29,7 +29,8 @@ static void show_event(struct out *o, const json_t *e)
 	const char *reason = view_str(e, "reason"), *detail = view_str(e, "detail");
 
 	if (!strcmp(view_str(e, "event"), "lost")) {
-		out_line(o, STYLE_WARN, "%.0f events are lost: they came faster than they were read",
+		out_line(o, STYLE_WARN,
+			 "%.0f events are lost: they came faster than they were read",
 			 view_num(e, "count"));
 		return;
 	}

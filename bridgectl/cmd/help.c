@@ -1,4 +1,4 @@
-/* `bridgectl help [COMMAND]`; with --json the whole table, which the check of the manual page reads. */
+/* `bridgectl help [COMMAND]`; with --json the whole table, for other programs. */
 #include "bridgectl/cmd/cmds.h"
 
 static json_t *options_json(const struct cmd_option *options, unsigned max)
@@ -9,10 +9,9 @@ static json_t *options_json(const struct cmd_option *options, unsigned max)
 		const struct cmd_option *x = &options[i];
 		char letter[] = { x->letter, '\0' };
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "name", x->name,
-						      "letter", letter, "value",
-						      x->value ? x->value : "", "summary",
-						      x->summary));
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:s}", "name", x->name, "letter", letter,
+					"value", x->value ? x->value : "", "summary", x->summary));
 	}
 	return list;
 }
@@ -24,10 +23,10 @@ static void help_json(struct out *o)
 	for (unsigned i = 0; i < cmd_table_len; i++) {
 		const struct cmd *c = &cmd_table[i];
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "command", c->words,
-						      "args", c->args, "summary", c->summary,
-						      "options",
-						      options_json(c->options, CMD_OPTIONS_MAX)));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s, s:o}", "command", c->words, "args",
+						c->args, "summary", c->summary, "options",
+						options_json(c->options, CMD_OPTIONS_MAX)));
 	}
 	all = json_pack("{s:o, s:o}", "commands", list, "options",
 			options_json(cmd_global_options, cmd_global_options_len));

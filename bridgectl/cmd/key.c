@@ -38,8 +38,8 @@ static void warn_readable_output(void)
 	struct stat st;
 
 	if (!fstat(STDOUT_FILENO, &st) && S_ISREG(st.st_mode) && (st.st_mode & 077))
-		cmd_error("warning: others can read the file this secret goes to; chmod 600 it, and use "
-			  "umask 077 next time");
+		cmd_error("warning: others can read the file that this secret goes to; "
+			  "chmod 600 it, and use umask 077 next time");
 }
 
 static enum exit_code random_failed(int r)
@@ -83,7 +83,8 @@ static void print_peer_block(struct cmd_call *call, const char *file, const char
 
 	host_name(name, sizeof(name));
 	if (call->json) {
-		v = json_pack("{s:s, s:s, s:s}", "file", file, "public_key", public_key, "name", name);
+		v = json_pack("{s:s, s:s, s:s}", "file", file, "public_key", public_key, "name",
+			      name);
 		out_json(o, v, false);
 		json_decref(v);
 		return;
@@ -93,7 +94,8 @@ static void print_peer_block(struct cmd_call *call, const char *file, const char
 	out_line(o, STYLE_NONE, "%s", "");
 	out_line(o, STYLE_NONE, "peer \"%s\" {", name);
 	out_line(o, STYLE_NONE, "    public-key = \"%s\"", public_key);
-	out_line(o, STYLE_NONE, "    # How the other host reaches this one; without this line it waits to be called.");
+	out_line(o, STYLE_NONE,
+		 "    # How the other host reaches this one; without it, it waits to be called.");
 	out_line(o, STYLE_NONE, "    address    = \"%s:%d\"", name, L2TUND_PORT);
 	out_line(o, STYLE_NONE, "}");
 }
@@ -112,8 +114,9 @@ static enum exit_code keygen_init(struct cmd_call *call, const struct key *k)
 	if (r == 0)
 		r = key_write_file(file, k);
 	if (r == -EEXIST)
-		cmd_error("%s exists already and is not overwritten; `bridgectl pubkey < %s` prints its "
-			  "public key", file, file);
+		cmd_error("%s exists already and is not overwritten; `bridgectl pubkey < %s` "
+			  "prints its public key",
+			  file, file);
 	else if (r < 0)
 		cmd_error("%s: cannot write the key: %s%s", file, strerror(-r),
 			  r == -EACCES ? "; run this as root, or choose another --file" : "");
@@ -130,7 +133,8 @@ enum exit_code cmd_keygen(struct cmd_call *call)
 	int r;
 
 	if (call->options[OPTION_FILE] && !call->options[OPTION_INIT]) {
-		cmd_error("keygen: --file goes with --init; without it the key goes to standard output");
+		cmd_error(
+			"keygen: --file goes with --init; alone, the key goes to standard output");
 		return EXIT_USAGE;
 	}
 	r = key_generate_private(&k);
@@ -160,8 +164,8 @@ enum exit_code cmd_pubkey(struct cmd_call *call)
 	explicit_bzero(text, sizeof(text));
 	key_wipe(&priv);
 	if (r < 0) {
-		cmd_error("pubkey: standard input holds no private key; expected one line of 44 base64 "
-			  "characters, as keygen prints it");
+		cmd_error("pubkey: standard input holds no private key; expected one line of 44 "
+			  "base64 characters, as keygen prints it");
 		return EXIT_FAILED;
 	}
 	print_key(call, "public_key", &public);

@@ -23,7 +23,8 @@ static void show_path(struct out *o, const json_t *p)
 	view_field(o, "loss", STYLE_NONE, "%s in, %s out", unit_percent(view_num(p, "loss_rx"), a),
 		   unit_percent(view_num(p, "loss_tx"), b));
 	view_field(o, "path MTU", STYLE_NONE, "%.0f bytes", view_num(p, "path_mtu"));
-	view_field(o, "data", STYLE_NONE, "%s, %s", view_str(p, "data_mode"), view_str(p, "cipher"));
+	view_field(o, "data", STYLE_NONE, "%s, %s", view_str(p, "data_mode"),
+		   view_str(p, "cipher"));
 }
 
 static void show_peer(struct out *o, const json_t *p)
@@ -49,7 +50,8 @@ static void show_peer(struct out *o, const json_t *p)
 	view_field(o, "sent", STYLE_NONE, "%s", unit_bytes(view_num(p, "tx_bytes"), buf));
 	json_object_foreach(json_object_get(p, "drops"), key, v)
 		if (json_number_value(v) > 0)
-			view_field(o, "dropped", STYLE_WARN, "%.0f by %s", json_number_value(v), key);
+			view_field(o, "dropped", STYLE_WARN, "%.0f by %s", json_number_value(v),
+				   key);
 }
 
 enum exit_code cmd_peer_show(struct cmd_call *call)

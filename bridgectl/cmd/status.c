@@ -53,7 +53,8 @@ static void attention_bridges(struct attention *a, const json_t *bridges)
 			point_at(a, "bridge", view_str(b, "name"), STYLE_BAD, "missing",
 				 view_str(b, "detail"));
 		json_array_foreach(json_object_get(b, "foreign"), k, f) {
-			snprintf(text, sizeof(text), "reaches %s of %s through %s%s%s, which is no tunnel of ours",
+			snprintf(text, sizeof(text),
+				 "reaches %s of %s through %s%s%s, which is no tunnel of ours",
 				 view_str(f, "bridge"), view_str(f, "node"), view_str(f, "via"),
 				 view_str(f, "owner")[0] ? " of " : "", view_str(f, "owner"));
 			point_at(a, "bridge", view_str(b, "name"), STYLE_BAD, "foreign path", text);
@@ -73,8 +74,9 @@ static void attention_peers(struct attention *a, const json_t *peers)
 		bool up = !strcmp(view_str(p, "state"), "up");
 
 		if (!up)
-			point_at(a, "peer", view_str(p, "name"), view_peer_style(view_str(p, "state")),
-				 view_str(p, "state"), view_str(p, "detail"));
+			point_at(a, "peer", view_str(p, "name"),
+				 view_peer_style(view_str(p, "state")), view_str(p, "state"),
+				 view_str(p, "detail"));
 		else if (in > LOSS_WORTH_TELLING || out > LOSS_WORTH_TELLING) {
 			snprintf(text, sizeof(text), "loses %s of packets in, %s out",
 				 unit_percent(in, rx), unit_percent(out, tx));
@@ -143,7 +145,8 @@ static void status_text(struct cmd_call *call, const json_t *s)
 	attention_bridges(&a, json_object_get(s, "bridges"));
 	attention_peers(&a, json_object_get(s, "peers"));
 	if (!json_array_size(tunnels))
-		out_line(&call->out, STYLE_WARN, "No tunnel is configured: add a tunnel section to l2tund.conf, "
+		out_line(&call->out, STYLE_WARN,
+			 "No tunnel is configured: add a tunnel section to l2tund.conf, "
 			 "then `bridgectl reload`.");
 	else if (!a.n)
 		out_line(&call->out, STYLE_GOOD, "All is well.");

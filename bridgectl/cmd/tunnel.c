@@ -27,7 +27,8 @@ static void show_traffic(struct out *o, const json_t *t)
 		   unit_bytes(view_num(t, "tx_bytes"), buf), view_num(t, "tx_frames"));
 	json_object_foreach(json_object_get(t, "drops"), key, v)
 		if (json_number_value(v) > 0)
-			view_field(o, "dropped", STYLE_WARN, "%.0f by %s", json_number_value(v), key);
+			view_field(o, "dropped", STYLE_WARN, "%.0f by %s", json_number_value(v),
+				   key);
 }
 
 static void show_tunnel(struct out *o, const json_t *t)

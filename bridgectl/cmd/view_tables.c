@@ -27,9 +27,9 @@ static void cell_since(struct table *t, const json_t *o)
 void view_tunnels(struct out *o, const json_t *tunnels)
 {
 	static const struct column columns[] = {
-		{ "TUNNEL", false, 0 },	 { "STATE", false, 0 },	  { "PEER", false, 0 },
-		{ "BRIDGE", false, 0 },	 { "FOR", false, 3 },	  { "RX", true, 2 },
-		{ "TX", true, 1 },	 { "DROPS", true, 4 },
+		{ "TUNNEL", false, 0 }, { "STATE", false, 0 }, { "PEER", false, 0 },
+		{ "BRIDGE", false, 0 }, { "FOR", false, 3 },   { "RX", true, 2 },
+		{ "TX", true, 1 },	{ "DROPS", true, 4 },
 	};
 	struct table *t = table_new(o, columns, ARRAY_SIZE(columns));
 	const json_t *x;
@@ -72,9 +72,9 @@ static void peer_path_cells(struct table *t, const json_t *x)
 void view_peers(struct out *o, const json_t *peers)
 {
 	static const struct column columns[] = {
-		{ "PEER", false, 0 },	 { "STATE", false, 0 },	 { "ENDPOINT", false, 0 },
-		{ "FOR", false, 4 },	 { "RTT", true, 1 },	 { "LOSS IN/OUT", true, 2 },
-		{ "MTU", true, 6 },	 { "DATA", false, 5 },	 { "RX", true, 3 },
+		{ "PEER", false, 0 }, { "STATE", false, 0 }, { "ENDPOINT", false, 0 },
+		{ "FOR", false, 4 },  { "RTT", true, 1 },    { "LOSS IN/OUT", true, 2 },
+		{ "MTU", true, 6 },   { "DATA", false, 5 },  { "RX", true, 3 },
 		{ "TX", true, 3 },
 	};
 	struct table *t = table_new(o, columns, ARRAY_SIZE(columns));
@@ -106,9 +106,9 @@ static void ports_text(const json_t *ports, char *buf, size_t size)
 	json_array_foreach(ports, i, p) {
 		const char *owner = view_str(p, "owner");
 		bool odd = !strcmp(view_str(p, "kind"), "foreign-tap");
-		int r = snprintf(buf + n, size - n, "%s%s%s%s%s", n ? ", " : "", view_str(p, "name"),
-				 odd ? " (" : "", odd ? (owner[0] ? owner : "foreign tap") : "",
-				 odd ? ")" : "");
+		int r = snprintf(buf + n, size - n, "%s%s%s%s%s", n ? ", " : "",
+				 view_str(p, "name"), odd ? " (" : "",
+				 odd ? (owner[0] ? owner : "foreign tap") : "", odd ? ")" : "");
 
 		if (r < 0 || n + (size_t)r >= size)
 			return;
@@ -132,13 +132,17 @@ void view_bridge_list(struct out *o, const json_t *bridges)
 		double mtu = view_num(x, "mtu");
 
 		table_cell(t, STYLE_NONE, "%s", view_str(x, "name"));
-		table_cell(t, present ? STYLE_GOOD : STYLE_BAD, "%s", present ? "present" : "missing");
+		table_cell(t, present ? STYLE_GOOD : STYLE_BAD, "%s",
+			   present ? "present" : "missing");
 		table_cell(t, STYLE_NONE, "%s", view_str(x, "mac"));
 		if (mtu > 0)
 			table_cell(t, STYLE_NONE, "%.0f", mtu);
 		else
 			table_cell(t, STYLE_NONE, "-");
-		table_cell(t, STYLE_NONE, "%s", !present ? "-" : view_bool(x, "stp") ? "on" : "off");
+		table_cell(t, STYLE_NONE, "%s",
+			   !present	       ? "-" :
+			   view_bool(x, "stp") ? "on" :
+						 "off");
 		ports_text(json_object_get(x, "ports"), ports, sizeof(ports));
 		table_cell(t, STYLE_NONE, "%s", ports);
 	}

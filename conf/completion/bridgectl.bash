@@ -1,4 +1,4 @@
-# bash completion for bridgectl(8). It asks the program itself, so it knows what that knows.
+# bash completion for bridgectl(8). It asks the program what may come next.
 _bridgectl()
 {
 	local words

@@ -14,7 +14,7 @@
 
 #include "common/jsonline.h"
 
-#define ID_BYTES_MAX 64	 /* of an id that is a string */
+#define ID_BYTES_MAX 64 /* of an id that is a string */
 #define PARAM_NAME_MAX 32
 
 struct param {
@@ -44,8 +44,8 @@ json_t *ctl_fail(struct ctl_error *err, const char *code, const char *fmt, ...)
 	return NULL;
 }
 
-json_t *ctl_fail_details(struct ctl_error *err, json_t *details, const char *code,
-			 const char *fmt, ...)
+json_t *ctl_fail_details(struct ctl_error *err, json_t *details, const char *code, const char *fmt,
+			 ...)
 {
 	va_list ap;
 
@@ -238,8 +238,8 @@ static int request_check(const json_t *req, struct ctl_error *err)
 	json_t *v;
 
 	if (id && !json_is_null(id) && !request_id(req))
-		ctl_fail(err, "bad-request", "\"id\" must be an integer or a string of at most %d bytes",
-			 ID_BYTES_MAX);
+		ctl_fail(err, "bad-request",
+			 "\"id\" must be an integer or a string of at most %d bytes", ID_BYTES_MAX);
 	else if (!json_is_string(json_object_get(req, "method")))
 		ctl_fail(err, "bad-request", "\"method\" is missing or not a string");
 	else if (params && !json_is_object(params))

@@ -13,13 +13,13 @@ struct dispatch {
 };
 
 /*
- * Runs the request of one line. The reply, a new reference, always carries the request's id (null when
- * there was none that could be read). NULL: the line is blank, or memory is short.
+ * Runs the request of one line. The reply, a new reference, always carries the request's id
+ * (null when there was none that could be read). NULL: the line is blank, or memory is short.
  */
 json_t *dispatch_line(const struct dispatch *d, void *client, bool admin, const char *line,
 		      size_t len);
 
-/* {"id": …, "error": {…}}; takes the reference to details, not the one to `id` (may be NULL). */
+/* {"id": …, "error": {…}}; takes the reference to details, not to `id` (may be NULL). */
 json_t *dispatch_error(const json_t *id, struct ctl_error *err);
 
 /* 0, or -EINVAL with `err` set: `params` does not fit the row's pattern. */

@@ -28,9 +28,9 @@ struct ctl_client {
 	uid_t uid;
 	pid_t pid;
 	struct jsonline in;
-	unsigned events; /* bit per event_names[] */
+	unsigned events;		/* bit per event_names[] */
 	char only[FILTER_NAME_MAX + 1]; /* "": events about all objects */
-	uint64_t lost; /* events since the last one that went out */
+	uint64_t lost;			/* events since the last one that went out */
 	bool busy;
 	bool dead;
 };
@@ -149,7 +149,8 @@ static const char *limit_reached(const struct ctl_server *s, uid_t uid)
 		return "too many clients are connected to the daemon";
 	LIST_FOREACH(c, &s->clients, entry)
 		same += c->uid == uid;
-	return same >= CONTROL_CLIENTS_PER_UID ? "too many clients of this user are connected" : NULL;
+	return same >= CONTROL_CLIENTS_PER_UID ? "too many clients of this user are connected" :
+						 NULL;
 }
 
 struct ctl_client *ctl_client_new(struct ctl_server *s, void *conn, uid_t uid, pid_t pid)
@@ -328,7 +329,8 @@ static json_t *method_subscribe(void *ctx, const json_t *params, struct ctl_erro
 		events |= bit;
 	}
 	if (only && strlen(only) > FILTER_NAME_MAX)
-		return ctl_fail(err, "bad-params", "events.subscribe: no object has a name so long");
+		return ctl_fail(err, "bad-params",
+				"events.subscribe: no object has a name so long");
 	c->events = names ? events : ~0U;
 	snprintf(c->only, sizeof(c->only), "%s", only ? only : "");
 	return json_object();

@@ -5,7 +5,7 @@
  * daemon's rows.
  *
  *   -> {"id": 7, "method": "tunnel.up", "params": {"name": "sv"}}
- *   <- {"id": 7, "result": {...}}   or   {"id": 7, "error": {"code": "not-found", "message": "..."}}
+ *   <- {"id": 7, "result": {...}} or {"id": 7, "error": {"code": "not-found", "message": "..."}}
  *   <- {"event": "tunnel", ...}     after {"method": "events.subscribe"}
  */
 #ifndef L2TUND_CONTROL_SERVER_H
@@ -28,27 +28,28 @@
 #define CONTROL_EVENT_NAMES "tunnel", "peer", "bridge"
 
 struct ctl_error {
-	/* One stable word: bad-request, bad-params, not-found, not-permitted, failed, config, … */
+	/* One stable word: bad-params, not-found, not-permitted, failed, config, … */
 	const char *code;
 	char message[256];
-	json_t *details; /* or NULL; becomes the error's "details", the server drops the reference */
+	json_t *details; /* or NULL: the error's "details"; the server drops the reference */
 };
 
 /* Sets the error and answers NULL, for `return ctl_fail(err, …)` in a method. */
 json_t *ctl_fail(struct ctl_error *err, const char *code, const char *fmt, ...) _printf_(3, 4);
 /* The same with `details`, whose reference it takes (NULL is allowed). */
-json_t *ctl_fail_details(struct ctl_error *err, json_t *details, const char *code,
-			 const char *fmt, ...) _printf_(4, 5);
+json_t *ctl_fail_details(struct ctl_error *err, json_t *details, const char *code, const char *fmt,
+			 ...) _printf_(4, 5);
 
 struct ctl_method {
 	const char *name;
-	bool admin; /* root, or the daemon's own user; others may read when the socket lets them in */
+	bool admin; /* for root and the daemon's own user; all that connect may call the rest */
 	/*
 	 * The keys it takes, "name:s level:s area:s?", "" for none: s string, i integer, b
-	 * boolean, a array of strings; ? may be left out. Checked before `fn` runs, other keys refused.
+	 * boolean, a array of strings; ? may be left out. Checked before `fn` runs; other keys
+	 * are refused.
 	 */
 	const char *params;
-	/* A new reference to the result, or NULL with `err` set. `params` is an object, never NULL. */
+	/* A new reference to the result, or NULL with `err` set. `params` is never NULL. */
 	json_t *(*fn)(void *ctx, const json_t *params, struct ctl_error *err);
 };
 
@@ -57,15 +58,18 @@ struct ctl_client;
 
 struct ctl_io {
 	/*
-	 * All or nothing. -ENOBUFS: too much is waiting already (events are then lost and counted, a
-	 * reply becomes an error or the end). Other errors: the client is closed.
+	 * All or nothing. -ENOBUFS: too much is waiting already (events are then lost and
+	 * counted, a reply becomes an error or the end). Other errors: the client is closed.
 	 */
 	int (*send)(void *conn, const char *data, size_t len);
 	/* The server wants this client gone. It is freed already; no ctl_client_gone() for it. */
 	void (*close)(void *conn);
 };
 
-/* Rows, `ctx` and `io` must outlive it. `methods`, `version` and `events.subscribe` are built in. */
+/*
+ * Rows, `ctx` and `io` must outlive it. `methods`, `version` and `events.subscribe` are built
+ * in. NULL: no memory.
+ */
 struct ctl_server *ctl_server_new(const struct ctl_method *rows, size_t n, void *ctx,
 				  const struct ctl_io *io, uid_t own_uid);
 /* Closes every client. */
