@@ -144,19 +144,27 @@ static bool same_ends(const struct config_tunnel *a, const struct config_tunnel 
 	       strcmp(a->remote_bridge, b->remote_bridge) == 0;
 }
 
-static void check_tunnel_pair(struct conf *k, cfg_t *sec, const struct config_tunnel *t,
-			      const struct config_tunnel *first)
+static void check_tunnel_twice(struct conf *k, cfg_t *sec, unsigned i)
 {
-	if (t->name[0] && strcmp(t->name, first->name) == 0)
-		conf_opt_error(k, sec, NULL, NULL,
-			       "defined twice, first at %s:%u; rename or remove "
-			       "one",
-			       SRC(first));
-	if (t->peer && t->bridge && same_ends(t, first))
-		conf_opt_error(k, sec, NULL, NULL,
-			       "joins the same two bridges through the same peer "
-			       "as tunnel %s (%s:%u); remove one",
-			       first->name, SRC(first));
+	const struct config_tunnel *all = k->c->tunnels, *t = &all[i];
+
+	for (const struct config_tunnel *o = all; o < t; o++) {
+		if (t->name[0] && strcmp(t->name, o->name) == 0) {
+			conf_opt_error(k, sec, NULL, NULL,
+				       "defined twice, first at %s:%u; rename or remove one",
+				       SRC(o));
+			break;
+		}
+	}
+	for (const struct config_tunnel *o = all; o < t; o++) {
+		if (t->peer && t->bridge && same_ends(t, o)) {
+			conf_opt_error(k, sec, NULL, NULL,
+				       "joins the same two bridges through the same peer as the "
+				       "tunnel at %s:%u; remove one",
+				       SRC(o));
+			break;
+		}
+	}
 }
 
 static void check_tunnels_per_peer(struct conf *k, unsigned i)
@@ -200,10 +208,7 @@ static void check_tunnels(struct conf *k)
 	const struct config_tunnel *t = k->c->tunnels;
 
 	for (unsigned i = 0; i < k->c->n_tunnels; i++) {
-		cfg_t *sec = section(k, "tunnel", i);
-
-		for (unsigned j = 0; j < i; j++)
-			check_tunnel_pair(k, sec, &t[i], &t[j]);
+		check_tunnel_twice(k, section(k, "tunnel", i), i);
 		check_tunnels_per_peer(k, i);
 		if (t[i].peer)
 			warn_ring(k, i);

@@ -18,6 +18,7 @@ struct scan {
 	struct lex lex;
 	struct tok next;
 	unsigned last_line; /* of the token that was taken last */
+	unsigned bad_line;  /* with a broken token: one report for each line is enough */
 	unsigned file;
 	struct conf_part part;
 	unsigned depth; /* of includes */
@@ -97,6 +98,9 @@ static _printf_(3, 4) void lex_bad(void *arg, unsigned line, const char *fmt, ..
 	char text[160];
 	va_list ap;
 
+	if (s->bad_line == line)
+		return;
+	s->bad_line = line;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -406,10 +410,16 @@ static void include_file(struct scan *s, unsigned line, const char *path)
 	size_t len = 0;
 	int r;
 
+	for (unsigned i = 0; i < k->n_files; i++) {
+		if (strcmp(k->files[i], path) == 0) {
+			bad(s, line, "include: %s has been read already; remove this line", path);
+			return;
+		}
+	}
 	if (s->depth >= CONF_DEPTH_MAX || k->n_files >= CONF_FILES_MAX) {
 		bad(s, line,
-		    "%s: includes go deeper than %u levels or are more than %u files; "
-		    "check that no file includes itself",
+		    "include: %s: more than %u levels or %u files; check that no file includes "
+		    "itself",
 		    path, CONF_DEPTH_MAX, CONF_FILES_MAX);
 		return;
 	}
