@@ -8,6 +8,10 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# What autoreconf and configure put beside our own files.
+GENERATED = {
+    "Makefile", "Makefile.in", "aclocal.m4", "build-config.h", "build-config.h.in", "config.status", "configure"
+}
 
 
 def git_files(untracked=True):
@@ -35,7 +39,7 @@ def files(*patterns):
             for p in sorted((ROOT / top).rglob("*"))
             if p.is_file()
         ]
-        known += [p.name for p in ROOT.iterdir() if p.is_file()]
+        known += [p.name for p in ROOT.iterdir() if p.is_file() and p.name not in GENERATED]
     return [p for p in known if any(pathlib.PurePath(p).match(pat) for pat in patterns)]
 
 
