@@ -14,6 +14,7 @@ enum dgram_type {
 	DGRAM_PLAIN = 6, /* data without tag: mode none */
 };
 
+#define DGRAM_PROLOGUE "l2tund v1"
 #define DGRAM_HDR_BYTES 16 /* type, flags, reserved u16, receiver u32, counter u64 */
 
 /* Initiation: type, flags, reserved u16, sender u32, noise message 1, mac1, mac2. */

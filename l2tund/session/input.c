@@ -1,0 +1,203 @@
+/*
+ * Datagrams in: which handshake message or whose keys, and what a sealed one brings.
+ * Invariants: only a datagram that authenticated changes anything of a session but its
+ * drop counters; the endpoint moves only when such a datagram is also the newest under the
+ * current keys; plain data (mode none) can do nothing but deliver frames.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "l2tund/session/handshake.h"
+#include "l2tund/session/hello.h"
+#include "l2tund/session/keys.h"
+#include "l2tund/session/lists.h"
+
+static void probe_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
+{
+	struct probe p;
+
+	if (control_parse_probe(msg, len, &p) < 0) {
+		s->drop_decode++;
+		return;
+	}
+	int n = control_build_probe_ack(&p, s->ss->buf + CONTROL_AT, CONTROL_CAP);
+	if (n > 0)
+		session_send_control(s, (size_t)n, now_us);
+}
+
+static void probe_ack_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
+{
+	unsigned before = s->pmtu.mtu;
+	struct probe p;
+
+	if (control_parse_probe(msg, len, &p) < 0) {
+		s->drop_decode++;
+		return;
+	}
+	if (s->state != SESSION_UP)
+		return;
+	pmtu_acked(&s->pmtu, p.id, p.size, now_us);
+	if (s->pmtu.mtu != before)
+		session_event(s, SESSION_EV_MTU);
+	session_wake(s);
+}
+
+static void close_input(struct session *s, uint64_t now_us)
+{
+	session_down(s, now_us, "closed by the peer");
+	/* It may be on its way down: do not call before it had time to go. */
+	s->call.due_us = now_us + s->ss->tune.retry_max_us;
+}
+
+static void message_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
+{
+	switch (control_kind(msg, len)) {
+	case CONTROL_HELLO:
+		hello_input(s, msg, len, now_us);
+		break;
+	case CONTROL_SEGMENTS:
+		lists_input(s, msg, len, now_us);
+		break;
+	case CONTROL_PROBE:
+		probe_input(s, msg, len, now_us);
+		break;
+	case CONTROL_PROBE_ACK:
+		probe_ack_input(s, msg, len, now_us);
+		break;
+	case CONTROL_CLOSE:
+		close_input(s, now_us);
+		break;
+	case -EBADMSG:
+		s->drop_decode++;
+		break;
+	default:
+		break; /* a message of a later version */
+	}
+}
+
+
+void session_control_input(struct session *s, const uint8_t *p, size_t len, uint64_t now_us)
+{
+	uint64_t generation = s->generation;
+	struct record rec;
+	int more = 1;
+
+	while (s->generation == generation && (more = record_next(&p, &len, &rec)) > 0) {
+		if (rec.kind == RECORD_CONTROL && rec.flags == 0)
+			message_input(s, rec.bytes, rec.len, now_us);
+		else
+			s->drop_decode++;
+	}
+	if (more < 0)
+		s->drop_decode++;
+}
+
+static void data_input(struct session *s, const struct keypair *kp, const uint8_t *records,
+		       size_t len, uint64_t now_us)
+{
+	struct sessions *ss = s->ss;
+
+	if (s->state != SESSION_UP || kp->generation != s->generation)
+		return;
+	bool outer = ss->in_callback;
+	ss->in_callback = true;
+	ss->ops->records(ss->arg, s, records, len, now_us);
+	ss->in_callback = outer;
+}
+
+static bool same_path(const struct path *a, const struct path *b)
+{
+	return a->socket == b->socket && addr_equal(&a->remote, &b->remote) &&
+	       addr_same_host(&a->local, &b->local);
+}
+
+/* What an authenticated, sealed datagram proves about its keys and its source. */
+static void proven(struct session *s, struct keypair *kp, const struct path *from, bool newest,
+		   uint64_t now_us)
+{
+	if (kp == s->fresh) {
+		handshake_cancel(s);
+		s->call.tries = 0;
+		s->call.due_us = now_us;
+		s->call.forced = false;
+		keys_take(s, kp, now_us);
+	}
+	if (newest && kp == s->cur && !same_path(&s->path, from))
+		session_take_path(s, from, now_us);
+	kp->rx++;
+}
+
+static void count_drop(struct session *s, int error)
+{
+	if (error == -EALREADY)
+		s->drop_replay++;
+	else if (error == -EPROTO)
+		s->drop_decode++;
+	else
+		s->drop_auth++;
+}
+
+static void sealed_input(struct sessions *ss, const struct path *from, uint8_t *dgram, size_t len,
+			 uint64_t now_us)
+{
+	uint32_t index = get_le32(dgram + 4);
+	struct session *s = index_find(&ss->indexes, index);
+	bool plain = dgram[0] == DGRAM_PLAIN, newest;
+
+	if (s)
+		session_expire(s, now_us); /* may drop the keys */
+	struct keypair *kp = s ? keys_find(s, index) : NULL;
+	if (!kp) {
+		ss->counters.unknown_index++;
+		return;
+	}
+	if (plain && (kp == s->fresh || !addr_same_host(&from->remote, &s->path.remote))) {
+		s->drop_auth++;
+		return;
+	}
+	int n = seal_in(&kp->seal, dgram, len, &newest);
+	if (n < 0) {
+		count_drop(s, n);
+		return;
+	}
+	if (!plain) {
+		proven(s, kp, from, newest, now_us);
+		s->last_rx_us = now_us;
+	}
+	s->hello.rx++;
+	s->rx_datagrams++;
+	s->rx_bytes += len;
+	if (dgram[0] == DGRAM_CONTROL)
+		session_control_input(s, dgram + DGRAM_HDR_BYTES, (size_t)n, now_us);
+	else
+		data_input(s, kp, dgram + DGRAM_HDR_BYTES, (size_t)n, now_us);
+}
+
+void sessions_input(struct sessions *ss, const struct path *from, uint8_t *dgram, size_t len,
+		    uint64_t now_us)
+{
+	if (len < DGRAM_HDR_BYTES || len > SESSION_DGRAM_MAX || dgram[1] || dgram[2] || dgram[3]) {
+		ss->counters.bad_header++;
+		return;
+	}
+	switch (dgram[0]) {
+	case DGRAM_INIT:
+		handshake_input_init(ss, from, dgram, len, now_us);
+		break;
+	case DGRAM_RESPONSE:
+		handshake_input_response(ss, from, dgram, len, now_us);
+		break;
+	case DGRAM_COOKIE:
+		handshake_input_cookie(ss, dgram, len, now_us);
+		break;
+	case DGRAM_DATA:
+	case DGRAM_CONTROL:
+	case DGRAM_PLAIN:
+		sealed_input(ss, from, dgram, len, now_us);
+		break;
+	default:
+		ss->counters.bad_header++;
+		break;
+	}
+}
