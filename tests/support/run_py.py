@@ -3,7 +3,8 @@
 What it adds to pytest, so that no test file has to:
 - tests under tests/net need root and run one file at a time: several make jobs or
   build directories share the clock and the processors, and these tests measure time;
-- each test ends after TEST_TIMEOUT_S (environment, default 180) with a failure;
+- each test ends after TEST_TIMEOUT_S (environment, default 180) with a failure, or after
+  what `@pytest.mark.timeout(SECONDS)` over it says;
 - a report of a sanitizer, written by any process that a test started, fails that test.
 """
 
@@ -37,13 +38,19 @@ class Tap:
         directive = f" # {' '.join(directive.split())}" if directive else ""
         print(f"{'ok' if ok else 'not ok'} {self.count} - {name}{directive}", file=self.out, flush=True)
 
+    def pytest_configure(self, config):
+        config.addinivalue_line("markers", "timeout(seconds): how long the test may take")
+
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item):
+        marker = item.get_closest_marker("timeout")
+        limit_s = marker.args[0] if marker else TIMEOUT_S
+
         def expired(signum, frame):
-            raise TimeoutError(f"{item.name} took longer than {TIMEOUT_S} s")
+            raise TimeoutError(f"{item.name} took longer than {limit_s} s")
 
         signal.signal(signal.SIGALRM, expired)
-        signal.alarm(TIMEOUT_S)
+        signal.alarm(limit_s)
         yield
         signal.alarm(0)
 
