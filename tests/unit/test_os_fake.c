@@ -1,0 +1,1133 @@
+/*
+ * The fake kernel's own rules: what the tests of the daemon take for granted must hold. Those
+ * on bridges, carriers and TAPs were seen on the real kernel first.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "tests/support/os_fake.h"
+
+#define MS US_PER_MS
+
+struct world {
+	struct fake_net *net;
+	struct fake_host *a, *b;
+	struct os *os, *os_b;
+};
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->net = fake_net_new(1);
+	w->a = fake_host_new(w->net, "a");
+	w->b = fake_host_new(w->net, "b");
+	w->os = fake_host_os(w->a);
+	w->os_b = fake_host_os(w->b);
+	fake_addr_add(w->a, "192.0.2.1");
+	fake_addr_add(w->b, "192.0.2.2");
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(fake_host_open(w->a), 0);
+	assert_int_equal(fake_host_open(w->b), 0);
+	fake_net_free(w->net);
+	free(w);
+	return 0;
+}
+
+/* ---- time ---- */
+
+struct ticker {
+	struct os *os;
+	struct os_timer *t;
+	uint64_t fired_us;
+	unsigned n, limit;
+	uint64_t every_us;
+	bool free_inside;
+};
+
+static void tick(void *arg)
+{
+	struct ticker *t = arg;
+
+	t->fired_us = t->os->now_us(t->os);
+	t->n++;
+	if (t->free_inside)
+		t->os->timer_free(t->os, t->t);
+	else if (t->n < t->limit)
+		t->os->timer_set(t->os, t->t, t->fired_us + t->every_us);
+}
+
+static void timers(void **state)
+{
+	struct world *w = *state;
+	struct ticker t = { .os = w->os, .limit = 3, .every_us = 10 };
+	uint64_t start = w->os->now_us(w->os);
+
+	assert_int_equal(w->os->timer_new(w->os, tick, &t, &t.t), 0);
+	w->os->timer_set(w->os, t.t, start + 100);
+	assert_int_equal(t.n, 0); /* never inside the call */
+	fake_run_for(w->net, 99);
+	assert_int_equal(t.n, 0);
+	fake_run_for(w->net, 1);
+	assert_int_equal(t.n, 1);
+	assert_int_equal(t.fired_us, start + 100);
+	fake_run_for(w->net, 1000);
+	assert_int_equal(t.n, 3);
+	assert_int_equal(t.fired_us, start + 120);
+	assert_int_equal(w->os->now_us(w->os), start + 1100);
+
+	t.limit = 0;
+	w->os->timer_set(w->os, t.t, 0); /* long past: soon, not now */
+	assert_int_equal(t.n, 3);
+	fake_run_for(w->net, 0);
+	fake_run_for(w->net, 1);
+	assert_int_equal(t.n, 4);
+	w->os->timer_set(w->os, t.t, start + 5000);
+	w->os->timer_set(w->os, t.t, NEVER);
+	fake_run_for(w->net, 10000);
+	assert_int_equal(t.n, 4);
+	t.free_inside = true;
+	w->os->timer_set(w->os, t.t, start);
+	fake_run_for(w->net, 1);
+	assert_int_equal(t.n, 5);
+}
+
+static void clocks_differ_and_agree_on_speed(void **state)
+{
+	struct world *w = *state;
+	uint64_t a = w->os->now_us(w->os), b = w->os_b->now_us(w->os_b);
+	uint64_t wall = w->os->wall_s(w->os);
+
+	assert_int_not_equal(a, b);
+	fake_run_for(w->net, 3 * US_PER_S);
+	assert_int_equal(w->os->now_us(w->os), a + 3 * US_PER_S);
+	assert_int_equal(w->os_b->now_us(w->os_b), b + 3 * US_PER_S);
+	assert_int_equal(w->os->wall_s(w->os), wall + 3);
+}
+
+static bool less_than_two(void *arg)
+{
+	return ((struct ticker *)arg)->n < 2;
+}
+
+static void run_while(void **state)
+{
+	struct world *w = *state;
+	struct ticker t = { .os = w->os, .limit = 10, .every_us = 10 * MS };
+	uint64_t start = fake_now(w->net);
+
+	w->os->timer_new(w->os, tick, &t, &t.t);
+	w->os->timer_set(w->os, t.t, w->os->now_us(w->os) + 10 * MS);
+	assert_false(fake_run_while(w->net, less_than_two, &t, 15 * MS));
+	assert_int_equal(fake_now(w->net), start + 15 * MS);
+	assert_true(fake_run_while(w->net, less_than_two, &t, US_PER_S));
+	assert_int_equal(fake_now(w->net), start + 20 * MS);
+	w->os->timer_free(w->os, t.t);
+}
+
+static void random_repeats(void **state)
+{
+	struct world *w = *state;
+	uint64_t x[2], y[2], z;
+	struct fake_net *other = fake_net_new(1);
+	struct os *os = fake_host_os(fake_host_new(other, "a"));
+
+	w->os->random(w->os, x, sizeof(x));
+	os->random(os, y, sizeof(y));
+	w->os_b->random(w->os_b, &z, sizeof(z));
+	assert_memory_equal(x, y, sizeof(x));
+	assert_int_not_equal(x[0], x[1]);
+	assert_int_not_equal(x[0], z);
+	fake_net_free(other);
+}
+
+/* ---- underlay ---- */
+
+struct sink {
+	struct os *os;
+	struct os_udp *u;
+	unsigned n, drained;
+	struct path last;
+	uint8_t bytes[2048];
+	size_t len;
+	uint32_t order[1000];
+	uint64_t at_us;
+	bool close_inside;
+};
+
+static void sink_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+{
+	struct sink *s = arg;
+
+	s->last = *from;
+	s->len = len;
+	memcpy(s->bytes, buf, MIN(len, sizeof(s->bytes)));
+	memset(buf, 0xee, len); /* it may be written to */
+	if (len >= 4 && s->n < ARRAY_SIZE(s->order))
+		s->order[s->n] = get_le32(s->bytes);
+	s->n++;
+	s->at_us = s->os->now_us(s->os);
+	if (s->close_inside)
+		s->os->udp_close(s->os, s->u);
+}
+
+static void sink_drained(void *arg)
+{
+	((struct sink *)arg)->drained++;
+}
+
+static const struct os_udp_ops sink_ops = { sink_datagram, sink_drained };
+
+static struct addr at(const char *s)
+{
+	struct addr a;
+
+	assert_int_equal(addr_parse(s, &a), 0);
+	return a;
+}
+
+static int sink_open(struct sink *s, struct os *os, const char *listen, unsigned socket)
+{
+	struct addr a = at(listen);
+
+	*s = (struct sink){ .os = os };
+	return os->udp_open(os, &a, socket, &sink_ops, s, &s->u);
+}
+
+static void sink_close(struct sink *s)
+{
+	s->os->udp_close(s->os, s->u);
+}
+
+static int send_to(struct sink *s, const char *to, size_t len)
+{
+	static uint8_t bytes[70000];
+	struct path p = { .remote = at(to) };
+
+	return s->os->udp_send(s->os, s->u, &p, bytes, len);
+}
+
+static void assert_addr(const struct addr *a, const char *want)
+{
+	char buf[ADDR_STRLEN];
+
+	assert_string_equal(addr_format(a, buf), want);
+}
+
+static void datagrams_travel(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+
+	assert_int_equal(sink_open(&a, w->os, "0.0.0.0:4655", 0), 0);
+	assert_int_equal(sink_open(&b, w->os_b, "192.0.2.2:4655", 3), 0);
+	uint64_t sent_us = w->os_b->now_us(w->os_b);
+	assert_int_equal(send_to(&a, "192.0.2.2:4655", 100), 0);
+	assert_int_equal(send_to(&a, "192.0.2.2:4655", 101), 0);
+	assert_int_equal(b.n, 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(b.n, 2);
+	assert_int_equal(b.drained, 1);
+	assert_int_equal(b.len, 101);
+	assert_int_equal(b.at_us, sent_us + 500);
+	assert_int_equal(b.last.socket, 3);
+	assert_addr(&b.last.remote, "192.0.2.1:4655");
+	assert_addr(&b.last.local, "192.0.2.2:4655");
+
+	/* Back along the path that was heard. */
+	assert_int_equal(w->os_b->udp_send(w->os_b, b.u, &b.last, "hi", 2), 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(a.n, 1);
+	assert_memory_equal(a.bytes, "hi", 2);
+	/* Nobody there, and another port: lost without a word. */
+	assert_int_equal(send_to(&a, "192.0.2.77:4655", 9), 0);
+	assert_int_equal(send_to(&a, "192.0.2.2:4656", 9), 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(b.n, 2);
+	sink_close(&a);
+	sink_close(&b);
+}
+
+static void sockets_refuse(void **state)
+{
+	struct world *w = *state;
+	struct sink a, x;
+	struct path p = { .remote = at("192.0.2.2:1"), .local = at("192.0.2.9:1") };
+
+	assert_int_equal(sink_open(&x, w->os, "192.0.2.2:4655", 0), -EADDRNOTAVAIL);
+	assert_int_equal(sink_open(&a, w->os, "0.0.0.0:4655", 0), 0);
+	assert_int_equal(sink_open(&x, w->os, "192.0.2.1:4655", 0), -EADDRINUSE);
+	assert_int_equal(send_to(&a, "[2001:db8::1]:4655", 9), -EAFNOSUPPORT);
+	assert_int_equal(w->os->udp_send(w->os, a.u, &p, "x", 1), -EINVAL);
+	assert_int_equal(send_to(&a, "192.0.2.2:4655", 1472), 0);
+	assert_int_equal(send_to(&a, "192.0.2.2:4655", 1473), -EMSGSIZE);
+	fake_host_set_mtu(w->a, 70000);
+	assert_int_equal(send_to(&a, "192.0.2.2:4655", 65507), 0);
+	assert_int_equal(send_to(&a, "192.0.2.2:4655", 65508), -EMSGSIZE);
+	fake_addr_del(w->a, "192.0.2.1");
+	assert_int_equal(send_to(&a, "192.0.2.2:4655", 9), -ENETUNREACH);
+	sink_close(&a);
+}
+
+static void ipv6_and_source_choice(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+
+	fake_addr_add(w->a, "2001:db8:1::1");
+	fake_addr_add(w->a, "2001:db8:2::1");
+	fake_addr_add(w->b, "2001:db8:2::2");
+	assert_int_equal(sink_open(&a, w->os, "[::]:4655", 0), 0);
+	assert_int_equal(sink_open(&b, w->os_b, "[::]:4655", 1), 0);
+	assert_int_equal(send_to(&a, "[2001:db8:2::2]:4655", 1452), 0);
+	assert_int_equal(send_to(&a, "[2001:db8:2::2]:4655", 1453), -EMSGSIZE);
+	fake_run_for(w->net, MS);
+	assert_int_equal(b.n, 1);
+	assert_addr(&b.last.remote, "[2001:db8:2::1]:4655");
+	sink_close(&a);
+	sink_close(&b);
+}
+
+static void path_mtu_is_silent(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+
+	sink_open(&a, w->os, "0.0.0.0:1", 0);
+	sink_open(&b, w->os_b, "0.0.0.0:1", 0);
+	fake_path(w->a, w->b)->mtu = 1400;
+	assert_int_equal(send_to(&a, "192.0.2.2:1", 1372), 0);
+	assert_int_equal(send_to(&a, "192.0.2.2:1", 1373), 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(b.n, 1);
+	assert_int_equal(b.len, 1372);
+	sink_close(&a);
+	sink_close(&b);
+}
+
+static void send_many(struct world *w, struct sink *s, const char *to, unsigned n)
+{
+	struct path p = { .remote = at(to) };
+	uint8_t bytes[64] = { 0 };
+
+	for (uint32_t i = 0; i < n; i++) {
+		put_le32(bytes, i);
+		assert_int_equal(s->os->udp_send(s->os, s->u, &p, bytes, sizeof(bytes)), 0);
+		fake_run_for(w->net, 100);
+	}
+	fake_run_for(w->net, US_PER_S);
+}
+
+static unsigned count_inversions(const struct sink *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 1; i < s->n; i++)
+		n += s->order[i] < s->order[i - 1];
+	return n;
+}
+
+static void loss_copies_order_cuts(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+	struct fake_path *p = fake_path(w->a, w->b);
+
+	sink_open(&a, w->os, "0.0.0.0:1", 0);
+	sink_open(&b, w->os_b, "0.0.0.0:1", 0);
+	send_many(w, &a, "192.0.2.2:1", 500);
+	assert_int_equal(b.n, 500);
+	assert_int_equal(count_inversions(&b), 0);
+
+	b.n = 0;
+	p->loss_permille = 300;
+	send_many(w, &a, "192.0.2.2:1", 500);
+	assert_in_range(b.n, 300, 400);
+	assert_int_equal(p->sent - p->arrived, 500 - b.n);
+
+	b.n = 0;
+	p->loss_permille = 0;
+	p->duplicate_permille = 200;
+	p->jitter_us = 1000;
+	send_many(w, &a, "192.0.2.2:1", 500);
+	assert_in_range(b.n, 550, 650);
+	assert_in_range(count_inversions(&b), 100, 500);
+
+	b.n = 0;
+	*p = (struct fake_path){ .cut = true };
+	send_many(w, &a, "192.0.2.2:1", 10);
+	assert_int_equal(b.n, 0);
+	send_many(w, &b, "192.0.2.1:1", 10); /* the other direction is another thing */
+	assert_int_equal(a.n, 10);
+	fake_host_cut(w->b, true);
+	send_many(w, &b, "192.0.2.1:1", 10);
+	assert_int_equal(a.n, 10);
+	sink_close(&a);
+	sink_close(&b);
+}
+
+static void corruption(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+	unsigned bits = 0;
+
+	sink_open(&a, w->os, "0.0.0.0:1", 0);
+	sink_open(&b, w->os_b, "0.0.0.0:1", 0);
+	fake_path(w->a, w->b)->corrupt_permille = 1000;
+	send_to(&a, "192.0.2.2:1", 1000);
+	fake_run_for(w->net, MS);
+	for (unsigned i = 0; i < 1000; i++)
+		bits += (unsigned)__builtin_popcount(b.bytes[i]);
+	assert_int_equal(bits, 1);
+	sink_close(&a);
+	sink_close(&b);
+}
+
+static void nat_and_its_change(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+
+	sink_open(&a, w->os, "0.0.0.0:4655", 0);
+	sink_open(&b, w->os_b, "0.0.0.0:4655", 0);
+	fake_nat(w->a, "203.0.113.5:40000");
+	assert_int_equal(send_to(&b, "203.0.113.5:40000", 5), 0);
+	assert_int_equal(send_to(&b, "192.0.2.1:4655", 5), 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(a.n, 0); /* nothing was sent out yet; and not by the inner address */
+
+	send_to(&a, "192.0.2.2:4655", 5);
+	fake_run_for(w->net, MS);
+	assert_addr(&b.last.remote, "203.0.113.5:40000");
+	send_to(&b, "203.0.113.5:40000", 6);
+	fake_run_for(w->net, MS);
+	assert_int_equal(a.n, 1);
+	assert_addr(&a.last.local, "192.0.2.1:4655");
+
+	fake_nat(w->a, "203.0.113.5:50000");
+	send_to(&b, "203.0.113.5:40000", 6);
+	fake_run_for(w->net, MS);
+	assert_int_equal(a.n, 1);
+	send_to(&a, "192.0.2.2:4655", 5);
+	fake_run_for(w->net, MS);
+	assert_addr(&b.last.remote, "203.0.113.5:50000");
+	sink_close(&a);
+	sink_close(&b);
+}
+
+struct spy {
+	unsigned n;
+	bool pass;
+	struct addr from, to;
+	uint8_t bytes[64];
+	size_t len;
+};
+
+static bool spy_on(void *arg, const struct addr *from, const struct addr *to, const uint8_t *buf,
+		   size_t len)
+{
+	struct spy *s = arg;
+
+	s->n++;
+	s->from = *from;
+	s->to = *to;
+	s->len = MIN(len, sizeof(s->bytes));
+	memcpy(s->bytes, buf, s->len);
+	return s->pass;
+}
+
+static void filter_and_forge(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+	struct spy spy = { .pass = false };
+
+	sink_open(&a, w->os, "0.0.0.0:1", 0);
+	sink_open(&b, w->os_b, "0.0.0.0:1", 0);
+	fake_filter(w->net, spy_on, &spy);
+	send_to(&a, "192.0.2.2:1", 7);
+	fake_run_for(w->net, MS);
+	assert_int_equal(spy.n, 1);
+	assert_int_equal(b.n, 0);
+	/* Replayed by somebody else. */
+	struct addr evil = at("198.51.100.1:666");
+	fake_forge(w->net, &evil, &spy.to, spy.bytes, spy.len);
+	fake_run_for(w->net, 1);
+	assert_int_equal(b.n, 1);
+	assert_int_equal(b.len, 7);
+	assert_addr(&b.last.remote, "198.51.100.1:666");
+	sink_close(&a);
+	sink_close(&b);
+}
+
+static void close_inside_callback(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+
+	sink_open(&a, w->os, "0.0.0.0:1", 0);
+	sink_open(&b, w->os_b, "0.0.0.0:1", 0);
+	b.close_inside = true;
+	send_to(&a, "192.0.2.2:1", 7);
+	send_to(&a, "192.0.2.2:1", 7);
+	fake_run_for(w->net, MS);
+	assert_int_equal(b.n, 1);
+	assert_int_equal(b.drained, 0);
+	sink_close(&a);
+}
+
+static void stall(void **state)
+{
+	struct world *w = *state;
+	struct sink a, b;
+	struct ticker t = { .os = w->os_b };
+
+	sink_open(&a, w->os, "0.0.0.0:1", 0);
+	sink_open(&b, w->os_b, "0.0.0.0:1", 0);
+	w->os_b->timer_new(w->os_b, tick, &t, &t.t);
+	w->os_b->timer_set(w->os_b, t.t, w->os_b->now_us(w->os_b) + MS);
+	fake_host_stall(w->b, 10 * US_PER_S);
+	for (int i = 0; i < 3; i++)
+		send_to(&a, "192.0.2.2:1", 7);
+	fake_run_for(w->net, 10 * US_PER_S - 1);
+	assert_int_equal(b.n, 0);
+	assert_int_equal(t.n, 0);
+	fake_run_for(w->net, 1);
+	assert_int_equal(b.n, 3); /* from the socket's queue, old as they are */
+	assert_int_equal(t.n, 1);
+	w->os_b->timer_free(w->os_b, t.t);
+	sink_close(&a);
+	sink_close(&b);
+}
+
+/* ---- names ---- */
+
+struct answer {
+	unsigned called, n;
+	struct addr addrs[4];
+	char error[64];
+};
+
+static void answered(void *arg, const struct addr *addrs, unsigned n, const char *error)
+{
+	struct answer *a = arg;
+
+	a->called++;
+	a->n = n;
+	memcpy(a->addrs, addrs, n * sizeof(*addrs));
+	snprintf(a->error, sizeof(a->error), "%s", error ? error : "");
+}
+
+static struct answer look_up(struct world *w, const char *name)
+{
+	struct answer a = { 0 };
+	struct os_query *q;
+
+	assert_int_equal(w->os->resolve(w->os, name, 99, answered, &a, &q), 0);
+	assert_int_equal(a.called, 0);
+	fake_run_for(w->net, 10 * MS);
+	assert_int_equal(a.called, 1);
+	return a;
+}
+
+static void names(void **state)
+{
+	struct world *w = *state;
+	struct answer a = look_up(w, "198.51.100.7"), none = { 0 };
+	struct os_query *q;
+
+	assert_int_equal(a.n, 1);
+	assert_addr(&a.addrs[0], "198.51.100.7:99");
+	a = look_up(w, "2001:db8::7");
+	assert_addr(&a.addrs[0], "[2001:db8::7]:99");
+	a = look_up(w, "b.example");
+	assert_int_equal(a.n, 0);
+	assert_string_equal(a.error, "Name or service not known");
+
+	fake_name(w->net, "b.example", (const char *[]){ "192.0.2.2", "2001:db8::2" }, 2, NULL);
+	a = look_up(w, "b.example");
+	assert_int_equal(a.n, 2);
+	assert_addr(&a.addrs[1], "[2001:db8::2]:99");
+	fake_name(w->net, "b.example", NULL, 0, "server failure");
+	a = look_up(w, "b.example");
+	assert_int_equal(a.n, 0);
+	assert_string_equal(a.error, "server failure");
+
+	w->os->resolve(w->os, "b.example", 1, answered, &none, &q);
+	w->os->resolve_cancel(w->os, q);
+	fake_run_for(w->net, 10 * MS);
+	assert_int_equal(none.called, 0);
+}
+
+/* ---- links ---- */
+
+static const uint8_t low_mac[6] = { 0x02, 0, 0, 0, 0, 1 };
+static const uint8_t high_mac[6] = { 0xfe, 0, 0, 0, 0, 1 };
+
+static void bridge_follows_its_ports(void **state)
+{
+	struct world *w = *state;
+	static const uint8_t zero[6], own[6] = { 0x06, 1, 2, 3, 4, 5 };
+
+	fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
+	fake_link_add(w->a, "p1", OS_LINK_VETH);
+	fake_link_add(w->a, "p2", OS_LINK_VETH);
+	fake_link_mac(w->a, "p1", high_mac);
+	fake_link_mac(w->a, "p2", low_mac);
+	fake_link_mtu(w->a, "p1", 9000);
+	fake_link_mtu(w->a, "p2", 1400);
+	const struct os_link *br = fake_link(w->a, "br0");
+
+	assert_false(br->carrier);
+	assert_int_equal(fake_link_master(w->a, "p1", "br0"), 0);
+	assert_memory_equal(br->mac, high_mac, 6);
+	assert_int_equal(br->mtu, 9000);
+	assert_true(br->carrier);
+	fake_link_master(w->a, "p2", "br0");
+	assert_memory_equal(br->mac, low_mac, 6);
+	assert_int_equal(br->mtu, 1400);
+	fake_link_master(w->a, "p2", NULL);
+	assert_memory_equal(br->mac, high_mac, 6);
+	assert_int_equal(br->mtu, 9000);
+	fake_link_master(w->a, "p1", NULL);
+	assert_memory_equal(br->mac, zero, 6);
+	assert_int_equal(br->mtu, 1500);
+
+	/* Set by somebody: it stays. Set to the same, the MAC counts as set, the MTU does not. */
+	assert_int_equal(fake_link_mtu(w->a, "br0", 1500), 0);
+	assert_int_equal(fake_link_mac(w->a, "br0", own), 0);
+	fake_link_master(w->a, "p2", "br0");
+	assert_memory_equal(br->mac, own, 6);
+	assert_int_equal(br->mtu, 1400);
+	assert_int_equal(fake_link_mtu(w->a, "br0", 2000), 0);
+	fake_link_mtu(w->a, "p2", 1300);
+	assert_int_equal(br->mtu, 2000);
+}
+
+static void links_refuse(void **state)
+{
+	struct world *w = *state;
+	static const uint8_t group[6] = { 0x03 }, zero[6];
+	int br = fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
+	int br1 = fake_link_add(w->a, "br1", OS_LINK_BRIDGE);
+	int p = fake_link_add(w->a, "p", OS_LINK_VETH);
+	struct os *os = w->os;
+
+	assert_int_equal(os->link_set_master(os, br1, br), -ELOOP);
+	assert_int_equal(os->link_set_master(os, br, p), -EOPNOTSUPP);
+	assert_int_equal(os->link_set_master(os, p, 99), -EINVAL);
+	assert_int_equal(os->link_set_master(os, 99, br), -ENODEV);
+	assert_int_equal(os->link_set_mtu(os, p, 67), -EINVAL);
+	assert_int_equal(os->link_set_mtu(os, 99, 1500), -ENODEV);
+	assert_int_equal(os->link_set_mac(os, p, group), -EADDRNOTAVAIL);
+	assert_int_equal(os->link_set_mac(os, p, zero), -EADDRNOTAVAIL);
+	assert_int_equal(os->port_set_isolated(os, p, true), -EOPNOTSUPP);
+	assert_int_equal(os->port_flush(os, p), -EOPNOTSUPP);
+	assert_int_equal(os->bridge_add(os, "br0", false, 0), -EEXIST);
+	assert_int_equal(os->fdb_dump(os, 99, NULL, NULL), -ENODEV);
+}
+
+static void count_call(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void table_and_watch(void **state)
+{
+	struct world *w = *state;
+	struct os *os = w->os;
+	unsigned calls = 0;
+	int br = fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
+	int p = fake_link_add(w->a, "p", OS_LINK_VETH);
+
+	assert_int_equal(os->links_watch(os, count_call, &calls), 0);
+	assert_int_equal(os->link_set_master(os, p, br), 0);
+	assert_int_equal(os->link_by_name(os, "p")->master, br); /* at once */
+	assert_int_equal(os->port_set_isolated(os, p, true), 0);
+	assert_int_equal(calls, 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(calls, 1); /* one batch */
+	assert_int_equal(os->port_flush(os, p), 0);
+	assert_int_equal(fake_port_flushes(w->a, "p"), 1);
+
+	assert_true(os->link_by_index(os, p)->isolated);
+	os->link_set_master(os, p, 0);
+	os->link_set_master(os, p, br);
+	assert_false(os->link_by_index(os, p)->isolated); /* a new membership */
+
+	const struct os_link *l = os->link_next(os, NULL);
+	assert_int_equal(l->index, br);
+	l = os->link_next(os, l);
+	assert_int_equal(l->index, p);
+	assert_null(os->link_next(os, l));
+
+	/* A deleted bridge lets its ports go; what was looked up stays readable until the loop runs. */
+	l = os->link_by_name(os, "br0");
+	assert_int_equal(fake_link_del(w->a, "br0"), 0);
+	assert_string_equal(l->name, "br0");
+	assert_null(os->link_by_name(os, "br0"));
+	assert_int_equal(os->link_by_index(os, p)->master, 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(calls, 2);
+	assert_int_equal(os->links_watch(os, NULL, NULL), 0);
+	fake_link_del(w->a, "p");
+	fake_run_for(w->net, MS);
+	assert_int_equal(calls, 2);
+}
+
+static void bridge_of_ours(void **state)
+{
+	struct world *w = *state;
+	struct os *os = w->os;
+	uint8_t mac[6];
+
+	assert_int_equal(os->bridge_add(os, "br-sv", true, 2), 0);
+	const struct os_link *br = os->link_by_name(os, "br-sv");
+	assert_true(br->up);
+	assert_true(br->stp);
+	assert_string_equal(br->alias, "l2tund");
+	assert_int_equal(br->mac[0] & 3, 2);
+	memcpy(mac, br->mac, 6);
+	fake_link_add(w->a, "p", OS_LINK_VETH);
+	fake_link_mac(w->a, "p", low_mac);
+	fake_link_master(w->a, "p", "br-sv");
+	assert_memory_equal(br->mac, mac, 6);
+	/* With spanning tree a port listens and learns first. */
+	fake_run_for(w->net, 4 * US_PER_S - 1);
+	assert_false(fake_port_forwards(w->a, "p"));
+	fake_run_for(w->net, 1);
+	assert_true(fake_port_forwards(w->a, "p"));
+}
+
+static void owners(void **state)
+{
+	struct world *w = *state;
+	char buf[64];
+
+	fake_link_add(w->a, "tap3", OS_LINK_TUN);
+	assert_int_equal(w->os->tap_owner(w->os, "tap3", buf, sizeof(buf)), -ENOENT);
+	fake_link_owner(w->a, "tap3", "vtund pid 812");
+	assert_int_equal(w->os->tap_owner(w->os, "tap3", buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "vtund pid 812");
+}
+
+/* ---- TAPs ---- */
+
+struct tap {
+	struct os *os;
+	struct os_tap *t;
+	unsigned n, drained, lost;
+	struct vnet vnet;
+	size_t len;
+	uint8_t bytes[2048];
+	bool close_inside;
+};
+
+static void tap_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
+{
+	struct tap *t = arg;
+
+	t->n++;
+	t->vnet = *v;
+	t->len = len;
+	memcpy(t->bytes, frame, MIN(len, sizeof(t->bytes)));
+	if (t->close_inside)
+		t->os->tap_close(t->os, t->t);
+}
+
+static void tap_drained(void *arg)
+{
+	((struct tap *)arg)->drained++;
+}
+
+static void tap_lost(void *arg, int err)
+{
+	struct tap *t = arg;
+
+	assert_int_equal(err, -EBADFD);
+	t->lost++;
+}
+
+static const struct os_tap_ops tap_ops = { tap_frame, tap_drained, tap_lost };
+
+/* A TAP in br0, where guest `g` is. */
+static void tap_open(struct world *w, struct tap *t)
+{
+	struct os_tap_params p = { .name = "l2t-x", .mac = { 0xfe, 9 }, .mtu = 1500 };
+
+	*t = (struct tap){ .os = w->os };
+	fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
+	fake_link_add(w->a, "g", OS_LINK_VETH);
+	fake_link_master(w->a, "g", "br0");
+	assert_int_equal(w->os->tap_open(w->os, &p, &tap_ops, t, &t->t), 0);
+	int index = w->os->tap_ifindex(w->os, t->t);
+	assert_int_equal(fake_link(w->a, "l2t-x")->index, index);
+	assert_int_equal(w->os->link_set_master(w->os, index, fake_link(w->a, "br0")->index), 0);
+}
+
+static const uint8_t frame[100] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 7, 0x88, 0xb5, 42 };
+static const struct vnet hint = { true, 34, 16 };
+
+static int tap_write(struct tap *t)
+{
+	return t->os->tap_write(t->os, t->t, &hint, frame, sizeof(frame));
+}
+
+static void tap_carrier_gates(void **state)
+{
+	struct world *w = *state;
+	struct tap t;
+	struct fake_frame f;
+
+	tap_open(w, &t);
+	assert_false(fake_link(w->a, "l2t-x")->carrier);
+	assert_true(fake_link(w->a, "l2t-x")->up);
+	assert_memory_equal(fake_link(w->a, "l2t-x")->mac, ((uint8_t[]){ 0xfe, 9, 0, 0, 0, 0 }), 6);
+	/* Without carrier: writing succeeds, nothing comes of it. */
+	assert_int_equal(tap_write(&t), 0);
+	assert_int_equal(fake_tap_dropped(w->a, "l2t-x"), 1);
+	assert_false(fake_recv(w->a, "g", &f));
+	assert_int_equal(fake_send(w->a, "l2t-x", NULL, frame, sizeof(frame)), -ENETDOWN);
+
+	/* With it, after a moment. */
+	assert_int_equal(w->os->tap_carrier(w->os, t.t, true), 0);
+	assert_true(fake_link(w->a, "l2t-x")->carrier);
+	assert_false(fake_port_forwards(w->a, "l2t-x"));
+	fake_run_for(w->net, 5 * MS);
+	assert_true(fake_port_forwards(w->a, "l2t-x"));
+	assert_int_equal(tap_write(&t), 0);
+	assert_true(fake_recv(w->a, "l2t-x", &f));
+	assert_true(fake_recv(w->a, "g", &f));
+	assert_int_equal(f.len, sizeof(frame));
+	assert_memory_equal(f.bytes, frame, f.len);
+	assert_true(f.vnet.csum && f.vnet.csum_start == 34 && f.vnet.csum_offset == 16);
+	assert_false(fake_recv(w->a, "g", &f));
+
+	/* Off: writes are dropped at once, but the port goes on sending us frames for a while. */
+	w->os->tap_carrier(w->os, t.t, false);
+	tap_write(&t);
+	assert_int_equal(fake_tap_dropped(w->a, "l2t-x"), 2);
+	assert_int_equal(fake_send(w->a, "g", NULL, frame, sizeof(frame)), 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 1);
+	fake_run_for(w->net, 100 * MS);
+	assert_int_equal(fake_send(w->a, "g", NULL, frame, sizeof(frame)), 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 1);
+	w->os->tap_close(w->os, t.t);
+	assert_null(fake_link(w->a, "l2t-x"));
+}
+
+static void tap_reads(void **state)
+{
+	struct world *w = *state;
+	struct tap t;
+	static uint8_t big[2000];
+
+	tap_open(w, &t);
+	w->os->tap_carrier(w->os, t.t, true);
+	fake_run_for(w->net, 5 * MS);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fake_send(w->a, "g", &hint, frame, sizeof(frame)), 0);
+	assert_int_equal(t.n, 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 3);
+	assert_int_equal(t.drained, 1);
+	assert_memory_equal(t.bytes, frame, sizeof(frame));
+	assert_int_equal(t.vnet.csum_start, 34);
+
+	/* The MTU of the port counts without header and tag. */
+	fake_send(w->a, "l2t-x", NULL, big, 1514);
+	fake_send(w->a, "l2t-x", NULL, big, 1515);
+	big[12] = 0x81;
+	fake_send(w->a, "l2t-x", NULL, big, 1518);
+	fake_send(w->a, "l2t-x", NULL, big, 1519);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 5);
+	/* What nobody reads is dropped behind the transmit queue's length. */
+	for (int i = 0; i < 600; i++)
+		fake_send(w->a, "l2t-x", NULL, frame, sizeof(frame));
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 505);
+	t.close_inside = true;
+	fake_send(w->a, "l2t-x", NULL, frame, sizeof(frame));
+	fake_send(w->a, "l2t-x", NULL, frame, sizeof(frame));
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 506);
+}
+
+static void tap_errors(void **state)
+{
+	struct world *w = *state;
+	struct tap t;
+	struct os_tap *other;
+	struct os_tap_params p = { .name = "l2t-x", .mtu = 1500 };
+	struct os *os = w->os;
+
+	tap_open(w, &t);
+	assert_int_equal(os->tap_open(os, &p, &tap_ops, &t, &other), -EBUSY);
+	snprintf(p.name, sizeof(p.name), "br0");
+	assert_int_equal(os->tap_open(os, &p, &tap_ops, &t, &other), -EEXIST);
+	snprintf(p.name, sizeof(p.name), "l2t-y");
+	p.mtu = 67;
+	assert_int_equal(os->tap_open(os, &p, &tap_ops, &t, &other), -EINVAL);
+	assert_int_equal(os->tap_write(os, t.t, &hint, frame, 51), -EINVAL);
+	assert_int_equal(os->tap_write(os, t.t, &hint, frame, 13), -EINVAL);
+	fake_link_up(w->a, "l2t-x", false);
+	assert_int_equal(tap_write(&t), -EIO);
+
+	fake_link_del(w->a, "l2t-x");
+	assert_int_equal(t.lost, 0);
+	assert_int_equal(tap_write(&t), -EBADFD);
+	assert_int_equal(os->tap_carrier(os, t.t, true), -EBADFD);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.lost, 1);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.lost, 1);
+	os->tap_close(os, t.t);
+}
+
+static void isolated_ports(void **state)
+{
+	struct world *w = *state;
+	struct tap t;
+	struct fake_frame f;
+	int g2 = fake_link_add(w->a, "g2", OS_LINK_VETH);
+
+	tap_open(w, &t);
+	fake_link_master(w->a, "g2", "br0");
+	w->os->port_set_isolated(w->os, g2, true);
+	w->os->port_set_isolated(w->os, fake_link(w->a, "l2t-x")->index, true);
+	w->os->tap_carrier(w->os, t.t, true);
+	fake_run_for(w->net, 5 * MS);
+	tap_write(&t);
+	assert_true(fake_recv(w->a, "g", &f));
+	assert_false(fake_recv(w->a, "g2", &f));
+	w->os->tap_close(w->os, t.t);
+}
+
+/* ---- packet sockets ---- */
+
+static void packet_frame(void *arg, const uint8_t *bytes, size_t len)
+{
+	struct tap *t = arg;
+
+	t->n++;
+	t->len = len;
+	assert_memory_equal(bytes, frame, len);
+}
+
+static void packets(void **state)
+{
+	struct world *w = *state;
+	struct tap t, heard = { .os = w->os };
+	static const struct os_packet_ops ops = { packet_frame };
+	struct os_packet *p, *q;
+	struct fake_frame f;
+	int ifindex;
+
+	tap_open(w, &t);
+	int br = fake_link(w->a, "br0")->index;
+	assert_int_equal(w->os->packet_open(w->os, 99, 0x88b5, &ops, &heard, &p), -ENODEV);
+	assert_int_equal(w->os->packet_open(w->os, br, 0x88b5, &ops, &heard, &p), 0);
+	assert_int_equal(w->os->packet_open(w->os, br, 0x88b6, &ops, &heard, &q), 0);
+	w->os->tap_carrier(w->os, t.t, true);
+	fake_run_for(w->net, 5 * MS);
+
+	/* On the bridge device it leaves by all forwarding ports, ours too. */
+	assert_int_equal(w->os->packet_send(w->os, p, frame, sizeof(frame)), 0);
+	assert_true(fake_packet_sent(w->a, &ifindex, &f));
+	assert_int_equal(ifindex, br);
+	assert_true(fake_recv(w->a, "g", &f));
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 1);
+	assert_int_equal(heard.n, 0); /* not what we sent ourselves */
+
+	fake_send(w->a, "g", NULL, frame, sizeof(frame));
+	fake_packet_heard(w->a, "br0", frame, sizeof(frame));
+	fake_run_for(w->net, MS);
+	assert_int_equal(heard.n, 2); /* the right ethertype only */
+	fake_link_del(w->a, "br0");
+	assert_int_equal(w->os->packet_send(w->os, p, frame, sizeof(frame)), -ENXIO);
+	w->os->packet_close(w->os, p);
+	w->os->packet_close(w->os, q);
+	w->os->tap_close(w->os, t.t);
+}
+
+/* ---- control ---- */
+
+struct server {
+	struct os *os;
+	struct os_conn *c;
+	bool turn_away, hang_up;
+	unsigned accepted, closed;
+	uid_t uid;
+	char got[256];
+};
+
+static void *server_accepted(void *arg, struct os_conn *c, const struct os_cred *cred)
+{
+	struct server *s = arg;
+
+	s->accepted++;
+	s->c = c;
+	s->uid = cred->uid;
+	if (s->turn_away) {
+		s->os->conn_send(s->os, c, "no\n", 3);
+		return NULL;
+	}
+	return s;
+}
+
+static void server_input(void *conn, const char *data, size_t len)
+{
+	struct server *s = conn;
+
+	strncat(s->got, data, len);
+	s->os->conn_send(s->os, s->c, "ok\nhalf", 7);
+	if (s->hang_up)
+		s->os->conn_close(s->os, s->c);
+}
+
+static void server_closed(void *conn)
+{
+	((struct server *)conn)->closed++;
+}
+
+static const struct os_conn_ops server_ops = { server_accepted, server_input, server_closed };
+
+static void control(void **state)
+{
+	struct world *w = *state;
+	struct server s = { .os = w->os };
+	struct os_listener *l, *other;
+
+	assert_null(fake_connect(w->a, "/run/x", 0));
+	assert_int_equal(w->os->listen(w->os, "/run/x", NULL, &server_ops, &s, &l), 0);
+	assert_int_equal(w->os->listen(w->os, "/run/x", NULL, &server_ops, &s, &other), -EADDRINUSE);
+	struct fake_client *c = fake_connect(w->a, "/run/x", 1000);
+	fake_client_send(c, "hel");
+	fake_client_send(c, "lo\n");
+	assert_int_equal(s.accepted, 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(s.uid, 1000);
+	assert_string_equal(s.got, "hello\n");
+	assert_string_equal(fake_client_line(c), "ok");
+	assert_string_equal(fake_client_line(c), "halfok");
+	assert_null(fake_client_line(c)); /* no whole line */
+	assert_false(fake_client_closed(c));
+	fake_client_free(c);
+	assert_int_equal(s.closed, 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(s.closed, 1);
+
+	s.hang_up = true; /* by the daemon: no `closed` */
+	c = fake_connect(w->a, "/run/x", 0);
+	fake_client_send(c, "x");
+	fake_run_for(w->net, MS);
+	assert_false(fake_client_closed(c));
+	assert_string_equal(fake_client_line(c), "ok");
+	assert_null(fake_client_line(c));
+	fake_client_free(c);
+	assert_int_equal(s.closed, 1);
+
+	s.turn_away = true;
+	c = fake_connect(w->a, "/run/x", 0);
+	fake_run_for(w->net, MS);
+	assert_string_equal(fake_client_line(c), "no");
+	assert_true(fake_client_closed(c));
+	fake_client_free(c);
+	w->os->listener_close(w->os, l);
+	assert_null(fake_connect(w->a, "/run/x", 0));
+}
+
+static void control_queue_is_bounded(void **state)
+{
+	struct world *w = *state;
+	struct server s = { .os = w->os };
+	struct os_listener *l;
+	static char big[OS_CONN_QUEUE_BYTES];
+
+	w->os->listen(w->os, "/run/x", NULL, &server_ops, &s, &l);
+	struct fake_client *c = fake_connect(w->a, "/run/x", 0);
+	fake_run_for(w->net, MS);
+	memset(big, 'x', sizeof(big));
+	big[sizeof(big) - 1] = '\n';
+	assert_int_equal(w->os->conn_send(w->os, s.c, big, sizeof(big)), 0);
+	assert_int_equal(w->os->conn_send(w->os, s.c, "y", 1), -ENOBUFS);
+	assert_int_equal(strlen(fake_client_line(c)), sizeof(big) - 1);
+	assert_int_equal(w->os->conn_send(w->os, s.c, "y\n", 2), 0);
+	assert_string_equal(fake_client_line(c), "y");
+	w->os->conn_close(w->os, s.c);
+	fake_client_free(c);
+	w->os->listener_close(w->os, l);
+}
+
+/* ---- faults ---- */
+
+static void faults(void **state)
+{
+	struct world *w = *state;
+	struct os *os = w->os;
+	int p = fake_link_add(w->a, "p", OS_LINK_VETH);
+
+	fake_fail(w->a, FAKE_LINK_SET_MTU, 1, 2, -ENOBUFS);
+	assert_int_equal(os->link_set_mtu(os, p, 1000), 0);
+	assert_int_equal(os->link_set_mtu(os, p, 1001), -ENOBUFS);
+	assert_int_equal(os->link_set_mtu(os, p, 1002), -ENOBUFS);
+	assert_int_equal(fake_link(w->a, "p")->mtu, 1000);
+	assert_int_equal(os->link_set_mtu(os, p, 1003), 0);
+	assert_int_equal(fake_calls(w->a, FAKE_LINK_SET_MTU), 4);
+	assert_int_equal(fake_calls(w->a, FAKE_LINK_SET_UP), 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(timers),
+		TEST(clocks_differ_and_agree_on_speed),
+		TEST(run_while),
+		TEST(random_repeats),
+		TEST(datagrams_travel),
+		TEST(sockets_refuse),
+		TEST(ipv6_and_source_choice),
+		TEST(path_mtu_is_silent),
+		TEST(loss_copies_order_cuts),
+		TEST(corruption),
+		TEST(nat_and_its_change),
+		TEST(filter_and_forge),
+		TEST(close_inside_callback),
+		TEST(stall),
+		TEST(names),
+		TEST(bridge_follows_its_ports),
+		TEST(links_refuse),
+		TEST(table_and_watch),
+		TEST(bridge_of_ours),
+		TEST(owners),
+		TEST(tap_carrier_gates),
+		TEST(tap_reads),
+		TEST(tap_errors),
+		TEST(isolated_ports),
+		TEST(packets),
+		TEST(control),
+		TEST(control_queue_is_bounded),
+		TEST(faults),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
