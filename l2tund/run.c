@@ -1,0 +1,234 @@
+/*
+ * The life of the process. What can fail at start fails before the loop runs and
+ * with a sentence on standard error (and in the log), so that init scripts and systemd see it.
+ *
+ * Order matters: state directory, lock and run directory are made while we may still do so; then
+ * privileges go, and only then is anything opened that a stranger can send to.
+ */
+#include "l2tund/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "build-config.h"
+#include "common/log.h"
+#include "l2tund/daemon.h"
+#include "l2tund/kernel/loop.h"
+#include "l2tund/kernel/os_linux.h"
+#include "l2tund/options.h"
+#include "l2tund/reload.h"
+#include "l2tund/session/cipher.h"
+
+/* What the signal handlers reach. */
+struct run {
+	struct loop *loop;
+	struct os *os;
+	struct daemon *daemon;
+	struct loop_signal *signals[4];
+	char err[DAEMON_ERRLEN];
+};
+
+static void on_reload(void *arg, int signo)
+{
+	struct run *run = arg;
+	struct config_report report = { 0 };
+	json_t *changed, *restart;
+
+	(void)signo;
+	if (reload_run(run->daemon, &report, &changed, &restart) == 0) {
+		json_decref(changed);
+		json_decref(restart);
+	} else {
+		log_err(LOG_CONFIG, "reload: the old configuration keeps running");
+	}
+	for (unsigned i = 0; i < report.n; i++)
+		log_warn(LOG_CONFIG, "%s", report.lines[i]);
+	config_report_fini(&report);
+}
+
+static void on_terminate(void *arg, int signo)
+{
+	struct run *run = arg;
+
+	log_notice(LOG_CORE, "%s: closing all tunnels", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	daemon_stop(run->daemon);
+	loop_stop(run->loop);
+}
+
+static void on_reexec(void *arg, int signo)
+{
+	(void)arg;
+	(void)signo;
+	log_warn(LOG_CORE, "SIGUSR2: re-exec in place is not supported yet; use a restart");
+}
+
+static int run_signals(struct run *run)
+{
+	static const struct {
+		int signo;
+		void (*fn)(void *arg, int signo);
+	} rows[] = {
+		{ SIGHUP, on_reload },
+		{ SIGTERM, on_terminate },
+		{ SIGINT, on_terminate },
+		{ SIGUSR2, on_reexec },
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int r = loop_signal_new(run->loop, rows[i].signo, rows[i].fn, run,
+					&run->signals[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* start */
+
+static uint64_t run_clock(void *arg)
+{
+	(void)arg;
+	return loop_now_us();
+}
+
+static int _printf_(3, 4) run_fail(struct run *run, int r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(run->err, sizeof(run->err), fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+static int run_open(struct run *run)
+{
+	int r = loop_new(NULL, &run->loop);
+
+	if (r < 0)
+		return run_fail(run, r, "event loop: %s", strerror(-r));
+	r = os_linux_new(run->loop, &run->os);
+	if (r < 0)
+		return run_fail(run, r, "rtnetlink: %s", strerror(-r));
+	r = run_signals(run);
+	return r < 0 ? run_fail(run, r, "signals: %s", strerror(-r)) : 0;
+}
+
+/* Takes `config` over, also on failure. */
+static int run_daemon(struct run *run, struct config *config, uint64_t incarnation)
+{
+	struct daemon_params p = { .incarnation = incarnation, .uid = geteuid() };
+	int r = cipher_measure(run_clock, NULL, &p.aes_mbps, &p.chacha_mbps);
+
+	if (r < 0) {
+		config_free(config);
+		return run_fail(run, r, "libcrypto has neither AES-256-GCM nor ChaCha20-Poly1305");
+	}
+	return daemon_new(config, run->os, &p, &run->daemon, run->err);
+}
+
+static void run_close(struct run *run)
+{
+	daemon_free(run->daemon);
+	for (size_t i = 0; i < ARRAY_SIZE(run->signals); i++) {
+		if (run->signals[i])
+			loop_signal_free(run->signals[i]);
+	}
+	if (run->os)
+		os_linux_free(run->os);
+	if (run->loop)
+		loop_free(run->loop);
+}
+
+static int run_start(struct run *run, struct config *config)
+{
+	int r = run_open(run);
+
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
+	return run_daemon(run, config, (uint64_t)time(NULL));
+}
+
+static int run(const struct options *o, struct config *config)
+{
+	struct run run = { 0 };
+	int r = run_start(&run, config);
+
+	(void)o;
+	if (r == 0) {
+		log_notice(LOG_CORE, "l2tund %s is ready", PACKAGE_VERSION);
+		r = loop_run(run.loop);
+	} else {
+		log_err(LOG_CORE, "%s", run.err);
+	}
+	run_close(&run);
+	return r == 0 ? 0 : 1;
+}
+
+/* command line */
+
+static int report_print(const struct config_report *report)
+{
+	for (unsigned i = 0; i < report->n; i++)
+		fprintf(stderr, "%s\n", report->lines[i]);
+	return (int)report->n_errors;
+}
+
+static int run_config(const struct options *o, struct config **ret)
+{
+	struct config_report report = { 0 };
+	int r = config_load(o->config, ret, &report);
+
+	report_print(&report);
+	if (r < 0 && o->action == OPTIONS_RUN)
+		fprintf(stderr, "l2tund: not started: %s has %u errors\n", o->config,
+			report.n_errors);
+	config_report_fini(&report);
+	return r;
+}
+
+static int run_action(const struct options *o, struct config *config)
+{
+	switch (o->action) {
+	case OPTIONS_PRINT:
+		config_print(config, stdout);
+		break;
+	case OPTIONS_CHECK:
+		printf("%s: good: %u bridges, %u peers, %u tunnels\n", o->config, config->n_bridges,
+		       config->n_peers, config->n_tunnels);
+		break;
+	default:
+		return run(o, config);
+	}
+	config_free(config);
+	return 0;
+}
+
+int run_main(int argc, char **argv)
+{
+	struct options o;
+	struct config *config;
+
+	if (options_parse(argc, argv, &o) < 0)
+		return 2;
+	if (o.action == OPTIONS_HELP) {
+		options_help();
+		return 0;
+	}
+	if (o.action == OPTIONS_VERSION) {
+		printf("l2tund %s\n", PACKAGE_VERSION);
+		return 0;
+	}
+	log_init(o.foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG, "l2tund");
+	log_set_level(o.level);
+	if (run_config(&o, &config) < 0)
+		return 1;
+	return run_action(&o, config);
+}
