@@ -340,7 +340,7 @@ int config_load(const char *path, struct config **ret, struct config_report *rep
 
 /* --- Objects --- */
 
-static void free_node(struct config_node *n)
+void config_node_fini(struct config_node *n)
 {
 	key_wipe(&n->private_key);
 	free(n->private_key_path);
@@ -357,7 +357,7 @@ void config_free(struct config *c)
 {
 	if (!c)
 		return;
-	free_node(&c->node);
+	config_node_fini(&c->node);
 	for (unsigned i = 0; i < c->n_bridges; i++) {
 		free(c->bridges[i].ports);
 		free(c->bridges[i].src.file);

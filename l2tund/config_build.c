@@ -22,24 +22,30 @@
 #define DELAY_STP_S 15 /* the kernel's own default with STP on */
 #define TUNNEL_NAME_MAX (IFNAMSIZ - sizeof(TAP_PREFIX))
 
-void conf_opt_error(struct conf *k, cfg_t *sec, const char *option, const struct conf_value *v,
-		    const char *fmt, ...)
+void conf_opt_add(struct conf *k, bool error, cfg_t *sec, const char *option,
+		  const struct conf_value *v, const char *fmt, ...)
 {
 	const struct conf_value *title = conf_get(sec, CONF_TITLE);
+	unsigned pos = v ? v->pos : conf_pos(sec, option);
 	bool named = title && title->text[0];
 	_cleanup_free_ char *text = NULL;
+	char head[256];
 	va_list ap;
 
+	snprintf(head, sizeof(head), "%s%s%.64s: %s%s", cfg_name(sec), named ? " " : "",
+		 named ? title->text : "", option ? option : "", option ? ": " : "");
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	conf_error(k, v ? v->pos : conf_pos(sec, option), "%s%s%s: %s%s%s", cfg_name(sec),
-		   named ? " " : "", named ? title->text : "", option ? option : "",
-		   option ? ": " : "", text ? text : "");
+	if (error)
+		conf_error(k, pos, "%s%s", head, text ? text : "");
+	else
+		conf_warn(k, pos, "%s%s", head, text ? text : "");
 }
 
 #define opt_error(...) conf_opt_error(k, sec, __VA_ARGS__)
+#define opt_warn(...) conf_opt_warn(k, sec, __VA_ARGS__)
 
 /* --- Kinds of values --- */
 
@@ -65,6 +71,10 @@ static const struct conf_value *required(struct conf *k, cfg_t *sec, const char 
 {
 	const struct conf_value *v = conf_get(sec, option);
 
+	for (unsigned i = 0; i < conf_count(sec, CONF_BROKEN); i++) {
+		if (strcmp(conf_get_nth(sec, CONF_BROKEN, i)->text, option) == 0)
+			return NULL; /* reported by the scan */
+	}
 	if (!v)
 		opt_error(NULL, NULL, "%s is missing; add %s = …", option, option);
 	return v;
@@ -183,6 +193,44 @@ static bool check_ifname(struct conf *k, cfg_t *sec, const char *option, const s
 	return false;
 }
 
+static bool has_control(const char *s)
+{
+	while (*s && (unsigned char)*s >= ' ' && *s != 0x7f)
+		s++;
+	return *s;
+}
+
+/* libconfuse's escapes and ${} can bring in what the scan refuses in plain text. */
+static void check_values(struct conf *k, cfg_t *sec)
+{
+	for (cfg_opt_t *o = sec->opts; o->name; o++) {
+		if (!conf_is_for_users(o))
+			continue; /* the title is checked as a name */
+		for (unsigned i = 0; i < cfg_opt_size(o); i++) {
+			const struct conf_value *v = cfg_opt_getnptr(o, i);
+
+			if (has_control(v->text))
+				opt_error(o->name, v, "control character in the value; remove it");
+			if (strlen(v->text) > CONF_VALUE_MAX)
+				opt_error(o->name, v, "longer than %d characters; shorten it",
+					  CONF_VALUE_MAX);
+		}
+	}
+}
+
+static unsigned count_objects(struct conf *k, const char *kind)
+{
+	unsigned n = cfg_size(k->tree, kind);
+
+	for (unsigned i = 0; i < n; i++)
+		check_values(k, cfg_getnsec(k->tree, kind, i));
+	if (n <= CONF_OBJECTS_MAX)
+		return n;
+	conf_error(k, conf_pos(cfg_getnsec(k->tree, kind, CONF_OBJECTS_MAX), NULL),
+		   "more than %d sections of kind %s; remove some", CONF_OBJECTS_MAX, kind);
+	return CONF_OBJECTS_MAX;
+}
+
 /* --- node --- */
 
 static void build_key(struct conf *k, cfg_t *sec, struct config_node *n)
@@ -298,30 +346,15 @@ static void build_metrics(struct conf *k, cfg_t *sec, struct config_node *n)
 			  v->text);
 }
 
-static void build_node(struct conf *k)
+static void build_node(struct conf *k, cfg_t *sec, struct config_node *n)
 {
-	struct config_node *n = &k->c->node;
-	unsigned count = cfg_size(k->tree, "node");
-	const struct conf_value *name;
-	cfg_t *sec;
+	const struct conf_value *name = required(k, sec, "name");
 
-	if (count == 0) {
-		conf_error(k, k->parts[0].start,
-			   "there is no node section; add node { name = \"…\" "
-			   "private-key = \"…\" }");
-		return;
-	}
-	sec = cfg_getnsec(k->tree, "node", 0);
 	set_src(k, sec, &n->src);
-	for (unsigned i = 1; i < count; i++)
-		conf_error(k, conf_pos(cfg_getnsec(k->tree, "node", i), NULL),
-			   "second node section, the first is %s:%u; make one of them", n->src.file,
-			   n->src.line);
-	name = required(k, sec, "name");
 	if (name && !name_valid(name->text, NAME_MAX_LEN))
 		opt_error("name", NULL,
-			  "`%.64s` is not a name; use up to %d letters, digits and . _ "
-			  "-, beginning with none of . -",
+			  "`%.64s` is not a name; use up to %d letters, digits and . _ -, "
+			  "beginning with none of . -",
 			  name->text, NAME_MAX_LEN);
 	else if (name)
 		copy_name(n->name, sizeof(n->name), name->text);
@@ -335,8 +368,28 @@ static void build_node(struct conf *k)
 	build_metrics(k, sec, n);
 	n->workers = get_number(k, sec, "workers", 1, WORKERS_MAX, 1);
 	if (n->workers > 1)
-		conf_warn(k, conf_pos(sec, "workers"),
-			  "workers is not supported yet: one thread does all the work");
+		opt_warn("workers", NULL, "not supported yet: one thread does all the work");
+}
+
+/* Sections behind the first are refused, but checked like it. */
+static void build_nodes(struct conf *k)
+{
+	unsigned count = count_objects(k, "node");
+
+	if (count == 0)
+		conf_error(k, k->parts[0].start,
+			   "there is no node section; add node { name = … private-key = … }");
+	for (unsigned i = 0; i < count && !k->oom; i++) {
+		cfg_t *sec = cfg_getnsec(k->tree, "node", i);
+		struct config_node scratch = { 0 };
+
+		if (i > 0)
+			conf_error(k, conf_pos(sec, NULL),
+				   "second node section, the first is %s:%u; make one of them",
+				   k->c->node.src.file, k->c->node.src.line);
+		build_node(k, sec, i > 0 ? &scratch : &k->c->node);
+		config_node_fini(&scratch);
+	}
 }
 
 /* --- bridge --- */
@@ -395,10 +448,9 @@ static void build_bridge(struct conf *k, cfg_t *sec, struct config_bridge *b)
 	build_ports(k, sec, b);
 	for (unsigned i = 0; i < ARRAY_SIZE(only_new) && !b->create; i++) {
 		if (conf_get(sec, only_new[i]))
-			conf_warn(k, conf_pos(sec, only_new[i]),
-				  "bridge %s: %s has no effect without create = yes: a bridge that "
-				  "others made is left as it is",
-				  b->name, only_new[i]);
+			opt_warn(
+				only_new[i], NULL,
+				"no effect without create = yes: a bridge that others made is left as it is");
 	}
 }
 
@@ -524,54 +576,12 @@ static void build_tunnel(struct conf *k, cfg_t *sec, struct config_tunnel *t)
 		get_word(k, sec, "profile", "default", "fast") ? PROFILE_FAST : PROFILE_DEFAULT;
 	t->policer = get_number(k, sec, "policer", 1, POLICER_MAX, POLICER_DEFAULT);
 	if (t->mesh)
-		conf_warn(k, conf_pos(sec, "mode"),
-			  "tunnel %s: mode = mesh is not supported yet: it is treated as tree",
-			  t->name);
+		opt_warn("mode", NULL, "mesh is not supported yet: it is treated as tree");
 	if (conf_get(sec, "policer"))
-		conf_warn(k, conf_pos(sec, "policer"),
-			  "tunnel %s: policer is not supported yet: flooded frames are not limited",
-			  t->name);
+		opt_warn("policer", NULL, "not supported yet: the value has no effect");
 }
 
 /* --- All --- */
-
-/* libconfuse's escapes and ${} can bring in what the scan refuses in plain text. */
-static void check_values(struct conf *k, cfg_t *sec)
-{
-	for (cfg_opt_t *o = sec->opts; o->name; o++) {
-		for (unsigned i = 0; i < cfg_opt_size(o); i++) {
-			const struct conf_value *v = cfg_opt_getnptr(o, i);
-
-			for (const char *p = v->text; *p; p++) {
-				if ((unsigned char)*p < ' ' || *p == 0x7f) {
-					conf_error(k, v->pos,
-						   "%s: control character in the value; "
-						   "remove it",
-						   o->name);
-					break;
-				}
-			}
-			if (strlen(v->text) > CONF_VALUE_MAX)
-				conf_error(k, v->pos,
-					   "%s: value is longer than %d characters; "
-					   "shorten it",
-					   o->name, CONF_VALUE_MAX);
-		}
-	}
-}
-
-static unsigned count_objects(struct conf *k, const char *kind)
-{
-	unsigned n = cfg_size(k->tree, kind);
-
-	for (unsigned i = 0; i < n; i++)
-		check_values(k, cfg_getnsec(k->tree, kind, i));
-	if (n <= CONF_OBJECTS_MAX)
-		return n;
-	conf_error(k, conf_pos(cfg_getnsec(k->tree, kind, CONF_OBJECTS_MAX), NULL),
-		   "more than %d sections of kind %s; remove some", CONF_OBJECTS_MAX, kind);
-	return CONF_OBJECTS_MAX;
-}
 
 void conf_build(struct conf *k)
 {
@@ -580,7 +590,6 @@ void conf_build(struct conf *k)
 	unsigned n_tunnels = count_objects(k, "tunnel");
 	struct config *c = k->c;
 
-	count_objects(k, "node");
 	c->bridges = calloc(n_bridges + n_tunnels + 1, sizeof(*c->bridges));
 	c->peers = calloc(n_peers + 1, sizeof(*c->peers));
 	c->tunnels = calloc(n_tunnels + 1, sizeof(*c->tunnels));
@@ -588,7 +597,7 @@ void conf_build(struct conf *k)
 		k->oom = true;
 		return;
 	}
-	build_node(k);
+	build_nodes(k);
 	for (; c->n_bridges < n_bridges && !k->oom; c->n_bridges++)
 		build_bridge(k, cfg_getnsec(k->tree, "bridge", c->n_bridges),
 			     &c->bridges[c->n_bridges]);

@@ -27,7 +27,8 @@
 #define CONF_VALUE_MAX 1024
 #define CONF_OBJECTS_MAX 4096 /* of each kind */
 #define CONF_FINDINGS_MAX 10000
-#define CONF_TITLE "title" /* a section's title travels as this option, which nobody can write */
+#define CONF_TITLE "title"   /* a section's title travels as this option, which nobody can write */
+#define CONF_BROKEN "broken" /* likewise: options that are there, but with a mistake */
 
 /* The world as the reader sees it: replaced by tests and by the fuzzer. All answer 0 or -errno. */
 struct config_hooks {
@@ -41,6 +42,8 @@ struct config_hooks {
 };
 
 extern const struct config_hooks config_hooks_system;
+
+void config_node_fini(struct config_node *n);
 
 /* config_load() of a text that is already in memory. `name` is what messages call it. */
 int config_load_buffer(const struct config_hooks *hooks, const char *name, const char *text,
@@ -91,12 +94,15 @@ struct conf {
 
 /* The tables of all options; freed by nobody. */
 cfg_opt_t *conf_options(void);
+bool conf_is_for_users(const cfg_opt_t *o);
 /* NULL when there is none of this name, or when it is not for users. */
 cfg_opt_t *conf_find_option(cfg_opt_t *opts, const char *name, size_t len);
 
 /* "bridge br0: option: …" about one value (NULL: about the option or, without it, the section). */
-void conf_opt_error(struct conf *k, cfg_t *sec, const char *option, const struct conf_value *v,
-		    const char *fmt, ...) _printf_(5, 6);
+void conf_opt_add(struct conf *k, bool error, cfg_t *sec, const char *option,
+		  const struct conf_value *v, const char *fmt, ...) _printf_(6, 7);
+#define conf_opt_error(k, ...) conf_opt_add(k, true, __VA_ARGS__)
+#define conf_opt_warn(k, ...) conf_opt_add(k, false, __VA_ARGS__)
 void conf_error(struct conf *k, unsigned pos, const char *fmt, ...) _printf_(3, 4);
 void conf_warn(struct conf *k, unsigned pos, const char *fmt, ...) _printf_(3, 4);
 /* Where `pos` is; never fails. */

@@ -13,6 +13,8 @@
 #include "l2tund/config_lex.h"
 #include "l2tund/config_private.h"
 
+#define OPTIONS_MAX 16 /* in a section */
+
 struct scan {
 	struct conf *k;
 	struct lex lex;
@@ -26,7 +28,8 @@ struct scan {
 	cfg_opt_t *opts; /* of the section that is open, NULL outside */
 	const char *section;
 	unsigned section_line;
-	unsigned seen[32]; /* line of each option in this section, 0: not yet */
+	unsigned seen[OPTIONS_MAX]; /* line of each option in this section, 0: not yet */
+	bool good[OPTIONS_MAX];	    /* and whether it has been copied */
 };
 
 static void scan_file(struct conf *k, const char *name, const char *text, size_t len,
@@ -181,7 +184,7 @@ static void list_names(cfg_opt_t *opts, char *buf, size_t size)
 
 	buf[0] = '\0';
 	for (; opts->name; opts++) {
-		if (strcmp(opts->name, CONF_TITLE) != 0 && n < size)
+		if (conf_is_for_users(opts) && n < size)
 			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "", opts->name);
 	}
 }
@@ -213,6 +216,22 @@ static cfg_opt_t *known_option(struct scan *s, const struct tok *name)
 	}
 	s->seen[i] = name->line;
 	return o;
+}
+
+/* A known option that stands here, in whatever shape. */
+static void note_option(struct scan *s, const struct tok *name)
+{
+	const cfg_opt_t *o = s->opts ? conf_find_option(s->opts, name->start, name->len) : NULL;
+
+	if (o && !s->seen[o - s->opts])
+		s->seen[o - s->opts] = name->line;
+}
+
+static void put_option(struct scan *s, const struct tok *name, const cfg_opt_t *o)
+{
+	s->good[o - s->opts] = true;
+	put_tok(s, name);
+	put(s->k, o->flags & CFGF_LIST ? "= { " : "= ", o->flags & CFGF_LIST ? 4 : 2);
 }
 
 /* s->next is behind "{". Copies as far as it goes, and always up to a closing brace. */
@@ -283,8 +302,7 @@ static void scan_value(struct scan *s, const struct tok *name, const cfg_opt_t *
 		return;
 	}
 	if (o) {
-		put_tok(s, name);
-		put(s->k, list ? "= { " : "= ", list ? 4 : 2);
+		put_option(s, name, o);
 		put_tok(s, &s->next);
 		if (list)
 			put(s->k, "} ", 2);
@@ -324,10 +342,8 @@ static void scan_assignment(struct scan *s, const struct tok *name)
 	if (o && tok_is(&s->next, '}'))
 		bad(s, name->line, "list %s is empty; put something in or remove the line",
 		    o->name);
-	if (o) {
-		put_tok(s, name);
-		put(s->k, "= { ", 4);
-	}
+	if (o)
+		put_option(s, name, o);
 	scan_list(s, name, o != NULL);
 }
 
@@ -335,6 +351,14 @@ static void scan_assignment(struct scan *s, const struct tok *name)
 
 static void close_section(struct scan *s)
 {
+	put(s->k, CONF_BROKEN " = { ", strlen(CONF_BROKEN " = { "));
+	for (unsigned i = 0; s->opts[i].name; i++) {
+		if (s->seen[i] && !s->good[i]) {
+			put(s->k, s->opts[i].name, strlen(s->opts[i].name));
+			put(s->k, ", ", 2);
+		}
+	}
+	put(s->k, "} ", 2);
 	put(s->k, "} ", 2);
 	s->opts = NULL;
 }
@@ -379,6 +403,7 @@ static void open_section(struct scan *s, const struct tok *name, const struct to
 	s->section = o->name;
 	s->section_line = name->line;
 	memset(s->seen, 0, sizeof(s->seen));
+	memset(s->good, 0, sizeof(s->good));
 	check_title(s, name, title);
 	put_tok(s, name);
 	put(s->k, "{ " CONF_TITLE " = ", strlen("{ " CONF_TITLE " = "));
@@ -510,6 +535,7 @@ static void scan_named(struct scan *s, const struct tok *name)
 		scan_call(s, name);
 	} else if (tok_is(&s->next, '{') && s->opts &&
 		   conf_find_option(s->opts, name->start, name->len) && !is_section_name(name)) {
+		note_option(s, name);
 		bad(s, name->line, "= is missing behind %.*s; add it", SHOW(name));
 		take(s);
 		recover(s, 1);
@@ -519,8 +545,13 @@ static void scan_named(struct scan *s, const struct tok *name)
 		title = take(s);
 		open_section(s, name, &title);
 	} else if (s->next.type == TOK_BAD && same_line) {
+		note_option(s, name);
+		recover(s, 0);
+	} else if (name->len == 7 && memcmp(name->start, "include", 7) == 0) {
+		bad(s, name->line, "include is malformed; write include(\"FILE\")");
 		recover(s, 0);
 	} else {
+		note_option(s, name);
 		bad(s, name->line, "expected = or { behind `%.*s`; write NAME = VALUE", SHOW(name));
 		recover(s, 0);
 	}

@@ -36,26 +36,27 @@ static void value_free(void *p)
 
 #define ONE(name) CFG_PTR_CB(name, NULL, CFGF_NODEFAULT, value_parse, value_free)
 #define MANY(name) CFG_PTR_LIST_CB(name, NULL, CFGF_NODEFAULT, value_parse, value_free)
+#define OWN_OPTIONS ONE(CONF_TITLE), MANY(CONF_BROKEN)
 #define SECTION(name, options) CFG_SEC(name, options, CFGF_MULTI)
 
 /* libconfuse copies these and never writes to them, though its types do not say so. */
 static cfg_opt_t node_options[] = {
-	ONE(CONF_TITLE), ONE("name"),	       ONE("private-key"), MANY("listen"),
-	ONE("control"),	 ONE("control-group"), ONE("state-dir"),   ONE("metrics"),
-	ONE("workers"),	 ONE("user"),	       CFG_END(),
+	OWN_OPTIONS,	ONE("name"),	      ONE("private-key"), MANY("listen"),
+	ONE("control"), ONE("control-group"), ONE("state-dir"),	  ONE("metrics"),
+	ONE("workers"), ONE("user"),	      CFG_END(),
 };
 
 static cfg_opt_t bridge_options[] = {
-	ONE(CONF_TITLE), ONE("create"), ONE("stp"), ONE("forward-delay"), MANY("ports"), CFG_END(),
+	OWN_OPTIONS, ONE("create"), ONE("stp"), ONE("forward-delay"), MANY("ports"), CFG_END(),
 };
 
 static cfg_opt_t peer_options[] = {
-	ONE(CONF_TITLE), ONE("public-key"), ONE("preshared-key"),
-	ONE("address"),	 MANY("data"),	    CFG_END(),
+	OWN_OPTIONS,	ONE("public-key"), ONE("preshared-key"),
+	ONE("address"), MANY("data"),	   CFG_END(),
 };
 
 static cfg_opt_t tunnel_options[] = {
-	ONE(CONF_TITLE),      ONE("peer"),    ONE("bridge"),
+	OWN_OPTIONS,	      ONE("peer"),    ONE("bridge"),
 	ONE("remote-bridge"), ONE("mode"),    ONE("priority"),
 	ONE("profile"),	      ONE("policer"), CFG_END(),
 };
@@ -75,11 +76,16 @@ cfg_opt_t *conf_options(void)
 	return root_options;
 }
 
+bool conf_is_for_users(const cfg_opt_t *o)
+{
+	return strcmp(o->name, CONF_TITLE) != 0 && strcmp(o->name, CONF_BROKEN) != 0;
+}
+
 cfg_opt_t *conf_find_option(cfg_opt_t *opts, const char *name, size_t len)
 {
 	for (; opts->name; opts++) {
 		if (strlen(opts->name) == len && memcmp(opts->name, name, len) == 0 &&
-		    strcmp(opts->name, CONF_TITLE) != 0)
+		    conf_is_for_users(opts))
 			return opts;
 	}
 	return NULL;
