@@ -155,6 +155,7 @@ static int conn_send(struct os *os, struct os_conn *c, const char *data, size_t 
 	fake_must(c->out, "no memory");
 	memcpy(c->out + c->out_len, data, len);
 	c->out_len += len;
+	c->out[c->out_len] = '\0';
 	return 0;
 }
 

@@ -135,7 +135,10 @@ int fake_link_carrier(struct fake_host *h, const char *name, bool on);
 void fake_link_owner(struct fake_host *h, const char *name, const char *owner);
 /* NULL when there is none. Valid until it is deleted. */
 const struct os_link *fake_link(struct fake_host *h, const char *name);
-/* Whether the kernel passes frames at this port now. */
+/*
+ * Whether the kernel passes frames at this port now. It begins 5 ms after the carrier came (with
+ * spanning tree, after twice the forward delay) and ends 100 ms after it went.
+ */
 bool fake_port_forwards(struct fake_host *h, const char *name);
 unsigned fake_port_flushes(struct fake_host *h, const char *name);
 
