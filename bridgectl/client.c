@@ -235,9 +235,9 @@ static void error_from_json(const json_t *e, struct client_error *err)
 
 	client_error_fini(err);
 	err->unreachable = false;
-	snprintf(err->code, sizeof(err->code), "%s", code ? code : "failed");
+	snprintf(err->code, sizeof(err->code), "%s", code && code[0] ? code : "failed");
 	snprintf(err->message, sizeof(err->message), "%s",
-		 message ? message : "the daemon gives no reason");
+		 message && message[0] ? message : "the daemon gives no reason");
 	if (json_is_array(details))
 		err->details = json_incref(details);
 }

@@ -85,6 +85,9 @@ void cmd_arg_name(const char *pattern, unsigned n, char *buf, size_t size)
 	const char *p = pattern;
 
 	for (; n && *p; n--) {
+		/* "WORD..." is what all the rest are. */
+		if (memmem(p, strcspn(p, " "), "...", 3))
+			break;
 		p += strcspn(p, " ");
 		p += *p == ' ';
 	}

@@ -25,14 +25,14 @@ static void point_at(struct attention *a, const char *kind, const char *name, en
 		out_wrapped(a->out, 4, sentence);
 }
 
-static void attention_tunnels(struct attention *a, const json_t *tunnels)
+static void attention_tunnels(struct attention *a, const json_t *tunnels, enum health health)
 {
 	char state[160], line[256], since[UNIT_LEN];
 	const json_t *t;
 	size_t i;
 
 	json_array_foreach(tunnels, i, t) {
-		if (view_tunnel_health(tunnels, t) == HEALTH_OK)
+		if (view_tunnel_health(tunnels, t) != health)
 			continue;
 		view_state(t, state, sizeof(state));
 		snprintf(line, sizeof(line), "%s for %s", state,
@@ -62,8 +62,20 @@ static void attention_bridges(struct attention *a, const json_t *bridges)
 	}
 }
 
-/* A peer without tunnels is told here too; with tunnels its state is the tunnels' reason. */
-static void attention_peers(struct attention *a, const json_t *peers)
+/* Its tunnels have said already what is wrong with the peer. */
+static bool is_told(const json_t *tunnels, const json_t *peer)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach(tunnels, i, t)
+		if (!strcmp(view_str(t, "peer"), view_str(peer, "name")) &&
+		    view_tunnel_health(tunnels, t) != HEALTH_OK)
+			return true;
+	return false;
+}
+
+static void attention_peers(struct attention *a, const json_t *peers, const json_t *tunnels)
 {
 	char rx[UNIT_LEN], tx[UNIT_LEN], text[96];
 	const json_t *p;
@@ -73,11 +85,11 @@ static void attention_peers(struct attention *a, const json_t *peers)
 		double in = view_num(p, "loss_rx"), out = view_num(p, "loss_tx");
 		bool up = !strcmp(view_str(p, "state"), "up");
 
-		if (!up)
+		if (!up && !is_told(tunnels, p))
 			point_at(a, "peer", view_str(p, "name"),
 				 view_peer_style(view_str(p, "state")), view_str(p, "state"),
 				 view_str(p, "detail"));
-		else if (in > LOSS_WORTH_TELLING || out > LOSS_WORTH_TELLING) {
+		else if (up && (in > LOSS_WORTH_TELLING || out > LOSS_WORTH_TELLING)) {
 			snprintf(text, sizeof(text), "loses %s of packets in, %s out",
 				 unit_percent(in, rx), unit_percent(out, tx));
 			point_at(a, "peer", view_str(p, "name"), STYLE_WARN, text, "");
@@ -141,9 +153,10 @@ static void status_text(struct cmd_call *call, const json_t *s)
 	if (call->verbose)
 		node_details(&call->out, json_object_get(s, "node"));
 	out_line(&call->out, STYLE_NONE, "%s", "");
-	attention_tunnels(&a, tunnels);
+	attention_tunnels(&a, tunnels, HEALTH_CRITICAL);
 	attention_bridges(&a, json_object_get(s, "bridges"));
-	attention_peers(&a, json_object_get(s, "peers"));
+	attention_tunnels(&a, tunnels, HEALTH_WARNING);
+	attention_peers(&a, json_object_get(s, "peers"), tunnels);
 	if (!json_array_size(tunnels))
 		out_line(&call->out, STYLE_WARN,
 			 "No tunnel is configured: add a tunnel section to l2tund.conf, "
