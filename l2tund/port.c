@@ -1,8 +1,7 @@
 /*
  * The order in which a TAP becomes a port is what keeps the bridge as it was: our MAC
- * starts with fe: so that it never is the lowest, the MTU is set before enslaving, and a
- * bridge whose MAC would follow us (it has no ports of others) keeps the one it has by having
- * it set explicitly. The carrier stays off all the way, so no frame passes meanwhile.
+ * starts with fe:ff so that it hardly ever is the lowest, a bridge whose MAC would follow it nevertheless
+ * gets the one it has set explicitly, and the MTU is set before enslaving. The carrier stays off all the way, so no frame passes meanwhile.
  *
  * When others take the port out or delete the TAP we put it back after a while, each time
  * later, and stop after the fifth time: two programs fighting for a port is worse than no port.
@@ -25,7 +24,9 @@ void port_init(struct port *p, struct os *os, const char *name, const struct os_
 	*p = (struct port){ .os = os, .ops = ops, .arg = arg, .retry_us = 0 };
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	os->random(os, p->mac, sizeof(p->mac));
+	/* Above the fe:54:00 of libvirt's guests: a bridge takes the lowest MAC of its ports. */
 	p->mac[0] = 0xfe;
+	p->mac[1] = 0xff;
 }
 
 static void port_close(struct port *p)
@@ -133,14 +134,17 @@ static bool port_removed(struct port *p, const char *what, uint64_t now_us)
 	return false;
 }
 
-/* Without ports of others the kernel would give the bridge our MAC: hold the one it has. */
+/*
+ * Where the kernel would give the bridge our MAC (it has no port of others, or only ports of
+ * Xen, fe:ff:ff:ff:ff:ff) the bridge is told to keep the one it has.
+ */
 static int port_hold_bridge_mac(struct port *p, const struct os_link *bridge)
 {
-	uint8_t mac[6];
+	uint8_t mac[sizeof(bridge->mac)];
 
-	if (ports_least_mtu(p->os, bridge->index))
-		return 0;
 	memcpy(mac, bridge->mac, sizeof(mac));
+	if (ports_least_mtu(p->os, bridge->index) && memcmp(mac, p->mac, sizeof(mac)) < 0)
+		return 0;
 	return p->os->link_set_mac(p->os, bridge->index, mac);
 }
 

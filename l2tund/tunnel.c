@@ -213,6 +213,9 @@ static bool judge_session(const struct tunnel *t, struct verdict *v)
 	if (!t->peer->cfg->host && info.state == SESSION_DOWN)
 		return verdict_set(v, TUNNEL_DOWN, REASON_NO_PEER, "peer %s: %s", t->peer->name,
 				   info.detail);
+	if (!*info.detail)
+		return verdict_set(v, TUNNEL_HANDSHAKE, REASON_NONE, "calling peer %s",
+				   t->peer->name);
 	if (info.state == SESSION_HANDSHAKE && now_us - info.since_us < HANDSHAKE_PATIENCE_US)
 		return verdict_set(v, TUNNEL_HANDSHAKE, REASON_NONE, "peer %s: %s", t->peer->name,
 				   info.detail);

@@ -89,16 +89,14 @@ static bool edge_leads(const struct topo_edge *e)
 }
 
 /*
- * Whether the leader prefers a to b. An open edge stays: a change of path costs
- * frames, so priority decides only when nothing is open.
+ * Whether the leader prefers a to b, which was added earlier. An open edge stays: a change
+ * of path costs frames, so priority decides only when nothing is open.
  */
 static bool leader_prefers(const struct topo_edge *a, const struct topo_edge *b)
 {
 	if (a->open != b->open)
 		return a->open;
-	if (a->ends.priority != b->ends.priority)
-		return a->ends.priority < b->ends.priority;
-	return a->ends.generation < b->ends.generation;
+	return a->ends.priority < b->ends.priority;
 }
 
 /* The leader has one gate of a bundle open: what it announced last is what holds. */
