@@ -1,7 +1,8 @@
 /*
- * The order in which a TAP becomes a port is what keeps the bridge as it was: our MAC
- * starts with fe:ff so that it hardly ever is the lowest, a bridge whose MAC would follow it nevertheless
- * gets the one it has set explicitly, and the MTU is set before enslaving. The carrier stays off all the way, so no frame passes meanwhile.
+ * The order in which a TAP becomes a port is what keeps the bridge as it was: our MAC starts
+ * with fe:ff so that it hardly ever is the lowest, a bridge whose MAC would follow it
+ * nevertheless gets the one it has set explicitly, and the MTU is set before enslaving. The
+ * carrier stays off all the way, so no frame passes meanwhile.
  *
  * When others take the port out or delete the TAP we put it back after a while, each time
  * later, and stop after the fifth time: two programs fighting for a port is worse than no port.
