@@ -2,9 +2,14 @@
  * Packet sockets (packet(7)) for probes: frames as they are on the wire. The kernel takes the outer
  * VLAN tag off and tells it apart (PACKET_AUXDATA); it is put back, since which VLAN a
  * probe came by is part of what it proves.
+ *
+ * A socket bound to one ethertype never hears of the tag: the kernel forgets it before it
+ * looks for such sockets. So all are bound to ETH_P_ALL, and a filter picks the type, the
+ * one behind the tag.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <sys/socket.h>
@@ -101,11 +106,26 @@ static void packet_ready(void *arg, unsigned what)
 		free(p);
 }
 
+static int set_filter(int fd, uint16_t ethertype)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_PROTOCOL),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ethertype, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+
+	if (!ethertype)
+		return 0;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+}
+
 static int socket_bind(int ifindex, uint16_t ethertype)
 {
 	const struct sockaddr_ll ll = {
 		.sll_family = AF_PACKET,
-		.sll_protocol = htons(ethertype ? ethertype : ETH_P_ALL),
+		.sll_protocol = htons(ETH_P_ALL),
 		.sll_ifindex = ifindex,
 	};
 	const int on = 1;
@@ -118,6 +138,7 @@ static int socket_bind(int ifindex, uint16_t ethertype)
 	/* Best effort: packet_read_one() looks as well. */
 	setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
 	if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) == 0 &&
+	    set_filter(fd, ethertype) == 0 &&
 	    bind(fd, (const struct sockaddr *)&ll, sizeof(ll)) == 0)
 		return fd;
 	err = errno;

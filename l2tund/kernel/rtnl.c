@@ -100,9 +100,13 @@ static int answer_valid(struct nl_msg *msg, void *arg)
 
 static int answer_done(struct nl_msg *msg, void *arg)
 {
+	const struct nlmsghdr *h = nlmsg_hdr(msg);
 	struct answer *a = arg;
 
-	(void)msg;
+	/* A dump that failed half way says so in its last message. */
+	if (h->nlmsg_type == NLMSG_DONE && nlmsg_datalen(h) >= (int)sizeof(a->err))
+		memcpy(&a->err, nlmsg_data(h), sizeof(a->err));
+	a->err = MIN(a->err, 0);
 	a->done = true;
 	return NL_STOP;
 }
