@@ -317,7 +317,9 @@ static int packet_open(struct os *os, int ifindex, uint16_t ethertype,
 		return -ENODEV;
 	struct os_packet *p = calloc(1, sizeof(*p));
 	fake_must(p, "no memory");
-	*p = (struct os_packet){ .host = h, .ifindex = ifindex, .ethertype = ethertype, .ops = ops, .arg = arg };
+	*p = (struct os_packet){
+		.host = h, .ifindex = ifindex, .ethertype = ethertype, .ops = ops, .arg = arg
+	};
 	p->read_ev = (struct fake_event){ .host = h, .fn = packet_read };
 	queue_init(&p->queue);
 	TAILQ_INSERT_TAIL(&h->packets, p, link);

@@ -47,8 +47,8 @@ void event_at(struct fake_net *net, struct fake_event *ev, uint64_t at_us)
 	ev->at_us = MAX(at_us, net->now_us);
 	ev->queued = true;
 	TAILQ_FOREACH_REVERSE(before, &net->events, fake_events, link)
-		if (before->at_us <= ev->at_us)
-			break;
+	if (before->at_us <= ev->at_us)
+		break;
 	if (before)
 		TAILQ_INSERT_AFTER(&net->events, before, ev, link);
 	else
@@ -105,7 +105,8 @@ bool fake_run_while(struct fake_net *net, bool (*cond)(void *arg), void *arg, ui
 		if (net->now_us != instant_us)
 			n = 0;
 		instant_us = net->now_us;
-		fake_must(++n < EVENTS_PER_INSTANT, "the clock stands still: somebody works without end");
+		fake_must(++n < EVENTS_PER_INSTANT,
+			  "the clock stands still: somebody works without end");
 	}
 	return true;
 }
@@ -154,7 +155,9 @@ static int timer_new(struct os *os, void (*fn)(void *arg), void *arg, struct os_
 		return r;
 	struct os_timer *t = calloc(1, sizeof(*t));
 	fake_must(t, "no memory");
-	*t = (struct os_timer){ .host = h, .ev = { .host = h, .fn = timer_fire }, .fn = fn, .arg = arg };
+	*t = (struct os_timer){
+		.host = h, .ev = { .host = h, .fn = timer_fire }, .fn = fn, .arg = arg
+	};
 	h->open++;
 	*ret = t;
 	return 0;

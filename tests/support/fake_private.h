@@ -9,11 +9,11 @@
 
 #define FAKE_ADDRS 8
 #define FAKE_NAMES 16
-#define FAKE_RCVBUF 512	     /* datagrams */
-#define FAKE_TXQUEUE 500     /* frames waiting for a TAP's reader */
-#define FAKE_COLLECT 65536   /* frames kept for the test, per port */
-#define FAKE_BUDGET 64	     /* of one read callback */
-#define FAKE_CARRIER_ON_US 5000	  /* carrier until forwarding */
+#define FAKE_RCVBUF 512		   /* datagrams */
+#define FAKE_TXQUEUE 500	   /* frames waiting for a TAP's reader */
+#define FAKE_COLLECT 65536	   /* frames kept for the test, per port */
+#define FAKE_BUDGET 64		   /* of one read callback */
+#define FAKE_CARRIER_ON_US 5000	   /* carrier until forwarding */
 #define FAKE_CARRIER_OFF_US 100000 /* the link watch notices that it went */
 
 /* Something that happens at a time. Embedded; `host` NULL: happens though its daemon is stalled. */
@@ -54,8 +54,8 @@ struct fake_link {
 	bool mac_set, mtu_set; /* of a bridge: by somebody, it follows its ports no more */
 	unsigned forward_delay_s;
 	struct os_tap *tap;
-	bool carrier_wanted; /* carrier while up */
-	bool forwarding;     /* of a port, as the kernel has it */
+	bool carrier_wanted;	    /* carrier while up */
+	bool forwarding;	    /* of a port, as the kernel has it */
 	struct fake_event state_ev; /* when it will follow the carrier */
 	unsigned flushes;
 	unsigned tap_dropped;

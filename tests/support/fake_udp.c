@@ -171,7 +171,8 @@ static struct os_udp *socket_at(struct fake_host *h, const struct addr *to)
 	struct os_udp *u;
 
 	TAILQ_FOREACH(u, &h->udps, link) {
-		if (u->bound.sa.sa_family != to->sa.sa_family || addr_port(&u->bound) != addr_port(to))
+		if (u->bound.sa.sa_family != to->sa.sa_family ||
+		    addr_port(&u->bound) != addr_port(to))
 			continue;
 		if (is_wildcard(&u->bound) || addr_same_host(&u->bound, to))
 			return u;
@@ -246,7 +247,8 @@ static void wire_carry(struct fake_net *net, struct fake_path *p, const struct a
 	uint64_t delay_us = p->delay_us + (p->jitter_us ? prng_below(&net->prng, p->jitter_us) : 0);
 
 	if (len > 0 && chance(net, p->corrupt_permille))
-		d->buf->bytes[prng_below(&net->prng, len)] ^= (uint8_t)(1u << prng_below(&net->prng, 8));
+		d->buf->bytes[prng_below(&net->prng, len)] ^=
+			(uint8_t)(1u << prng_below(&net->prng, 8));
 	event_at(net, &d->ev, net->now_us + delay_us);
 }
 
@@ -325,7 +327,9 @@ static int udp_open(struct os *os, const struct addr *listen, unsigned socket,
 
 	struct os_udp *u = calloc(1, sizeof(*u));
 	fake_must(u, "no memory");
-	*u = (struct os_udp){ .host = h, .bound = *listen, .socket = socket, .ops = ops, .arg = arg };
+	*u = (struct os_udp){
+		.host = h, .bound = *listen, .socket = socket, .ops = ops, .arg = arg
+	};
 	u->read_ev = (struct fake_event){ .host = h, .fn = udp_read };
 	queue_init(&u->queue);
 	if (!addr_port(listen))
@@ -426,7 +430,9 @@ static int resolve(struct os *os, const char *host, uint16_t port,
 		return r;
 	struct os_query *q = calloc(1, sizeof(*q));
 	fake_must(q, "no memory");
-	*q = (struct os_query){ .host = h, .ev = { .host = h, .fn = query_answer }, .fn = fn, .arg = arg };
+	*q = (struct os_query){
+		.host = h, .ev = { .host = h, .fn = query_answer }, .fn = fn, .arg = arg
+	};
 	if (literal_parse(host, port, &q->answer.addrs[0]))
 		q->answer.n = 1;
 	else if (e)

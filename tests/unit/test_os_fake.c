@@ -778,7 +778,8 @@ static void tap_open(struct world *w, struct tap *t)
 	assert_int_equal(w->os->link_set_master(w->os, index, fake_link(w->a, "br0")->index), 0);
 }
 
-static const uint8_t frame[100] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 7, 0x88, 0xb5, 42 };
+static const uint8_t frame[100] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0,
+				    0,	  0,	0,    7,    0x88, 0xb5, 42 };
 static const struct vnet hint = { true, 34, 16 };
 
 static int tap_write(struct tap *t)
@@ -1017,7 +1018,8 @@ static void control(void **state)
 
 	assert_null(fake_connect(w->a, "/run/x", 0));
 	assert_int_equal(w->os->listen(w->os, "/run/x", NULL, &server_ops, &s, &l), 0);
-	assert_int_equal(w->os->listen(w->os, "/run/x", NULL, &server_ops, &s, &other), -EADDRINUSE);
+	assert_int_equal(w->os->listen(w->os, "/run/x", NULL, &server_ops, &s, &other),
+			 -EADDRINUSE);
 	struct fake_client *c = fake_connect(w->a, "/run/x", 1000);
 	fake_client_send(c, "hel");
 	fake_client_send(c, "lo\n");

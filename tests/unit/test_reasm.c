@@ -278,7 +278,8 @@ static void mixed_sizes(void **state)
 		unsigned first = (unsigned)prng_below(&p, n);
 		for (unsigned i = 0; i < n; i++) {
 			unsigned at = (first + i) % n;
-			assert_int_equal(add(r, chunk(message + at, 50, total[at], total[at]), T0), 1);
+			assert_int_equal(add(r, chunk(message + at, 50, total[at], total[at]), T0),
+					 1);
 		}
 		message += n;
 	}
@@ -304,6 +305,18 @@ static void window(void **state)
 	assert_int_equal(add(r, chunk(top + 5000, 0, 40, 40), T0), 0);
 	assert_int_equal(add(r, chunk(top + 4999, 0, 40, 40), T0), 1);
 	assert_int_equal(add(r, chunk(top + 1, 0, 40, 40), T0), 0);
+}
+
+/* The edge of the window, with a newest message that is not done. */
+static void window_edge(void **state)
+{
+	struct reasm *r = *state;
+
+	add(r, chunk(5000, 0, 20, 40), T0);
+	assert_int_equal(add(r, chunk(5000 - REASM_WINDOW, 0, 40, 40), T0), 0);
+	assert_int_equal(r->counters.late, 1);
+	assert_int_equal(add(r, chunk(5000 - REASM_WINDOW + 1, 0, 40, 40), T0), 1);
+	assert_int_equal(add(r, chunk(5000, 20, 40, 40), T0), 1);
 }
 
 /* Every message once, in a shuffled order with copies: each comes out exactly once. */
@@ -372,6 +385,7 @@ int main(void)
 		TEST(full_of_bytes_gives_up_the_oldest),
 		TEST(mixed_sizes),
 		TEST(window),
+		TEST(window_edge),
 		TEST(window_against_copies),
 		TEST(memory_comes_and_goes),
 		TEST(reset),

@@ -168,7 +168,8 @@ static void assert_balanced(const struct end *e, size_t len)
 {
 	size_t least = SIZE_MAX, most = 0, sum = 0;
 
-	assert_int_equal(e->n_wire, (len + e->room - CHUNK_OVERHEAD - 1) / (e->room - CHUNK_OVERHEAD));
+	assert_int_equal(e->n_wire,
+			 (len + e->room - CHUNK_OVERHEAD - 1) / (e->room - CHUNK_OVERHEAD));
 	for (unsigned i = 0; i < e->n_wire; i++) {
 		size_t piece = e->wire[i].len - CHUNK_OVERHEAD;
 		assert_int_equal(e->wire[i].bytes[0], RECORD_CHUNK);
@@ -297,6 +298,13 @@ static void packing_is_exact(void **state)
 	assert_wire(&f->tx, 3, (size_t[]){ 1440, 718 + CHUNK_OVERHEAD, 717 + CHUNK_OVERHEAD });
 	wire_clear(&f->tx);
 
+	/* Two that fill it to the last byte. */
+	put(&f->tx, 0, 714);
+	put(&f->tx, 0, 714);
+	stream_flush(f->tx.st);
+	assert_wire(&f->tx, 1, (size_t[]){ 1440 });
+	wire_clear(&f->tx);
+
 	/* Does not fit the rest but an empty one: flushes first. */
 	put(&f->tx, 0, 700);
 	put(&f->tx, 0, 700);
@@ -311,7 +319,7 @@ static void packing_is_exact(void **state)
 	put(&f->tx, 0, 60);
 	stream_flush(f->tx.st);
 	assert_wire(&f->tx, 2, (size_t[]){ 66 + 757 + CHUNK_OVERHEAD, 757 + CHUNK_OVERHEAD + 66 });
-	assert_int_equal(stream_counters(f->tx.st)->tx_frames, 218);
+	assert_int_equal(stream_counters(f->tx.st)->tx_frames, 220);
 	assert_int_equal(stream_counters(f->tx.st)->tx_chunked, 2);
 }
 
@@ -353,8 +361,8 @@ static bool scan(const struct dgram *d, bool lost)
 
 	while (record_next(&p, &len, &rec) == 1) {
 		bool is_chunk = rec.kind == RECORD_CHUNK;
-		uint32_t number = is_chunk ? oracle.chunked[get_le32(rec.bytes)] :
-					     get_le32(rec.bytes);
+		uint32_t number =
+			is_chunk ? oracle.chunked[get_le32(rec.bytes)] : get_le32(rec.bytes);
 		only_chunks &= is_chunk;
 		oracle.missing[number] += lost;
 	}
@@ -454,6 +462,21 @@ static void timeouts(void **state)
 	assert_int_equal(f->rx.n_frames, 1);
 	assert_int_equal(stream_counters(f->rx.st)->drop_reasm, 1);
 	assert_int_equal(stream_reasm_counters(f->rx.st)->lost_timeout, 1);
+}
+
+/* Input without a single chunk runs the clock too. */
+static void frames_run_the_clock(void **state)
+{
+	struct fixture *f = *state;
+
+	put(&f->tx, 1, 1514);
+	stream_flush(f->tx.st);
+	put(&f->tx, 2, 60);
+	stream_flush(f->tx.st);
+	stream_input(f->rx.st, f->tx.wire[0].bytes, f->tx.wire[0].len, T0);
+	stream_input(f->rx.st, f->tx.wire[2].bytes, f->tx.wire[2].len, T0 + REASM_TIMEOUT_US);
+	assert_int_equal(f->rx.n_frames, 1);
+	assert_int_equal(stream_counters(f->rx.st)->drop_reasm, 1);
 }
 
 static void tick_counts_in_silence(void **state)
@@ -642,12 +665,12 @@ static void hostile_records(void **state)
 {
 	struct fixture *f = *state;
 #define LE16(v) (v) & 255, (v) >> 8
-#define LE32(v) LE16((v) & 65535), LE16((uint32_t)(v) >> 16)
+#define LE32(v) LE16((v)&65535), LE16((uint32_t)(v) >> 16)
 	static const struct {
 		uint8_t kind, flags;
 		uint8_t head[16];
 		size_t len;
-		bool frame; /* is delivered */
+		bool frame;  /* is delivered */
 		bool decode; /* is counted */
 	} rows[] = {
 		{ RECORD_FRAME, 0, { 0 }, 14, true, false },
@@ -667,11 +690,26 @@ static void hostile_records(void **state)
 		{ RECORD_SEGMENT, 0, { LE32(1), LE16(0), LE16(0) }, 8 + 60, false, true },
 		{ RECORD_SEGMENT, 0, { LE32(1), LE16(0), LE16(1) }, 8 + 13, false, true },
 		{ RECORD_SEGMENT, 0, { LE32(1) }, 7, false, true },
-		{ RECORD_SEGMENT, 1, { LE16(34), LE16(6), LE32(1), LE16(0), LE16(1) }, 12 + 60, true, false },
-		{ RECORD_SEGMENT, 1, { LE16(34), LE16(6), LE32(1), LE16(0), LE16(1) }, 12 + 41, false, true },
+		{ RECORD_SEGMENT,
+		  1,
+		  { LE16(34), LE16(6), LE32(1), LE16(0), LE16(1) },
+		  12 + 60,
+		  true,
+		  false },
+		{ RECORD_SEGMENT,
+		  1,
+		  { LE16(34), LE16(6), LE32(1), LE16(0), LE16(1) },
+		  12 + 41,
+		  false,
+		  true },
 		{ RECORD_CHUNK, 0, { LE32(90), LE32(0), LE32(14) }, 12 + 14, true, false },
 		{ RECORD_CHUNK, 0, { LE32(91), LE32(0), LE32(13) }, 12 + 13, false, true },
-		{ RECORD_CHUNK, 0, { LE32(92), LE32(0), LE32(FRAME_MAX + 1) }, 12 + 14, false, true },
+		{ RECORD_CHUNK,
+		  0,
+		  { LE32(92), LE32(0), LE32(FRAME_MAX + 1) },
+		  12 + 14,
+		  false,
+		  true },
 		{ RECORD_CHUNK, 0, { LE32(93), LE32(0), LE32(0xffffffff) }, 12 + 14, false, true },
 		{ RECORD_CHUNK, 0, { LE32(94), LE32(100), LE32(60) }, 12 + 14, false, true },
 		{ RECORD_CHUNK, 0, { LE32(95), LE32(50), LE32(60) }, 12 + 11, false, true },
@@ -776,6 +814,7 @@ int main(void)
 		TEST(packing_is_exact),
 		cmocka_unit_test(loss_copies_and_order),
 		TEST(timeouts),
+		TEST(frames_run_the_clock),
 		TEST(tick_counts_in_silence),
 		TEST(reset_drops_halves),
 		TEST(every_small_room),

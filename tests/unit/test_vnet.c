@@ -78,8 +78,7 @@ static void format_without_request_is_zero(void **state)
 static void super_frames_are_refused(void **state)
 {
 	static const uint8_t types[] = { VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_UDP,
-					 VIRTIO_NET_HDR_GSO_TCPV6, VIRTIO_NET_HDR_GSO_ECN,
-					 0x7f };
+					 VIRTIO_NET_HDR_GSO_TCPV6, VIRTIO_NET_HDR_GSO_ECN, 0x7f };
 	struct vnet v = { true, 77, 88 };
 
 	(void)state;
@@ -97,11 +96,18 @@ static void hint_bounds(void **state)
 		size_t len;
 		bool ok;
 	} rows[] = {
-		{ 34, 16, 52, true },  { 34, 16, 51, false }, { 14, 0, 16, true },
-		{ 14, 0, 15, false },  { 13, 0, 1500, false }, { 0, 0, 1500, false },
-		{ 65535, 65535, 65550, false }, { 14, 65535, 65550, false },
-		{ 14, 65534, 65550, true },	{ 65535, 13, 65550, true },
-		{ 65535, 14, 65550, false },	{ 34, 6, 0, false },
+		{ 34, 16, 52, true },
+		{ 34, 16, 51, false },
+		{ 14, 0, 16, true },
+		{ 14, 0, 15, false },
+		{ 13, 0, 1500, false },
+		{ 0, 0, 1500, false },
+		{ 65535, 65535, 65550, false },
+		{ 14, 65535, 65550, false },
+		{ 14, 65534, 65550, true },
+		{ 65535, 13, 65550, true },
+		{ 65535, 14, 65550, false },
+		{ 34, 6, 0, false },
 	};
 
 	(void)state;
