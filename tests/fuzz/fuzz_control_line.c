@@ -1,7 +1,7 @@
 /*
  * A client of the control server that sends anything, in pieces of any size. The first byte
- * says who it is and how much it takes, the second how large the pieces are. Whatever is sent back must
- * be whole lines of valid JSON.
+ * says who it is and how much it takes, the second how large the pieces are. Whatever is sent
+ * back must be whole lines of valid JSON.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -264,10 +264,10 @@ static void test_params(void **state)
 		"{\"method\":\"need\",\"params\":{\"name\":\"a\",\"nameeeeeeeeeeeeeeeeeeeeeeeeee"
 		"eeeeeeeeeeeee\":1}}\n",
 		"bad-params", "unknown parameter");
-	assert_reply(
-		c,
-		"{\"id\":1,\"method\":\"echo\",\"params\":{\"on\":true,\"list\":[\"a\"],\"level\":-3}}\n",
-		"{\"id\":1,\"result\":{\"on\":true,\"list\":[\"a\"],\"level\":-3}}\n");
+	assert_reply(c,
+		     "{\"id\":1,\"method\":\"echo\","
+		     "\"params\":{\"on\":true,\"list\":[\"a\"],\"level\":-3}}\n",
+		     "{\"id\":1,\"result\":{\"on\":true,\"list\":[\"a\"],\"level\":-3}}\n");
 }
 
 static void test_admin(void **state)
@@ -297,9 +297,9 @@ static void test_errors(void **state)
 	/* Half a character must not make the reply unsendable. */
 	assert_reply(c, "{\"id\":1,\"method\":\"fail\",\"params\":{\"how\":\"cut\"}}\n",
 		     "{\"id\":1,\"error\":{\"code\":\"failed\",\"message\":\"?\"}}\n");
-	assert_reply(
-		c, "{\"id\":1,\"method\":\"fail\",\"params\":{\"how\":\"xy\"}}\n",
-		"{\"id\":1,\"error\":{\"code\":\"not-found\",\"message\":\"tunnel xy: unknown\"}}\n");
+	assert_reply(c, "{\"id\":1,\"method\":\"fail\",\"params\":{\"how\":\"xy\"}}\n",
+		     "{\"id\":1,\"error\":{\"code\":\"not-found\","
+		     "\"message\":\"tunnel xy: unknown\"}}\n");
 }
 
 static void test_methods(void **state)
