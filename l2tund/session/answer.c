@@ -9,6 +9,7 @@
 
 #include "common/util.h"
 #include "l2tund/session/handshake.h"
+#include "l2tund/session/hello.h"
 #include "l2tund/session/keys.h"
 
 static void send_cookie(struct sessions *ss, const struct path *from, const uint8_t *dgram,
@@ -213,6 +214,17 @@ static bool replayed(struct session *s, const struct payload *p)
 	return false;
 }
 
+/*
+ * A running peer that has just answered our hello has no reason to begin anew: the call is of
+ * another session under the same key (a second path that we do not know of), and
+ * answering it would make the two throw each other out for ever.
+ */
+static bool superfluous(const struct session *s, const struct payload *p, uint64_t now_us)
+{
+	return s->state == SESSION_UP && p->generation != s->generation &&
+	       p->incarnation == s->far_incarnation && !hello_in_haste(s, now_us);
+}
+
 /* `n` has read the message; its payload is `plain`. */
 static void opened(struct sessions *ss, struct noise *n, const uint8_t *plain, size_t plain_len,
 		   const struct path *from, const uint8_t *dgram, size_t len, uint64_t now_us)
@@ -231,6 +243,8 @@ static void opened(struct sessions *ss, struct noise *n, const uint8_t *plain, s
 	if (replayed(s, &p))
 		return;
 	session_expire(s, now_us);
+	if (superfluous(s, &p, now_us))
+		return;
 	answer(s, n, &p, from, dgram, len, now_us);
 	session_settle(s, now_us);
 }

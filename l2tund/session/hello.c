@@ -66,8 +66,7 @@ static void send_hello(struct session *s, uint64_t now_us, bool hurry)
 	session_send_control(s, (size_t)len, now_us);
 }
 
-/* Whether something waits for an echo. */
-static bool in_haste(const struct session *s, uint64_t now_us)
+bool hello_in_haste(const struct session *s, uint64_t now_us)
 {
 	const struct hello_state *h = &s->hello;
 
@@ -80,10 +79,10 @@ uint64_t hello_tick(struct session *s, uint64_t now_us)
 
 	if (!s->cur)
 		return NEVER;
-	bool hurry = in_haste(s, now_us);
+	bool hurry = hello_in_haste(s, now_us);
 	uint64_t due_us = h->sent_us + (hurry ? s->p.hello_us / 8 : s->p.hello_us);
 	if (h->answer)
-		due_us = MIN(due_us, h->sent_us + s->p.hello_us / 50);
+		due_us = MIN(due_us, h->sent_us + s->p.hello_us / 200);
 	if (!h->sent_us || h->flush)
 		due_us = now_us;
 	if (now_us >= due_us) {

@@ -11,6 +11,8 @@ uint64_t hello_tick(struct session *s, uint64_t now_us);
 void hello_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us);
 /* Own state changed: a hello at the end of this tick, repeated in haste until it is echoed. */
 void hello_flush(struct session *s, uint64_t now_us);
+/* Whether something waits for an echo; when not, both directions worked just now. */
+bool hello_in_haste(const struct session *s, uint64_t now_us);
 unsigned hello_loss_permille(const uint64_t sum[2]);
 
 #endif

@@ -159,7 +159,7 @@ static void lease_over(struct session *s, uint64_t now_us)
 	char where[ADDR_STRLEN];
 
 	addr_format(&s->path.remote, where);
-	if (h->far_came_us && now_us - h->far_came_us < s->p.dead_us)
+	if (h->far_came_us && now_us - h->far_came_us < s->p.dead_us / 2)
 		session_down(s, now_us, "%s does not hear us: its hellos come, ours do not arrive",
 			     where);
 	else
