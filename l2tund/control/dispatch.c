@@ -215,6 +215,8 @@ static json_t *method_run(const struct dispatch *d, void *client, bool admin, co
 				"%s: only root and the daemon's own user may do this", m->name);
 	if (dispatch_check_params(m, params, err) < 0)
 		return NULL;
+	if (m->admin && d->admin_call)
+		d->admin_call(client, m->name, json_string_value(json_object_get(params, "name")));
 	return m->fn(ctx, params, err);
 }
 

@@ -10,6 +10,8 @@ struct dispatch {
 	const struct ctl_method *rows; /* called with `ctx` */
 	size_t n_rows;
 	void *ctx;
+	/* Before an admin method runs: who does what to whom is worth a line in the log. */
+	void (*admin_call)(void *client, const char *method, const char *name);
 };
 
 /*

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "common/jsonline.h"
+#include "common/log.h"
 #include "l2tund/control/dispatch.h"
 
 #define FILTER_NAME_MAX 31 /* of the object an event is about */
@@ -54,6 +55,14 @@ static const struct ctl_method builtin[] = {
 	{ "events.subscribe", false, "events:a? name:s?", method_subscribe },
 };
 
+static void log_admin_call(void *client, const char *method, const char *name)
+{
+	const struct ctl_client *c = client;
+
+	log_info(LOG_CONTROL, "control: %s%s%.40s by uid %u, pid %d", method, name ? " " : "",
+		 name ? name : "", (unsigned)c->uid, (int)c->pid);
+}
+
 struct ctl_server *ctl_server_new(const struct ctl_method *rows, size_t n, void *ctx,
 				  const struct ctl_io *io, uid_t own_uid)
 {
@@ -68,6 +77,7 @@ struct ctl_server *ctl_server_new(const struct ctl_method *rows, size_t n, void 
 		.rows = rows,
 		.n_rows = n,
 		.ctx = ctx,
+		.admin_call = log_admin_call,
 	};
 	s->io = io;
 	s->own_uid = own_uid;
