@@ -59,8 +59,8 @@ static void log_admin_call(void *client, const char *method, const char *name)
 {
 	const struct ctl_client *c = client;
 
-	log_info(LOG_CONTROL, "control: %s%s%.40s by uid %u, pid %d", method, name ? " " : "",
-		 name ? name : "", (unsigned)c->uid, (int)c->pid);
+	log_notice(LOG_CONTROL, "control: %s%s%.40s by uid %u, pid %d", method, name ? " " : "",
+		   name ? name : "", (unsigned)c->uid, (int)c->pid);
 }
 
 struct ctl_server *ctl_server_new(const struct ctl_method *rows, size_t n, void *ctx,
