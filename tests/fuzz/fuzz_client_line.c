@@ -73,7 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len;
 
 	/* The filter also on bytes that no JSON parser has seen. */
-	raw = strndup(p, size);
+	raw = malloc(size + 1);
+	memcpy(raw, p, size);
+	raw[size] = '\0';
 	check_text(raw);
 	free(raw);
 	jsonline_init(&in, LINE_MAX_BYTES);
