@@ -24,6 +24,7 @@ def undisturbed(pair):
     since = time.time()
     with Flood(pair.guests, rate=200), pinging(pair.guest_left, Pair.RIGHT_IP) as results:
         yield
+        time.sleep(0.3)  # traffic goes on for a while
     result = results[0]
     assert result.sent > 5 and result.lost == 0 and result.duplicates == 0, result.text
     for node in pair.nodes:
@@ -101,10 +102,10 @@ def relayed(lab, **options):
     return pair.start(), relay
 
 
-@pytest.mark.parametrize("mode", ["aead", "auth", "none"])
+@pytest.mark.parametrize("mode", ["aead", "auth"])
 def test_replayed_packets(lab, mode):
     """Everything from the first handshake on, once more, in both directions, from the right
-    addresses."""
+    addresses. (Mode none has no counter in its data, and promises nothing here.)"""
     pair, relay = relayed(lab, data=[mode])
     assert_pings(pair.guest_left, Pair.RIGHT_IP, count=30)
     relay.capturing = False
@@ -115,6 +116,20 @@ def test_replayed_packets(lab, mode):
     for node, peer, count in ((pair.left, "xen1", before[0]), (pair.right, "kvm1", before[1])):
         assert node.peer_status(peer)["drops"]["replay"] > count + 10
     assert pair.right.counter("replayed_initiations") >= 1
+
+
+def test_replayed_control_packets_in_mode_none(lab):
+    """Liveness and gates are steered by sealed packets only, also where data are not sealed."""
+    pair, relay = relayed(lab, data=["none"])
+    assert_pings(pair.guest_left, Pair.RIGHT_IP, count=30)
+    relay.capturing = False
+    sealed = [(way, datagram) for way, datagram in relay.captured
+              if datagram[0] in (INITIATION, RESPONSE, COOKIE, CONTROL)]
+    before = pair.right.peer_status("kvm1")["drops"]["replay"]
+    with undisturbed(pair):
+        for way, datagram in sealed:
+            relay.inject(way, datagram)
+    assert pair.right.peer_status("kvm1")["drops"]["replay"] > before
 
 
 def test_damaged_packets(lab):

@@ -27,6 +27,7 @@ def test_a_hundred_tunnels(lab):
             node.tunnel(name_of(number), other.name, f"br{number}")
         node.start(wait=False)
     for node in pair.nodes:
+        wait_for(node.answers, 2 * START_S, f"{node.name} does not answer")
         wait_for(lambda node=node: all_forward(node), 6 * START_S,
                  f"{node.name}: not all tunnels forward", interval=0.2)
     print(f"all forward after {time.monotonic() - pair.left.started:.2f} s")

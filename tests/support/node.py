@@ -276,8 +276,8 @@ class ControlClient:
 
     def __init__(self, node, timeout=5):
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sock.settimeout(timeout)
         self._sock.connect(node.control)
+        self._sock.settimeout(timeout)
         self._buffer = b""
         self._next_id = 0
 
