@@ -54,7 +54,7 @@ struct reasm_store;
 struct reasm {
 	struct reasm_store *store; /* owned; NULL while idle */
 	uint64_t last_us;	   /* when the last chunk was taken */
-	/* Which messages up to `newest` are done with, one bit each, by number modulo REASM_WINDOW. */
+	/* Which messages up to `newest` are done with: a bit each, by number modulo window. */
 	bool window_set;
 	uint32_t newest;
 	uint64_t done[REASM_WINDOW / 64];

@@ -252,7 +252,7 @@ static bool input_frame(struct stream *st, uint16_t segment, const struct vnet *
 	return true;
 }
 
-/* A frame cut from a larger one, complete in itself: the hint would only help joining them again. */
+/* A frame cut from a larger one, complete in itself: the hint only helps joining them again. */
 static bool input_segment(struct stream *st, uint16_t segment, const struct vnet *v, struct body b)
 {
 	const uint8_t *hint = take(&b, RECORD_HINT_BYTES);

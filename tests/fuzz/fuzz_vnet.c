@@ -1,6 +1,6 @@
 /*
- * Virtio headers in front of TAP frames: frame length u32, then the header. What is taken must point
- * inside the frame and come back unchanged.
+ * Virtio headers in front of TAP frames: frame length u32, then the header. What is taken must
+ * point inside the frame and come back unchanged.
  */
 #include <stdint.h>
 #include <stdlib.h>

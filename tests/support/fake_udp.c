@@ -1,8 +1,8 @@
 /*
  * The fake kernel's UDP sockets, the underlay between hosts, and the name service.
  *
- * Every host reaches every address. A datagram looks for its receiver twice: when it leaves, to find
- * the path that it takes, and when it arrives, because addresses may have changed
+ * Every host reaches every address. A datagram looks for its receiver twice: when it leaves, to
+ * find the path that it takes, and when it arrives, because addresses may have changed
  * meanwhile. What has arrived waits in the socket like in the kernel's receive buffer.
  */
 #include <errno.h>

@@ -5,8 +5,8 @@
  *
  * Rules of the real kernel that the daemon depends on are kept (doc/architecture.md names them
  * where it uses them): a bridge follows the lowest MAC and the least MTU of its ports until it is
- * told otherwise; a TAP without carrier forwards nothing though writes succeed; a port that loses its
- * carrier goes on forwarding for a moment; leaving a bridge forgets the port's attributes.
+ * told otherwise; a TAP without carrier forwards nothing though writes succeed; a port that loses
+ * its carrier goes on forwarding for a moment; leaving a bridge forgets the port's attributes.
  *
  * A bridge here is a hub: it learns nothing, so it shows loops as they are.
  */
@@ -39,7 +39,7 @@ void fake_host_stall(struct fake_host *h, uint64_t for_us);
 
 /* Of the world; each host's own clock differs from it by a constant. */
 uint64_t fake_now(const struct fake_net *net);
-/* Run all hosts. Both stop for good when the clock stands still (a million events at one instant). */
+/* Run all hosts. All abort when the clock stands still (a million events at one instant). */
 void fake_run_until(struct fake_net *net, uint64_t deadline_us);
 void fake_run_for(struct fake_net *net, uint64_t us);
 /* As long as cond() holds, at most `limit_us`. True: it holds no longer. */
@@ -71,7 +71,7 @@ enum fake_op {
 	FAKE_OPS,
 };
 
-/* After `skip` more calls of `op`, the next `times` fail with `err` (negative errno) and do nothing. */
+/* After `skip` more calls of `op`, the next `times` do nothing and fail with `err` (negative). */
 void fake_fail(struct fake_host *h, enum fake_op op, unsigned skip, unsigned times, int err);
 /* How often it was called, failed calls included. */
 unsigned fake_calls(const struct fake_host *h, enum fake_op op);
@@ -102,7 +102,7 @@ void fake_addr_add(struct fake_host *h, const char *ip);
 void fake_addr_del(struct fake_host *h, const char *ip);
 /*
  * What the host sends leaves from `outside` ("203.0.113.5:40000"), and what comes there goes to
- * the socket that sent last. Called again it is the change that a NAT makes when its table was lost.
+ * the socket that sent last. Called again it is the change of a NAT that lost its table.
  * NULL ends it.
  */
 void fake_nat(struct fake_host *h, const char *outside);
@@ -121,7 +121,7 @@ void fake_name(struct fake_net *net, const char *name, const char *const *ips, u
 
 /* ---- links; what somebody else on the host does ---- */
 
-/* Up, with carrier (a bridge: from its ports). A bridge has a random MAC and MTU 1500. The ifindex. */
+/* Up, random MAC, MTU 1500, with carrier (a bridge: when its ports have one). The ifindex. */
 int fake_link_add(struct fake_host *h, const char *name, enum os_link_kind kind);
 /* A TAP's owner is told by `lost`; a bridge lets its ports go. */
 int fake_link_del(struct fake_host *h, const char *name);

@@ -1,4 +1,4 @@
-/* The reassembly table: order, copies, contradictions, time, bounds, and that memory comes and goes. */
+/* The reassembly table: order, copies, contradictions, time, bounds, memory that comes and goes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Virtio headers of TAP frames: what is taken over, what is refused, and that it comes back the same. */
+/* Virtio headers of TAP frames: what is taken over, what is refused, what comes back the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
