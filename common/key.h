@@ -27,7 +27,7 @@ int key_generate_private(struct key *ret);
 int key_generate_psk(struct key *ret);
 /* -EINVAL when OpenSSL refuses the key. */
 int key_derive_public(const struct key *priv, struct key *ret);
-/* -EINVAL for a low-order point, with which every secret would come out as zero (RFC 7748 section 6.1). */
+/* -EINVAL for a low-order point: every secret would come out as zero (RFC 7748 section 6.1). */
 int key_check_public(const struct key *pub);
 
 /*

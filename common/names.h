@@ -10,7 +10,7 @@
 #define NAME_MAX_LEN 31 /* of nodes, peers and tunnels; bridges are limited by IFNAMSIZ */
 #define TAP_PREFIX "l2t-"
 
-/* Letters, digits, `.`, `_`, `-`; not empty, at most `max` characters, not starting with `-` or `.`. */
+/* Letters, digits, `.`, `_`, `-`; 1 to `max` characters, not starting with `-` or `.`. */
 bool name_valid(const char *s, unsigned max);
 
 enum tunnel_state {
@@ -39,7 +39,7 @@ enum tunnel_reason {
 	REASON_NO_BRIDGE,
 	REASON_NO_PEER,
 	REASON_UNREACHABLE,
-	REASON_REMOTE,	/* the far end does not agree: no such segment, not yet open, admin down there */
+	REASON_REMOTE,	/* the far end does not agree: no such segment, not open, admin down there */
 	REASON_PORT,	/* the TAP or its place in the bridge cannot be had; detail says why */
 	REASON_LEASE,	/* the session's lease ran out: nothing authenticated was heard in time */
 	TUNNEL_REASONS,

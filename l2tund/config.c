@@ -91,6 +91,11 @@ static int system_list(const char *pattern, char ***ret, unsigned *ret_n)
 	return paths ? 0 : -ENOMEM;
 }
 
+static int system_host_name(char *buf, size_t size)
+{
+	return gethostname(buf, size) < 0 ? -errno : 0;
+}
+
 static bool system_user_exists(const char *name)
 {
 	return getpwnam(name) != NULL;
@@ -105,6 +110,7 @@ const struct config_hooks config_hooks_system = {
 	.read_file = system_read_file,
 	.list = system_list,
 	.read_key = key_read_file,
+	.host_name = system_host_name,
 	.user_exists = system_user_exists,
 	.group_exists = system_group_exists,
 };

@@ -44,7 +44,7 @@ struct config_bridge {
 	unsigned forward_delay_s;
 	char (*ports)[IFNAMSIZ];
 	unsigned n_ports;
-	bool implied; /* no section of its own, only named by a tunnel: waited for, never created */
+	bool implied; /* no section of its own, only named by a tunnel: never created */
 	struct config_src src;
 };
 
@@ -84,7 +84,7 @@ struct config {
 	unsigned n_tunnels;
 };
 
-/* All findings of one load, in the order of the file. Owned by the caller, freed by config_report_fini(). */
+/* All findings of one load, in the order of the file. Freed by config_report_fini(). */
 struct config_report {
 	char **lines; /* "file:line: what; what to do" */
 	unsigned n;
@@ -103,7 +103,7 @@ void config_report_fini(struct config_report *r);
 int config_load(const char *path, struct config **ret, struct config_report *report);
 void config_free(struct config *c);
 
-/* Prints the effective configuration, every default included; config_load() of it gives the same. */
+/* Prints the effective configuration with every default; config_load() of it gives the same. */
 void config_print(const struct config *c, FILE *out);
 
 const struct config_peer *config_find_peer(const struct config *c, const char *name);

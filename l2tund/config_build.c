@@ -59,7 +59,10 @@ static char *copy(struct conf *k, const char *s)
 
 static void copy_name(char *dst, size_t size, const char *src)
 {
-	snprintf(dst, size, "%s", src);
+	size_t n = strnlen(src, size - 1);
+
+	memcpy(dst, src, n);
+	dst[n] = '\0';
 }
 
 static void set_src(struct conf *k, cfg_t *sec, struct config_src *ret)
@@ -67,15 +70,21 @@ static void set_src(struct conf *k, cfg_t *sec, struct config_src *ret)
 	ret->file = copy(k, conf_file_at(k, conf_pos(sec, NULL), &ret->line));
 }
 
+/* Whether the scan has reported the option already. */
+static bool is_broken(cfg_t *sec, const char *option)
+{
+	for (unsigned i = 0; i < conf_count(sec, CONF_BROKEN); i++) {
+		if (strcmp(conf_get_nth(sec, CONF_BROKEN, i)->text, option) == 0)
+			return true;
+	}
+	return false;
+}
+
 static const struct conf_value *required(struct conf *k, cfg_t *sec, const char *option)
 {
 	const struct conf_value *v = conf_get(sec, option);
 
-	for (unsigned i = 0; i < conf_count(sec, CONF_BROKEN); i++) {
-		if (strcmp(conf_get_nth(sec, CONF_BROKEN, i)->text, option) == 0)
-			return NULL; /* reported by the scan */
-	}
-	if (!v)
+	if (!v && !is_broken(sec, option))
 		opt_error(NULL, NULL, "%s is missing; add %s = …", option, option);
 	return v;
 }
@@ -346,18 +355,32 @@ static void build_metrics(struct conf *k, cfg_t *sec, struct config_node *n)
 			  v->text);
 }
 
-static void build_node(struct conf *k, cfg_t *sec, struct config_node *n)
+/* Without a name it is the host's, up to the first dot. */
+static void build_node_name(struct conf *k, cfg_t *sec, struct config_node *n)
 {
-	const struct conf_value *name = required(k, sec, "name");
+	const struct conf_value *v = conf_get(sec, "name");
+	char host[256] = "";
 
-	set_src(k, sec, &n->src);
-	if (name && !name_valid(name->text, NAME_MAX_LEN))
+	if (!v && k->hooks->host_name(host, sizeof(host) - 1) == 0)
+		host[strcspn(host, ".")] = '\0';
+	if (name_valid(v ? v->text : host, NAME_MAX_LEN))
+		copy_name(n->name, sizeof(n->name), v ? v->text : host);
+	else if (v)
 		opt_error("name", NULL,
 			  "`%.64s` is not a name; use up to %d letters, digits and . _ -, "
 			  "beginning with none of . -",
-			  name->text, NAME_MAX_LEN);
-	else if (name)
-		copy_name(n->name, sizeof(n->name), name->text);
+			  v->text, NAME_MAX_LEN);
+	else if (!is_broken(sec, "name"))
+		opt_error(NULL, NULL,
+			  "name is missing, and the host name `%.64s` is none; add "
+			  "name = …",
+			  host);
+}
+
+static void build_node(struct conf *k, cfg_t *sec, struct config_node *n)
+{
+	set_src(k, sec, &n->src);
+	build_node_name(k, sec, n);
 	build_key(k, sec, n);
 	build_listen(k, sec, n);
 	n->control =
@@ -450,7 +473,7 @@ static void build_bridge(struct conf *k, cfg_t *sec, struct config_bridge *b)
 		if (conf_get(sec, only_new[i]))
 			opt_warn(
 				only_new[i], NULL,
-				"no effect without create = yes: a bridge that others made is left as it is");
+				"no effect without create = yes: what others made is left as it is");
 	}
 }
 

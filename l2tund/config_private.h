@@ -19,8 +19,8 @@
 #include <confuse.h>
 
 #include "l2tund/config.h"
+#include "l2tund/config_hooks.h"
 
-#define CONF_FILE_MAX_BYTES (1024 * 1024)
 #define CONF_TOTAL_MAX_BYTES (4 * CONF_FILE_MAX_BYTES)
 #define CONF_FILES_MAX 256
 #define CONF_DEPTH_MAX 8
@@ -30,24 +30,7 @@
 #define CONF_TITLE "title"   /* a section's title travels as this option, which nobody can write */
 #define CONF_BROKEN "broken" /* likewise: options that are there, but with a mistake */
 
-/* The world as the reader sees it: replaced by tests and by the fuzzer. All answer 0 or -errno. */
-struct config_hooks {
-	/* A whole regular file, NUL-terminated, at most CONF_FILE_MAX_BYTES (-EFBIG). */
-	int (*read_file)(const char *path, char **ret, size_t *ret_len);
-	/* The files that match, sorted; none is no error. Each and the array are the caller's. */
-	int (*list)(const char *pattern, char ***ret, unsigned *ret_n);
-	int (*read_key)(const char *path, struct key *ret, char *err);
-	bool (*user_exists)(const char *name);
-	bool (*group_exists)(const char *name);
-};
-
-extern const struct config_hooks config_hooks_system;
-
 void config_node_fini(struct config_node *n);
-
-/* config_load() of a text that is already in memory. `name` is what messages call it. */
-int config_load_buffer(const struct config_hooks *hooks, const char *name, const char *text,
-		       size_t len, struct config **ret, struct config_report *report);
 
 /* What each value of libconfuse's tree is: the text, and where it stood. */
 struct conf_value {

@@ -51,6 +51,12 @@ static int no_key(const char *path, struct key *ret, char *err)
 	return 0;
 }
 
+static int host_name(char *buf, size_t size)
+{
+	snprintf(buf, size, "%.8s", input_len > 8 ? (const char *)input : "host");
+	return 0;
+}
+
 static bool name_exists(const char *name)
 {
 	return name[0] != 'x';
@@ -60,6 +66,7 @@ static const struct config_hooks hooks = {
 	.read_file = no_file,
 	.list = list,
 	.read_key = no_key,
+	.host_name = host_name,
 	.user_exists = name_exists,
 	.group_exists = name_exists,
 };

@@ -117,7 +117,7 @@ static int teardown(void **state)
 
 /* --- Every mistake, with its line --- */
 
-/* One mistake each (@ is a number), on the first line; what follows is right and must not be blamed. */
+/* One mistake each (@ is a number); what else stands there is right and must not be blamed. */
 static const char *const mistakes[] = {
 	"}\n",
 	"bogus = 1\n",
@@ -253,17 +253,18 @@ static void nothing_left_behind(void **state)
 
 static void every_field(void **state)
 {
-	struct config *c = load_good(
-		"node {\n name = \"n\"\n private-key = \"/k\"\n listen = {\"192.0.2.1:7\", \"[::1]:8\"}\n"
-		" control = \"/c\"\n control-group = \"g\"\n state-dir = \"/s\"\n"
-		" metrics = \"127.0.0.1:9\"\n workers = 3\n user = \"u\"\n}\n"
-		"bridge \"b\" {\n create = yes\n stp = on\n forward-delay = 4\n"
-		" ports = {\"e0\", \"e1\"}\n}\n"
-		"peer \"p\" {\n public-key = \"" OTHER "\"\n preshared-key = \"/psk\"\n"
-		" address = \"h.example:77\"\n data = {\"aead\", \"none\"}\n}\n"
-		"tunnel \"t\" {\n peer = \"p\"\n bridge = \"b\"\n remote-bridge = \"r\"\n"
-		" mode = mesh\n priority = 65535\n profile = fast\n policer = 12\n}\n"
-		"tunnel \"u\" { peer = \"p\" bridge = \"i\" }\n");
+	struct config *c =
+		load_good("node {\n name = \"n\"\n private-key = \"/k\"\n"
+			  " listen = {\"192.0.2.1:7\", \"[::1]:8\"}\n"
+			  " control = \"/c\"\n control-group = \"g\"\n state-dir = \"/s\"\n"
+			  " metrics = \"127.0.0.1:9\"\n workers = 3\n user = \"u\"\n}\n"
+			  "bridge \"b\" {\n create = yes\n stp = on\n forward-delay = 4\n"
+			  " ports = {\"e0\", \"e1\"}\n}\n"
+			  "peer \"p\" {\n public-key = \"" OTHER "\"\n preshared-key = \"/psk\"\n"
+			  " address = \"h.example:77\"\n data = {\"aead\", \"none\"}\n}\n"
+			  "tunnel \"t\" {\n peer = \"p\"\n bridge = \"b\"\n remote-bridge = \"r\"\n"
+			  " mode = mesh\n priority = 65535\n profile = fast\n policer = 12\n}\n"
+			  "tunnel \"u\" { peer = \"p\" bridge = \"i\" }\n");
 	char addr[ADDR_STRLEN], key[KEY_STRLEN];
 
 	(void)state;
@@ -391,6 +392,36 @@ static void environment(void **state)
 		assert_null(strchr(report.lines[i], '\n'));
 	config_report_fini(&report);
 	unsetenv("L2TUND_TEST");
+}
+
+static int odd_host(char *buf, size_t size)
+{
+	snprintf(buf, size, "-odd");
+	return 0;
+}
+
+static int dotted_host(char *buf, size_t size)
+{
+	snprintf(buf, size, "kvm1.example.net");
+	return 0;
+}
+
+static void host_name(void **state)
+{
+	static const char text[] = "node { private-key = \"/k\" }";
+	struct config_hooks hooks = *fake_hooks();
+	struct config_report report = { 0 };
+	struct config *c = NULL;
+
+	(void)state;
+	hooks.host_name = odd_host;
+	assert_int_equal(config_load_buffer(&hooks, "t", text, strlen(text), &c, &report), -EINVAL);
+	assert_non_null(strstr(report.lines[0], "the host name `-odd` is none"));
+	config_report_fini(&report);
+	hooks.host_name = dotted_host;
+	assert_int_equal(config_load_buffer(&hooks, "t", text, strlen(text), &c, &report), 0);
+	assert_string_equal(c->node.name, "kvm1");
+	config_free(c);
 }
 
 /* --- Real files --- */
@@ -560,6 +591,7 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(quoting),
 		cmocka_unit_test(environment),
+		cmocka_unit_test(host_name),
 		cmocka_unit_test(relative_keys),
 		cmocka_unit_test(open_key),
 		cmocka_unit_test(unreadable),

@@ -32,6 +32,12 @@ static int made_up_key(const char *path, struct key *ret, char *err)
 	return 0;
 }
 
+static int made_up_host(char *buf, size_t size)
+{
+	snprintf(buf, size, "host-1.example.net");
+	return 0;
+}
+
 static bool made_up_name(const char *name)
 {
 	return strcmp(name, "l2tund") == 0;
@@ -115,6 +121,7 @@ int main(void)
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	hooks = config_hooks_system;
 	hooks.read_key = made_up_key;
+	hooks.host_name = made_up_host;
 	hooks.user_exists = made_up_name;
 	hooks.group_exists = made_up_name;
 	snprintf(dir, sizeof(dir), "%s/tests/golden/config", srcdir ? srcdir : ".");
