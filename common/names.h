@@ -39,7 +39,7 @@ enum tunnel_reason {
 	REASON_NO_BRIDGE,
 	REASON_NO_PEER,
 	REASON_UNREACHABLE,
-	REASON_REMOTE,	/* the far end does not agree: no such segment, not open, admin down there */
+	REASON_REMOTE,	/* the far end does not agree: no such segment, not open, switched off */
 	REASON_PORT,	/* the TAP or its place in the bridge cannot be had; detail says why */
 	REASON_LEASE,	/* the session's lease ran out: nothing authenticated was heard in time */
 	TUNNEL_REASONS,

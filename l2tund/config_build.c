@@ -471,9 +471,8 @@ static void build_bridge(struct conf *k, cfg_t *sec, struct config_bridge *b)
 	build_ports(k, sec, b);
 	for (unsigned i = 0; i < ARRAY_SIZE(only_new) && !b->create; i++) {
 		if (conf_get(sec, only_new[i]))
-			opt_warn(
-				only_new[i], NULL,
-				"no effect without create = yes: what others made is left as it is");
+			opt_warn(only_new[i], NULL,
+				 "no effect without create = yes: what others made stays as it is");
 	}
 }
 
