@@ -196,10 +196,11 @@ static void warn_ring(struct conf *k, unsigned i)
 			return; /* said at that tunnel */
 	}
 	if (first && !same_key(t[i].peer, first->peer))
-		conf_warn(
-			k, conf_pos(section(k, "tunnel", i), NULL),
-			"rings through several nodes are not detected yet: bridge %s has tunnels to "
-			"%s and %s, make sure that these are not joined in another way",
+		conf_opt_warn(
+			k, section(k, "tunnel", i), NULL, NULL,
+			"rings through several nodes are not detected yet: bridge %s has "
+			"tunnels to %s and %s, make sure that these are not joined in another "
+			"way",
 			t[i].bridge->name, first->peer->name, t[i].peer->name);
 }
 
