@@ -96,7 +96,8 @@ struct loop {
 
 	int timer_fd;
 	struct event *timer_event;
-	uint64_t armed_us; /* when the timerfd fires */
+	uint64_t armed_us;  /* when the timerfd fires */
+	uint64_t firing_us; /* while callbacks of timers run: up to which deadline; else 0 */
 	TAILQ_HEAD(timer_list, loop_timer) timers;
 
 	struct resolver *resolver; /* the newest reading, or NULL before the first query */
@@ -145,6 +146,9 @@ void loop_timer_set(struct loop_timer *t, uint64_t deadline_us)
 	timer_unlink(t);
 	if (deadline_us == NEVER)
 		return;
+	/* Set to the past by a timer's callback: behind all that are due, in the next turn. */
+	if (t->loop->firing_us)
+		deadline_us = MAX(deadline_us, t->loop->firing_us + 1);
 	t->deadline_us = deadline_us;
 	TAILQ_FOREACH_REVERSE(after, &t->loop->timers, timer_list, link) {
 		if (after->deadline_us <= deadline_us)
@@ -179,35 +183,22 @@ void loop_timer_free(struct loop_timer *t)
 	free(t);
 }
 
-static unsigned timers_due(struct loop *l, uint64_t now_us)
-{
-	struct loop_timer *t;
-	unsigned n = 0;
-
-	TAILQ_FOREACH(t, &l->timers, link) {
-		if (t->deadline_us > now_us)
-			break;
-		n++;
-	}
-	return n;
-}
-
 static void timers_fired(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
-	uint64_t now_us = loop_now_us(), expirations;
-	/* A timer set to the past by its own callback waits for the next turn. */
-	unsigned due = timers_due(l, now_us);
 	struct loop_timer *t;
+	uint64_t expirations;
 
 	(void)what;
 	if (read(fd, &expirations, sizeof(expirations)) < 0 && errno == EAGAIN)
 		return;
 	l->armed_us = NEVER;
-	while (due-- && (t = TAILQ_FIRST(&l->timers)) && t->deadline_us <= now_us) {
+	l->firing_us = loop_now_us();
+	while ((t = TAILQ_FIRST(&l->timers)) && t->deadline_us <= l->firing_us) {
 		timer_unlink(t);
 		t->fn(t->arg);
 	}
+	l->firing_us = 0;
 	timer_arm(l);
 }
 

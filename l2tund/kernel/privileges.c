@@ -26,12 +26,18 @@ static int missing(char *err, size_t size)
 	return -EPERM;
 }
 
-static int apply(capng_select_t what)
+static void wish(void)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_updatev(CAPNG_ADD,
 		      (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE), KEPT, -1);
-	return capng_apply(what);
+}
+
+/* While the bounding set still allows it. */
+static int make_inheritable(void)
+{
+	capng_updatev(CAPNG_ADD, CAPNG_INHERITABLE, KEPT, -1);
+	return capng_apply(CAPNG_SELECT_CAPS);
 }
 
 static int keep_only(char *err, size_t size)
@@ -41,8 +47,11 @@ static int keep_only(char *err, size_t size)
 				      CAPNG_SELECT_BOTH :
 				      CAPNG_SELECT_CAPS;
 
-	if (apply(what) == 0)
-		return 0;
+	if (make_inheritable() == 0) {
+		wish();
+		if (capng_apply(what) == 0)
+			return 0;
+	}
 	snprintf(err, size, "cannot give up capabilities: %s", strerror(errno));
 	return -EPERM;
 }
@@ -52,9 +61,7 @@ static int become(const struct passwd *pw, char *err, size_t size)
 	capng_flags_t flags = (capng_flags_t)(CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
 	int r;
 
-	capng_clear(CAPNG_SELECT_BOTH);
-	capng_updatev(CAPNG_ADD,
-		      (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE), KEPT, -1);
+	wish();
 	r = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, flags);
 	if (r == 0)
 		return 0;
