@@ -91,10 +91,13 @@ static void bridges_sync(struct daemon *d)
 void daemon_reconcile(struct daemon *d)
 {
 	struct tunnel *t;
+	struct peer *p;
 	uint64_t now_us = d->os->now_us(d->os);
 
 	if (!d->stopping)
 		bridges_sync(d);
+	TAILQ_FOREACH(p, &d->peers, link)
+		stream_tick(p->stream, now_us);
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		tunnel_sync(t);
 	d->os->timer_set(d->os, d->reconcile_timer, tunnels_next_retry(d, now_us + RECONCILE_US));

@@ -45,16 +45,53 @@ void port_fini(struct port *p)
 	port_close(p);
 }
 
+/* Later each time, then never: until somebody says `bridgectl tunnel up`. */
+static bool port_removed(struct port *p, const char *what, uint64_t now_us)
+{
+	port_set_carrier(p, false, now_us);
+	p->bridge = 0;
+	if (p->removed_us + PORT_REMOVALS_WINDOW_US < now_us)
+		p->removals = 0;
+	p->removed_us = now_us;
+	p->removals++;
+	if (p->removals >= PORT_REMOVALS_MAX) {
+		p->latched = true;
+		p->retry_us = 0;
+		snprintf(p->detail, sizeof(p->detail),
+			 "%s %u times by another program; stop that one, then "
+			 "`bridgectl tunnel up %s`",
+			 what, p->removals, p->name + strlen(TAP_PREFIX));
+	} else {
+		p->retry_us = now_us + p->removals * PORT_REATTACH_US;
+		snprintf(p->detail, sizeof(p->detail), "%s by another program; put back in %u s",
+			 what, (unsigned)(p->removals * (PORT_REATTACH_US / US_PER_S)));
+	}
+	log_warn(LOG_KERNEL, "%s: %s", p->name, p->detail);
+	return false;
+}
+
+void port_lost(struct port *p, uint64_t now_us)
+{
+	port_close(p);
+	port_removed(p, "its TAP was deleted", now_us);
+}
+
+/* A device was deleted a moment ago, and a call noticed before the event came. */
+static bool error_is_vanished(int err)
+{
+	return err == -ENODEV || err == -EBADFD;
+}
+
 /* What failed goes to the log once and to the detail always. */
-static bool port_fail(struct port *p, uint64_t retry_us, const char *what, int err)
+static bool port_fail(struct port *p, uint64_t now_us, const char *what, int err)
 {
 	char text[sizeof(p->detail)];
 
 	snprintf(text, sizeof(text), "%s: %s", what, strerror(-err));
-	if (strcmp(text, p->detail) != 0)
+	if (strcmp(text, p->detail) != 0 && !error_is_vanished(err))
 		log_warn(LOG_KERNEL, "%s: %s", p->name, text);
 	snprintf(p->detail, sizeof(p->detail), "%s", text);
-	p->retry_us = retry_us;
+	p->retry_us = now_us + PORT_RETRY_US;
 	return false;
 }
 
@@ -102,37 +139,12 @@ static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now
 			snprintf(owner, sizeof(owner), "nobody; `ip link del %s` frees it",
 				 p->name);
 		snprintf(what, sizeof(what), "the device exists already, held by %s", owner);
-		return port_fail(p, now_us + PORT_RETRY_US, what, r);
+		return port_fail(p, now_us, what, r);
 	}
 	if (r < 0)
-		return port_fail(p, now_us + PORT_RETRY_US, "cannot make the TAP device", r);
+		return port_fail(p, now_us, "cannot make the TAP device", r);
 	p->ifindex = p->os->tap_ifindex(p->os, p->tap);
 	return true;
-}
-
-/* Later each time, then never: until somebody says `bridgectl tunnel up`. */
-static bool port_removed(struct port *p, const char *what, uint64_t now_us)
-{
-	port_set_carrier(p, false, now_us);
-	p->bridge = 0;
-	if (p->removed_us + PORT_REMOVALS_WINDOW_US < now_us)
-		p->removals = 0;
-	p->removed_us = now_us;
-	p->removals++;
-	if (p->removals >= PORT_REMOVALS_MAX) {
-		p->latched = true;
-		p->retry_us = 0;
-		snprintf(p->detail, sizeof(p->detail),
-			 "%s %u times by another program; stop that one, then "
-			 "`bridgectl tunnel up %s`",
-			 what, p->removals, p->name + strlen(TAP_PREFIX));
-	} else {
-		p->retry_us = now_us + p->removals * PORT_REATTACH_US;
-		snprintf(p->detail, sizeof(p->detail), "%s by another program; put back in %u s",
-			 what, (unsigned)(p->removals * (PORT_REATTACH_US / US_PER_S)));
-	}
-	log_warn(LOG_KERNEL, "%s: %s", p->name, p->detail);
-	return false;
 }
 
 /*
@@ -155,13 +167,13 @@ static bool port_attach(struct port *p, const struct os_link *bridge, uint64_t n
 	int r = p->os->link_set_mtu(p->os, p->ifindex, port_wanted_mtu(p->os, bridge));
 
 	if (r < 0)
-		return port_fail(p, now_us + PORT_RETRY_US, "cannot set the MTU", r);
+		return port_fail(p, now_us, "cannot set the MTU", r);
 	r = port_hold_bridge_mac(p, bridge);
 	if (r < 0)
-		return port_fail(p, now_us + PORT_RETRY_US, "cannot hold the bridge's MAC", r);
+		return port_fail(p, now_us, "cannot hold the bridge's MAC", r);
 	r = p->os->link_set_master(p->os, p->ifindex, index);
 	if (r < 0)
-		return port_fail(p, now_us + PORT_RETRY_US, "cannot be attached to the bridge", r);
+		return port_fail(p, now_us, "cannot be attached to the bridge", r);
 	p->bridge = index;
 	return true;
 }
@@ -176,12 +188,12 @@ static bool port_repair(struct port *p, const struct os_link *bridge, uint64_t n
 	if (l->mtu != mtu)
 		r = p->os->link_set_mtu(p->os, p->ifindex, mtu);
 	if (r < 0)
-		return port_fail(p, now_us + PORT_RETRY_US, "cannot set the MTU", r);
+		return port_fail(p, now_us, "cannot set the MTU", r);
 	l = p->os->link_by_index(p->os, p->ifindex);
 	if (l && !l->up)
 		r = p->os->link_set_up(p->os, p->ifindex, true);
 	if (r < 0)
-		return port_fail(p, now_us + PORT_RETRY_US, "cannot be set up", r);
+		return port_fail(p, now_us, "cannot be set up", r);
 	return true;
 }
 
@@ -218,12 +230,6 @@ bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us)
 	return true;
 }
 
-void port_lost(struct port *p, uint64_t now_us)
-{
-	port_close(p);
-	port_removed(p, "its TAP was deleted", now_us);
-}
-
 int port_set_carrier(struct port *p, bool on, uint64_t now_us)
 {
 	int r;
@@ -236,8 +242,10 @@ int port_set_carrier(struct port *p, bool on, uint64_t now_us)
 		return 0;
 	}
 	/* A port whose carrier does not obey is no gate: without the TAP nothing can pass. */
-	port_close(p);
-	port_fail(p, now_us + PORT_RETRY_US, "cannot set the carrier", r);
+	if (!error_is_vanished(r))
+		port_close(p);
+	p->carrier = false;
+	port_fail(p, now_us, "cannot set the carrier", r);
 	return r;
 }
 

@@ -2,8 +2,8 @@
  * The life of the process. What can fail at start fails before the loop runs and
  * with a sentence on standard error (and in the log), so that init scripts and systemd see it.
  *
- * Order matters: state directory, lock and run directory are made while we may still do so; then
- * privileges go, and only then is anything opened that a stranger can send to.
+ * Order matters: lock, state and sockets are had while we may still do everything; then
+ * privileges go, and only then is the first byte read that a stranger has sent.
  */
 #include "l2tund/run.h"
 
@@ -11,13 +11,18 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "build-config.h"
 #include "common/log.h"
 #include "l2tund/daemon.h"
+#include "l2tund/kernel/background.h"
 #include "l2tund/kernel/loop.h"
+#include "l2tund/kernel/notify.h"
 #include "l2tund/kernel/os_linux.h"
+#include "l2tund/kernel/privileges.h"
+#include "l2tund/kernel/statefile.h"
 #include "l2tund/options.h"
 #include "l2tund/reload.h"
 #include "l2tund/session/cipher.h"
@@ -28,6 +33,9 @@ struct run {
 	struct os *os;
 	struct daemon *daemon;
 	struct loop_signal *signals[4];
+	struct background background;
+	int lock; /* -1: not held */
+	uint64_t incarnation;
 	char err[DAEMON_ERRLEN];
 };
 
@@ -38,6 +46,7 @@ static void on_reload(void *arg, int signo)
 	json_t *changed, *restart;
 
 	(void)signo;
+	notify_reloading();
 	if (reload_run(run->daemon, &report, &changed, &restart) == 0) {
 		json_decref(changed);
 		json_decref(restart);
@@ -47,6 +56,7 @@ static void on_reload(void *arg, int signo)
 	for (unsigned i = 0; i < report.n; i++)
 		log_warn(LOG_CONFIG, "%s", report.lines[i]);
 	config_report_fini(&report);
+	notify_ready();
 }
 
 static void on_terminate(void *arg, int signo)
@@ -54,6 +64,7 @@ static void on_terminate(void *arg, int signo)
 	struct run *run = arg;
 
 	log_notice(LOG_CORE, "%s: closing all tunnels", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	notify_stopping();
 	daemon_stop(run->daemon);
 	loop_stop(run->loop);
 }
@@ -106,10 +117,46 @@ static int _printf_(3, 4) run_fail(struct run *run, int r, const char *fmt, ...)
 	return r;
 }
 
-static int run_open(struct run *run)
+static int run_lock(struct run *run, const struct config_node *node)
 {
-	int r = loop_new(NULL, &run->loop);
+	pid_t holder;
+	int r = state_lock(node->state_dir, &run->lock, &holder);
 
+	if (r == -EBUSY)
+		return run_fail(
+			run, r,
+			"another l2tund runs with state-dir %s (pid %d); stop it first, or give this "
+			"one a state-dir of its own",
+			node->state_dir, (int)holder);
+	if (r < 0)
+		return run_fail(run, r, "state-dir %s: %s", node->state_dir, strerror(-r));
+	r = state_incarnation(node->state_dir, (uint64_t)time(NULL), &run->incarnation);
+	if (r == -EBADMSG)
+		return run_fail(run, r,
+				"%s/incarnation is damaged; remove it when the clock is right",
+				node->state_dir);
+	return r < 0 ? run_fail(run, r, "%s/incarnation: %s", node->state_dir, strerror(-r)) : 0;
+}
+
+/* /run is empty after a boot; who packages us may have made the folder already. */
+static void make_folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *dir =
+		slash && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
+
+	if (dir && mkdir(dir, 0755) < 0 && errno != EEXIST)
+		log_warn(LOG_CORE, "cannot make %s: %s", dir, strerror(errno));
+}
+
+static int run_open(struct run *run, const struct config_node *node)
+{
+	int r = run_lock(run, node);
+
+	if (r < 0)
+		return r;
+	make_folder_of(node->control);
+	r = loop_new(NULL, &run->loop);
 	if (r < 0)
 		return run_fail(run, r, "event loop: %s", strerror(-r));
 	r = os_linux_new(run->loop, &run->os);
@@ -120,16 +167,34 @@ static int run_open(struct run *run)
 }
 
 /* Takes `config` over, also on failure. */
-static int run_daemon(struct run *run, struct config *config, uint64_t incarnation)
+static int run_daemon(struct run *run, struct config *config)
 {
-	struct daemon_params p = { .incarnation = incarnation, .uid = geteuid() };
+	struct daemon_params p = { .incarnation = run->incarnation, .uid = geteuid() };
 	int r = cipher_measure(run_clock, NULL, &p.aes_mbps, &p.chacha_mbps);
 
 	if (r < 0) {
 		config_free(config);
 		return run_fail(run, r, "libcrypto has neither AES-256-GCM nor ChaCha20-Poly1305");
 	}
+	log_info(LOG_SESSION, "AES-256-GCM %u MB/s, ChaCha20-Poly1305 %u MB/s", p.aes_mbps,
+		 p.chacha_mbps);
 	return daemon_new(config, run->os, &p, &run->daemon, run->err);
+}
+
+static int run_start(struct run *run, const struct options *o, struct config *config)
+{
+	int r = run_open(run, &config->node);
+
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
+	r = run_daemon(run, config);
+	if (r < 0)
+		return r;
+	if (o->pid_file && (r = background_pidfile(o->pid_file)) < 0)
+		return run_fail(run, r, "pid file %s: %s", o->pid_file, strerror(-r));
+	return privileges_drop(run->daemon->config->node.user, run->err, sizeof(run->err));
 }
 
 static void run_close(struct run *run)
@@ -143,33 +208,46 @@ static void run_close(struct run *run)
 		os_linux_free(run->os);
 	if (run->loop)
 		loop_free(run->loop);
+	if (run->lock >= 0)
+		close(run->lock);
 }
 
-static int run_start(struct run *run, struct config *config)
+/* In the process that serves: until a signal ends it. */
+static int run_serve(struct run *run, const struct options *o, struct config *config)
 {
-	int r = run_open(run);
+	int r = run_start(run, o, config);
 
 	if (r < 0) {
-		config_free(config);
-		return r;
+		log_err(LOG_CORE, "%s", run->err);
+		if (!o->foreground)
+			fprintf(stderr, "l2tund: %s\n", run->err);
+	} else {
+		log_notice(LOG_CORE, "l2tund %s is ready", PACKAGE_VERSION);
+		notify_ready();
+		background_report(&run->background, 0);
+		r = loop_run(run->loop);
 	}
-	return run_daemon(run, config, (uint64_t)time(NULL));
+	run_close(run);
+	if (o->pid_file)
+		unlink(o->pid_file);
+	return r == 0 ? 0 : 1;
 }
 
 static int run(const struct options *o, struct config *config)
 {
-	struct run run = { 0 };
-	int r = run_start(&run, config);
+	struct run run = { .lock = -1, .background = { .fd = -1 } };
+	int status = 1;
+	int r = o->foreground ? 0 : background_start(&run.background, &status);
 
-	(void)o;
-	if (r == 0) {
-		log_notice(LOG_CORE, "l2tund %s is ready", PACKAGE_VERSION);
-		r = loop_run(run.loop);
-	} else {
-		log_err(LOG_CORE, "%s", run.err);
+	if (r != 0) {
+		config_free(config);
+		if (r < 0)
+			fprintf(stderr, "l2tund: cannot go to the background: %s\n", strerror(-r));
+		return status;
 	}
-	run_close(&run);
-	return r == 0 ? 0 : 1;
+	status = run_serve(&run, o, config);
+	background_report(&run.background, status);
+	return status;
 }
 
 /* command line */

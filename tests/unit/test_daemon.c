@@ -51,22 +51,23 @@ static void config_path(const struct world *w, unsigned i, char *buf, size_t siz
 	snprintf(buf, size, "%s/%s.conf", w->dir, names[i]);
 }
 
-/* `rest` are the sections besides node and the first peer ("there"); %s in it is the far key. */
+/* Two peers, "there" and "other": the far host over each underlay. `rest` are the other sections. */
 static void write_config(struct world *w, unsigned i, const char *rest)
 {
-	char path[128], key_path[128], text[4096], far[KEY_STRLEN], own[KEY_STRLEN], more[2048];
+	char path[128], key_path[128], text[4096], far[KEY_STRLEN], own[KEY_STRLEN];
 	struct key far_public;
 
 	assert_int_equal(key_derive_public(&w->key[!i], &far_public), 0);
 	key_format(&far_public, far);
 	snprintf(key_path, sizeof(key_path), "%s/%s.key", w->dir, names[i]);
 	write_text(key_path, key_format(&w->key[i], own));
-	snprintf(more, sizeof(more), rest, far);
-	snprintf(
-		text, sizeof(text),
-		"node { name = \"%s\" private-key = \"%s\" control = \"%s/%s.sock\" state-dir = \"%s\" }\n"
-		"peer \"there\" { public-key = \"%s\" address = \"%s:4655\" }\n%s",
-		names[i], key_path, w->dir, names[i], w->dir, far, ips[!i][0], more);
+	snprintf(text, sizeof(text),
+		 "node { name = \"%s\" private-key = \"%s\" control = \"%s/%s.sock\" "
+		 "state-dir = \"%s\" }\n"
+		 "peer \"there\" { public-key = \"%s\" address = \"%s:4655\" }\n"
+		 "peer \"other\" { public-key = \"%s\" address = \"%s:4655\" }\n%s",
+		 names[i], key_path, w->dir, names[i], w->dir, far, ips[!i][0], far, ips[!i][1],
+		 rest);
 	config_path(w, i, path, sizeof(path));
 	write_text(path, text);
 }
@@ -426,19 +427,8 @@ static void farewell_is_heard_at_once(void **state)
 	assert_null(fake_link(w->host[0], "l2t-sv"));
 }
 
-static const char redundant[] = "peer \"other\" { public-key = \"%s\" address = \"OTHER:4655\" }\n"
-				"tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+static const char redundant[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
 				"tunnel \"sv2\" { peer = \"other\" bridge = \"br-sv\" }\n";
-
-static void write_redundant(struct world *w, unsigned i)
-{
-	char text[sizeof(redundant) + 32];
-	const char *at = strstr(redundant, "OTHER");
-
-	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - redundant), redundant, ips[!i][1],
-		 at + 5);
-	write_config(w, i, text);
-}
 
 /* The pair of tunnels over two underlays, and which of them forwards. */
 struct pair {
@@ -494,7 +484,7 @@ static void parallel_tunnels_forward_once_and_fail_over(void **state)
 
 	for (unsigned i = 0; i < HOSTS; i++) {
 		bridge_with_guest(w, i);
-		write_redundant(w, i);
+		write_config(w, i, redundant);
 		start(w, i);
 	}
 	fake_run_for(w->net, 3 * US_PER_S);
