@@ -8,9 +8,7 @@
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/session/handshake.h"
-#include "l2tund/session/hello.h"
-#include "l2tund/session/keys.h"
+#include "l2tund/session/peer.h"
 
 static void send_cookie(struct sessions *ss, const struct path *from, const uint8_t *dgram,
 			size_t len)
@@ -18,8 +16,8 @@ static void send_cookie(struct sessions *ss, const struct path *from, const uint
 	uint8_t nonce[16], reply[COOKIE_REPLY_BYTES];
 
 	ss->ops->random(ss->arg, nonce, sizeof(nonce));
-	if (cookie_reply(&ss->checker, ss->c, dgram, len, get_le32(dgram + 4), &from->remote,
-			 nonce, reply) < 0)
+	if (cookie_reply(&ss->checker, ss->c, dgram, len, get_le32(dgram + 4), &from->remote, nonce,
+			 reply) < 0)
 		return;
 	ss->counters.cookies_sent++;
 	ss->ops->send(ss->arg, from, reply, sizeof(reply));
@@ -191,9 +189,8 @@ static void answer(struct session *s, struct noise *n, const struct payload *p,
 			return;
 	}
 	int n_out = build_response(s, n, &r, index, far_index, len, ss->buf, now_us);
-	struct keypair *kp = n_out > 0 && index ?
-				     keypair_new(s, n, &r, p, index, far_index, now_us) :
-				     NULL;
+	struct keypair *kp =
+		n_out > 0 && index ? keypair_new(s, n, &r, p, index, far_index, now_us) : NULL;
 	if (kp)
 		keys_set_fresh(s, kp);
 	else if (index)

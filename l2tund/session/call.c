@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/session/handshake.h"
-#include "l2tund/session/keys.h"
+#include "l2tund/session/peer.h"
 
 void handshake_cancel(struct session *s)
 {
@@ -65,9 +64,10 @@ static int build_init(struct session *s, uint8_t *msg, uint64_t now_us)
 
 	fill_payload(s, &p);
 	int n = payload_build(&p, plain, sizeof(plain), DGRAM_INIT_PAYLOAD);
-	int r = n < 0 ? n : noise_init(&s->call.noise, ss->c, true, true, DGRAM_PROLOGUE,
-				       sizeof(DGRAM_PROLOGUE) - 1, ss->p.private_key.b,
-				       ss->public_key.b, s->p.public_key.b);
+	int r = n < 0 ? n :
+			noise_init(&s->call.noise, ss->c, true, true, DGRAM_PROLOGUE,
+				   sizeof(DGRAM_PROLOGUE) - 1, ss->p.private_key.b,
+				   ss->public_key.b, s->p.public_key.b);
 	if (r < 0)
 		return r;
 
@@ -209,7 +209,7 @@ static void answered(struct session *s, struct noise *n, const struct payload *p
 	}
 	struct keypair *kp = keypair_new(s, n, p, p, s->call.index, far_index, now_us);
 	if (!kp)
-		return; /* the next call may fare better */
+		return;	   /* the next call may fare better */
 	s->call.index = 0; /* the keys have it now */
 	handshake_cancel(s);
 	s->call.tries = 0;
@@ -218,7 +218,8 @@ static void answered(struct session *s, struct noise *n, const struct payload *p
 	keys_take(s, kp, now_us);
 	if (s->cur == kp)
 		session_take_path(s, from, now_us);
-	s->hello.settle_us = now_us; /* a hello under the new keys, so that the peer takes them up */
+	s->hello.settle_us =
+		now_us; /* a hello under the new keys, so that the peer takes them up */
 	s->hello.flush = true;
 	session_settle(s, now_us);
 	session_wake(s);

@@ -13,7 +13,7 @@
 #include "l2tund/session/crypto.h"
 
 #define DATAGRAM 1400
-#define BURST 16     /* datagrams between two looks at the clock */
+#define BURST 16 /* datagrams between two looks at the clock */
 #define TURN_US 500
 #define TURNS 5
 #define BURSTS_MAX 100000 /* of a turn, should the clock stand still */

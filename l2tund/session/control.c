@@ -72,7 +72,8 @@ static void put_segment(struct tlv_writer *w, const struct segment *s)
 	tlv_put_bytes(w, s->mac, sizeof(s->mac));
 	tlv_put_u16(w, s->mtu);
 	tlv_put_u16(w, s->priority);
-	tlv_put_u8(w, (uint8_t)((s->mesh ? SEGMENT_F_MESH : 0) | (s->usable ? SEGMENT_F_USABLE : 0)));
+	tlv_put_u8(w,
+		   (uint8_t)((s->mesh ? SEGMENT_F_MESH : 0) | (s->usable ? SEGMENT_F_USABLE : 0)));
 	tlv_put_text(w, s->bridge);
 	tlv_put_text(w, s->want);
 }

@@ -20,9 +20,9 @@ enum control_kind {
 	CONTROL_CLOSE = 5,
 };
 
-#define HELLO_F_ANSWER 0x01 /* please answer with a hello at once */
-#define CONTROL_BYTES_MAX 1100	 /* of one message but PROBE: fits the base path MTU */
-#define CONTROL_SEGMENT_MAX 48	 /* bytes of one entry, at most */
+#define HELLO_F_ANSWER 0x01    /* please answer with a hello at once */
+#define CONTROL_BYTES_MAX 1100 /* of one message but PROBE: fits the base path MTU */
+#define CONTROL_SEGMENT_MAX 48 /* bytes of one entry, at most */
 #define CONTROL_PAGES_MAX 16
 
 /* Own segment as the hello tells it. */

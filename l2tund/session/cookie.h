@@ -14,7 +14,7 @@
 #include "l2tund/session/crypto.h"
 
 #define COOKIE_BYTES 16
-#define COOKIE_MACS_BYTES 32	   /* mac1 and mac2, at the end of initiation and response */
+#define COOKIE_MACS_BYTES 32 /* mac1 and mac2, at the end of initiation and response */
 #define COOKIE_REPLY_BYTES 56
 #define COOKIE_LIFE_US (120 * UINT64_C(1000000))
 

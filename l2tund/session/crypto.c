@@ -210,8 +210,7 @@ static int aead_begin(struct aead *a, uint64_t counter, const struct crypto_buf 
 		return -EIO;
 	for (unsigned i = 0; i < n_ad; i++) {
 		assert(ad[i].len <= INT_MAX);
-		if (ad[i].len &&
-		    EVP_CipherUpdate(a->ctx, NULL, &len, ad[i].p, (int)ad[i].len) != 1)
+		if (ad[i].len && EVP_CipherUpdate(a->ctx, NULL, &len, ad[i].p, (int)ad[i].len) != 1)
 			return -EIO;
 	}
 	return 0;

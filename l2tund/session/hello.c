@@ -7,12 +7,11 @@
  * loss does not end a session, and a dead peer costs a handful of extra datagrams.
  * Invariant: hellos are taken in the order of the sender's clock; an older one is ignored.
  */
-#include "l2tund/session/hello.h"
 
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/session/lists.h"
+#include "l2tund/session/peer.h"
 
 void hello_reset(struct session *s, uint64_t now_us)
 {

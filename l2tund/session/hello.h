@@ -2,7 +2,25 @@
 #ifndef L2TUND_SESSION_HELLO_H
 #define L2TUND_SESSION_HELLO_H
 
-#include "l2tund/session/state.h"
+#include "l2tund/session/control.h"
+#include "l2tund/session/session.h"
+
+struct hello_state {
+	uint64_t due_us;    /* regular one */
+	bool flush;	    /* own state changed: at the end of this tick */
+	bool answer;	    /* the peer asked for one */
+	uint64_t sent_us;   /* latest of ours */
+	uint64_t echoed_us; /* latest of ours that came back; 0: none in this establishment */
+	uint64_t settle_us; /* hurry until one sent at or after this came back */
+	uint64_t far_sent_us, far_came_us; /* the peer's latest, in its clock and in ours */
+	uint64_t far_tx, rx_then;
+	uint64_t tx, rx;	       /* datagrams of this establishment */
+	uint64_t seen_tx, seen_rx;     /* last figures that loss_tx was reckoned from */
+	uint64_t sum_tx[2], sum_rx[2]; /* decaying sums: [0] our sending, [1] theirs */
+	uint32_t rtt_us;
+	uint16_t n;
+	struct hello_segment far[SESSION_SEGMENTS_MAX];
+};
 
 /* For a new establishment. */
 void hello_reset(struct session *s, uint64_t now_us);

@@ -8,10 +8,7 @@
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/session/handshake.h"
-#include "l2tund/session/hello.h"
-#include "l2tund/session/keys.h"
-#include "l2tund/session/lists.h"
+#include "l2tund/session/peer.h"
 
 static void probe_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
 {
@@ -75,7 +72,6 @@ static void message_input(struct session *s, const uint8_t *msg, size_t len, uin
 		break; /* a message of a later version */
 	}
 }
-
 
 void session_control_input(struct session *s, const uint8_t *p, size_t len, uint64_t now_us)
 {

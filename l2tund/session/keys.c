@@ -6,11 +6,11 @@
  * Invariants: a keypair is in at most one slot; its index is in the table as long as it lives;
  * `cur` is proven.
  */
-#include "l2tund/session/keys.h"
 
 #include <string.h>
 
 #include "common/util.h"
+#include "l2tund/session/peer.h"
 
 static int derive_generation(struct sessions *ss, const struct noise *n, uint64_t *ret)
 {

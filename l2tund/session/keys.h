@@ -5,7 +5,23 @@
 #ifndef L2TUND_SESSION_KEYS_H
 #define L2TUND_SESSION_KEYS_H
 
-#include "l2tund/session/state.h"
+#include "l2tund/session/noise.h"
+#include "l2tund/session/payload.h"
+#include "l2tund/session/seal.h"
+#include "l2tund/session/session.h"
+
+/* The keys of one handshake. */
+struct keypair {
+	uint32_t index, far_index;
+	bool initiator; /* we began it */
+	uint32_t epoch; /* order of handshakes, agreed in them */
+	uint64_t generation;
+	uint64_t born_us;
+	uint64_t far_incarnation;
+	char far_name[SESSION_NAME_MAX + 1];
+	uint64_t rx;
+	struct seal seal;
+};
 
 /*
  * Makes the keys of a finished noise state and the terms `p` that were agreed (mode,

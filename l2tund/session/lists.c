@@ -4,13 +4,12 @@
  * says that it has that list complete. Invariants: a list is shown to the caller only when
  * it is complete and consistent; a page of an older list never replaces anything.
  */
-#include "l2tund/session/lists.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/session/hello.h"
+#include "l2tund/session/peer.h"
 
 void lists_reset(struct session *s)
 {
@@ -94,9 +93,9 @@ uint64_t lists_tick(struct session *s, uint64_t now_us)
 		return l->due_us;
 	for (unsigned i = 0; i < l->pages; i++) {
 		unsigned at = l->page_at[i];
-		int len = control_build_segments(l->list, (uint8_t)i, (uint8_t)l->pages, l->own + at,
-						 l->page_at[i + 1] - at, s->ss->buf + CONTROL_AT,
-						 CONTROL_CAP, &taken);
+		int len = control_build_segments(l->list, (uint8_t)i, (uint8_t)l->pages,
+						 l->own + at, l->page_at[i + 1] - at,
+						 s->ss->buf + CONTROL_AT, CONTROL_CAP, &taken);
 		if (len > 0)
 			session_send_control(s, (size_t)len, now_us);
 	}

@@ -104,8 +104,8 @@ int noise_init(struct noise *n, struct crypto *c, bool initiator, bool psk2, con
 	       size_t prologue_len, const uint8_t s_priv[32], const uint8_t s_pub[32],
 	       const uint8_t *rs)
 {
-	const char *name = psk2 ? "Noise_IKpsk2_25519_ChaChaPoly_SHA256" :
-				  "Noise_IK_25519_ChaChaPoly_SHA256";
+	const char *name =
+		psk2 ? "Noise_IKpsk2_25519_ChaChaPoly_SHA256" : "Noise_IK_25519_ChaChaPoly_SHA256";
 	size_t name_len = strlen(name);
 	int r = 0;
 

@@ -19,7 +19,9 @@ const struct pmtu_tunables pmtu_defaults = {
 	.raise_us = 600 * US_PER_S,
 };
 
-static const unsigned usual[] = { 1280, 1400, 1420, 1440, 1450, 1460, 1472, 1480, 1492, 1500, 9000 };
+static const unsigned usual[] = {
+	1280, 1400, 1420, 1440, 1450, 1460, 1472, 1480, 1492, 1500, 9000
+};
 
 void pmtu_init(struct pmtu *p, const struct pmtu_tunables *tune, unsigned max, uint64_t now_us)
 {

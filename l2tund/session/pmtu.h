@@ -11,23 +11,23 @@
 #define PMTU_BASE 1200 /* RFC 8899 section 5.1.2: works everywhere that we care for */
 
 struct pmtu_tunables {
-	unsigned tries;	       /* probes of one size before it counts as too large */
-	uint64_t wait_us;      /* least time to wait for an acknowledgement */
-	uint64_t confirm_us;   /* how often the present size is checked again */
-	uint64_t raise_us;     /* how often larger sizes are tried again */
+	unsigned tries;	     /* probes of one size before it counts as too large */
+	uint64_t wait_us;    /* least time to wait for an acknowledgement */
+	uint64_t confirm_us; /* how often the present size is checked again */
+	uint64_t raise_us;   /* how often larger sizes are tried again */
 };
 
 extern const struct pmtu_tunables pmtu_defaults;
 
 struct pmtu {
 	const struct pmtu_tunables *tune;
-	unsigned mtu;	      /* greatest size that was acknowledged, or the base */
-	unsigned max;	      /* never probe above */
-	unsigned ceiling;     /* least size that counts as too large */
-	unsigned probing;     /* size in question; 0: none */
-	unsigned tries;	      /* probes of it that were sent */
-	uint32_t id;	      /* of the latest probe */
-	uint64_t due_us;      /* when something is to be done */
+	unsigned mtu;	  /* greatest size that was acknowledged, or the base */
+	unsigned max;	  /* never probe above */
+	unsigned ceiling; /* least size that counts as too large */
+	unsigned probing; /* size in question; 0: none */
+	unsigned tries;	  /* probes of it that were sent */
+	uint32_t id;	  /* of the latest probe */
+	uint64_t due_us;  /* when something is to be done */
 	uint64_t confirm_at;
 	uint64_t raise_at;
 };

@@ -16,9 +16,9 @@
 #include "common/util.h"
 
 #define RECORD_HDR_BYTES 6
-#define RECORD_CSUM_BYTES 4  /* csum_start u16, csum_offset u16, first when RECORD_F_CSUM */
+#define RECORD_CSUM_BYTES 4   /* csum_start u16, csum_offset u16, first when RECORD_F_CSUM */
 #define RECORD_CHUNK_BYTES 12 /* message u32, offset u32, total u32, then, in CHUNKs */
-#define RECORD_HINT_BYTES 8  /* message u32, index u16, count u16, then, in SEGMENTs */
+#define RECORD_HINT_BYTES 8   /* message u32, index u16, count u16, then, in SEGMENTs */
 
 enum record_kind {
 	RECORD_FRAME = 1,

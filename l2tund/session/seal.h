@@ -13,7 +13,7 @@ struct seal {
 	enum data_mode mode;
 	enum cipher cipher;
 	struct aead tx, rx;
-	uint64_t tx_counter; /* next to use */
+	uint64_t tx_counter;	       /* next to use */
 	uint64_t tx_cookie, rx_cookie; /* in the counter field of plain datagrams */
 	struct replay replay;
 };

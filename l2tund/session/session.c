@@ -6,19 +6,13 @@
  * Invariants: SESSION_UP means `cur` exists and the lease runs; events come after the
  * state that they tell of is in place.
  */
-#include "l2tund/session/session.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/session/handshake.h"
-#include "l2tund/session/hello.h"
-#include "l2tund/session/keys.h"
-#include "l2tund/session/lists.h"
-#include "l2tund/session/state.h"
+#include "l2tund/session/peer.h"
 
 void session_wake(struct session *s)
 {

@@ -50,11 +50,12 @@ enum session_event {
 
 /* One end of a tunnel as its owner describes it to the other end. */
 struct segment {
-	uint16_t id;			   /* the owner's number for it; records to the owner carry it */
+	uint16_t id; /* the owner's number for it; records to the owner carry it */
 	char bridge[SESSION_BRIDGE_MAX + 1];
-	char want[SESSION_BRIDGE_MAX + 1]; /* bridge of the other end that it is to be joined with */
-	uint8_t mac[6];			   /* of the bridge */
-	uint16_t mtu;			   /* of the bridge */
+	char want[SESSION_BRIDGE_MAX +
+		  1];	/* bridge of the other end that it is to be joined with */
+	uint8_t mac[6]; /* of the bridge */
+	uint16_t mtu;	/* of the bridge */
 	uint16_t priority;
 	bool mesh;
 	bool usable; /* bridge present and the tunnel not switched off */
@@ -80,17 +81,17 @@ struct sessions_params {
 	struct key private_key;
 	char node_name[SESSION_NAME_MAX + 1];
 	uint64_t incarnation;
-	uint32_t aes_mbps;    /* measured speed of AES-256-GCM and ChaCha20-Poly1305, cipher.h */
+	uint32_t aes_mbps; /* measured speed of AES-256-GCM and ChaCha20-Poly1305, cipher.h */
 	uint32_t chacha_mbps;
 };
 
 struct session_params {
 	struct key public_key;
-	struct key psk;	    /* all zero: none */
-	unsigned modes;	    /* bit 1 << enum data_mode */
-	bool has_host;	    /* we can call: addresses come by session_set_addresses() */
-	uint32_t hello_us;  /* 500 ms, or 100 ms with the fast profile */
-	uint32_t dead_us;   /* 2 s, or 400 ms */
+	struct key psk;	   /* all zero: none */
+	unsigned modes;	   /* bit 1 << enum data_mode */
+	bool has_host;	   /* we can call: addresses come by session_set_addresses() */
+	uint32_t hello_us; /* 500 ms, or 100 ms with the fast profile */
+	uint32_t dead_us;  /* 2 s, or 400 ms */
 };
 
 /* NULL when out of memory or when libcrypto refuses the key. `ops` and `arg` must outlive it. */
@@ -163,7 +164,8 @@ struct session_info {
 	char far_name[SESSION_NAME_MAX + 1];
 	uint8_t far_id[NODE_ID_BYTES];
 	uint64_t far_incarnation;
-	uint64_t generation; /* same number at both ends, new with each establishment, kept over rekeys */
+	uint64_t
+		generation; /* same number at both ends, new with each establishment, kept over rekeys */
 	struct path path;
 	uint32_t rtt_us;
 	unsigned loss_rx_permille, loss_tx_permille;
@@ -172,10 +174,10 @@ struct session_info {
 	const char *cipher; /* "aes-256-gcm", "chacha20-poly1305", "-" before the handshake */
 	uint64_t rx_bytes, tx_bytes, rx_datagrams, tx_datagrams;
 	uint64_t drop_replay, drop_decode, drop_auth;
-	uint64_t since_us;	/* when `state` began */
-	uint64_t last_rx_us;	/* 0: nothing authenticated yet */
-	uint64_t handshake_us;	/* when the present keys were agreed; 0: never */
-	char detail[160];	/* why it is not up, or "" */
+	uint64_t since_us;     /* when `state` began */
+	uint64_t last_rx_us;   /* 0: nothing authenticated yet */
+	uint64_t handshake_us; /* when the present keys were agreed; 0: never */
+	char detail[160];      /* why it is not up, or "" */
 };
 void session_get_info(const struct session *s, struct session_info *ret);
 

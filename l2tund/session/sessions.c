@@ -9,10 +9,7 @@
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/session/handshake.h"
-#include "l2tund/session/hello.h"
-#include "l2tund/session/keys.h"
-#include "l2tund/session/state.h"
+#include "l2tund/session/peer.h"
 
 static const struct tunables defaults = {
 	.rekey_us = 120 * US_PER_S,

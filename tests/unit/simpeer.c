@@ -197,3 +197,51 @@ struct session_info sim_info(const struct sim_node *n, unsigned peer)
 	session_get_info(n->peers[peer], &info);
 	return info;
 }
+
+struct sim_pair *sim_pair_new(uint64_t seed)
+{
+	struct sim_pair *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	simnet_init(&f->net, seed);
+	sim_node_start(&f->a, &f->net, SIM_A_HOST, 1, 100);
+	sim_node_start(&f->b, &f->net, SIM_B_HOST, 2, 200);
+	return f;
+}
+
+void sim_pair_free(struct sim_pair *f)
+{
+	sim_node_stop(&f->a);
+	sim_node_stop(&f->b);
+	if (f->c.ss)
+		sim_node_stop(&f->c);
+	simnet_fini(&f->net);
+	free(f);
+}
+
+void sim_pass(struct sim_pair *f, uint64_t us)
+{
+	simnet_run(&f->net, f->net.now_us + us);
+}
+
+bool sim_is_up(void *arg)
+{
+	return session_state(arg) == SESSION_UP;
+}
+
+bool sim_is_not_up(void *arg)
+{
+	return session_state(arg) != SESSION_UP;
+}
+
+void sim_exchange(struct sim_pair *f, uint32_t number)
+{
+	uint64_t a = f->a.records, b = f->b.records;
+
+	assert_true(sim_data(&f->a, 0, number, 200) > 0);
+	assert_true(sim_data(&f->b, 0, number, 200) > 0);
+	sim_pass(f, 20 * US_PER_MS);
+	assert_int_equal(f->a.records, a + 1);
+	assert_int_equal(f->b.records, b + 1);
+	assert_true(f->a.seen[number] && f->b.seen[number]);
+}

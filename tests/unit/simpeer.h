@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "common/util.h"
@@ -14,6 +15,8 @@
 #include "tests/support/simnet.h"
 
 #define SIM_PEERS 4
+#define SIM_A_HOST "10.0.0.1:4655"
+#define SIM_B_HOST "10.0.0.2:4655"
 
 struct sim_node {
 	struct simnet_node *wire;
@@ -50,5 +53,20 @@ bool sim_wait_up(struct sim_node *a, struct sim_node *b, uint64_t limit_us);
 /* Sends one data datagram with a number in a FRAME record. Its length or an error. */
 int sim_data(struct sim_node *n, unsigned peer, uint32_t number, size_t len);
 struct session_info sim_info(const struct sim_node *n, unsigned peer);
+
+/* The usual two, a with incarnation 100 and b with 200, and room for a third. */
+struct sim_pair {
+	struct simnet net;
+	struct sim_node a, b, c;
+};
+
+struct sim_pair *sim_pair_new(uint64_t seed);
+void sim_pair_free(struct sim_pair *f);
+void sim_pass(struct sim_pair *f, uint64_t us);
+/* One datagram each way arrives. */
+void sim_exchange(struct sim_pair *f, uint32_t number);
+/* For simnet_run_until(), with a session. */
+bool sim_is_up(void *arg);
+bool sim_is_not_up(void *arg);
 
 #endif

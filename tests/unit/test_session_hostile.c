@@ -2,10 +2,11 @@
  * Sessions against strangers, eavesdroppers who send again what they saw, liars among the
  * peers, and clocks that stood still.
  */
+#include "l2tund/session/peer.h"
 #include "tests/unit/simpeer.h"
 
-#define A_HOST "10.0.0.1:4655"
-#define B_HOST "10.0.0.2:4655"
+#define A_HOST SIM_A_HOST
+#define B_HOST SIM_B_HOST
 #define EVIL "10.6.6.6:666"
 #define S US_PER_S
 #define MS US_PER_MS
@@ -133,7 +134,8 @@ static void test_replay(void **state)
 		struct packet *p = &f->tape[i / 2];
 		bool to_a = addr_equal(&p->to, &f->a.wire->addrs[0]);
 
-		inject(f, to_a ? &f->a : &f->b, i % 2 ? &f->evil.remote : &p->from, p->dgram, p->len);
+		inject(f, to_a ? &f->a : &f->b, i % 2 ? &f->evil.remote : &p->from, p->dgram,
+		       p->len);
 	}
 	pass(f, 3 * S);
 	undisturbed(f);
@@ -143,7 +145,8 @@ static void test_replay(void **state)
 	assert_int_equal(f->to_evil, 0);
 	assert_true(sim_info(&f->a, 0).drop_replay >= 200);
 	assert_true(sessions_counters(f->a.ss)->replayed_initiations +
-			    sessions_counters(f->b.ss)->replayed_initiations >= 2);
+			    sessions_counters(f->b.ss)->replayed_initiations >=
+		    2);
 	fix_free(f);
 }
 
@@ -282,8 +285,9 @@ static void test_psk(void **state)
 		sim_add(&f->b, &to_a, A_HOST);
 		assert_int_equal(sim_wait_up(&f->a, &f->b, 5 * S), same);
 		if (!same)
-			assert_string_equal(sim_info(&f->a, 0).detail,
-					    "response does not decrypt: the preshared keys differ?");
+			assert_string_equal(
+				sim_info(&f->a, 0).detail,
+				"response does not decrypt: the preshared keys differ?");
 		fix_free(f);
 	}
 }
@@ -416,7 +420,8 @@ static void test_garbage(void **state)
 	const struct sessions_counters *c = sessions_counters(f->b.ss);
 	assert_true(c->bad_header > 10000);
 	assert_true(sim_info(&f->b, 0).drop_auth + sim_info(&f->b, 0).drop_replay +
-			    sim_info(&f->b, 0).drop_decode > 10000);
+			    sim_info(&f->b, 0).drop_decode >
+		    10000);
 	fix_free(f);
 }
 
@@ -446,8 +451,9 @@ static size_t caller_build(struct caller *k, const struct sim_node *to, const ui
 
 	memset(e, 0x11, sizeof(e));
 	put_le64(e, salt);
-	assert_int_equal(noise_init(&k->n, k->c, true, true, DGRAM_PROLOGUE, 9, k->priv, k->pub,
-				    to->pub.b), 0);
+	assert_int_equal(
+		noise_init(&k->n, k->c, true, true, DGRAM_PROLOGUE, 9, k->priv, k->pub, to->pub.b),
+		0);
 	memset(msg, 0, DGRAM_INIT_HDR);
 	msg[0] = DGRAM_INIT;
 	put_le32(msg + 4, k->index);
@@ -537,8 +543,13 @@ static void test_source_limit(void **state)
 
 static struct payload honest_payload(uint64_t counter)
 {
-	struct payload p = { .version_min = 1, .version_max = 1, .incarnation = 1000,
-			     .counter = counter, .name = "crafted", .modes = 1, .epoch = 1 };
+	struct payload p = { .version_min = 1,
+			     .version_max = 1,
+			     .incarnation = 1000,
+			     .counter = counter,
+			     .name = "crafted",
+			     .modes = 1,
+			     .epoch = 1 };
 
 	p.mbps[CIPHER_AES256GCM] = 100;
 	return p;
@@ -650,7 +661,8 @@ static void answer_a(struct fix *f, const struct payload *p)
 			init = &f->tape[i];
 	assert_non_null(init);
 	assert_int_equal(noise_init(&n, c, false, true, DGRAM_PROLOGUE, 9,
-				    f->b.params.private_key.b, f->b.pub.b, NULL), 0);
+				    f->b.params.private_key.b, f->b.pub.b, NULL),
+			 0);
 	int len = noise_read_1(&n, init->dgram + DGRAM_INIT_HDR,
 			       init->len - DGRAM_INIT_HDR - COOKIE_MACS_BYTES, plain);
 	assert_true(len > 0);
@@ -728,8 +740,9 @@ static void test_refused_pace(void **state)
 	sim_add(&f->b, &to_a, NULL);
 	pass(f, 21 * S);
 	assert_in_range(f->net.sent, 8, 12); /* a call and an answer each 5 s */
-	assert_string_equal(sim_info(&f->a, 0).detail,
-			    "peer refuses: no common data mode: node2 allows aead, node1 allows none");
+	assert_string_equal(
+		sim_info(&f->a, 0).detail,
+		"peer refuses: no common data mode: node2 allows aead, node1 allows none");
 	assert_string_equal(sim_info(&f->b, 0).detail,
 			    "refused the peer's call: no common data mode: node2 allows aead, "
 			    "node1 allows none");
@@ -765,22 +778,14 @@ static void test_lying_hello(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_replay),
-		cmocka_unit_test(test_replay_to_restarted),
-		cmocka_unit_test(test_altered),
-		cmocka_unit_test(test_wrong_key),
-		cmocka_unit_test(test_wrong_psk),
-		cmocka_unit_test(test_psk),
-		cmocka_unit_test(test_plain),
-		cmocka_unit_test(test_lease_delayed),
-		cmocka_unit_test(test_stopped),
-		cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_source_limit),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_bad_choices),
-		cmocka_unit_test(test_refused_pace),
-		cmocka_unit_test(test_lying_hello),
+		cmocka_unit_test(test_replay),	     cmocka_unit_test(test_replay_to_restarted),
+		cmocka_unit_test(test_altered),	     cmocka_unit_test(test_wrong_key),
+		cmocka_unit_test(test_wrong_psk),    cmocka_unit_test(test_psk),
+		cmocka_unit_test(test_plain),	     cmocka_unit_test(test_lease_delayed),
+		cmocka_unit_test(test_stopped),	     cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_flood),	     cmocka_unit_test(test_source_limit),
+		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_bad_choices),
+		cmocka_unit_test(test_refused_pace), cmocka_unit_test(test_lying_hello),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,292 @@
+/*
+ * Sessions and the underlay: size of the path, change of address, several paths and several
+ * peers; and what sessions carry about tunnels: lists of segments and their states.
+ */
+#include "tests/unit/simpeer.h"
+
+#define A_HOST SIM_A_HOST
+#define B_HOST SIM_B_HOST
+#define S US_PER_S
+#define MS US_PER_MS
+
+/* The source address changes under way, as behind a NAT that forgot its mapping. */
+static void test_roaming(void **state)
+{
+	struct sim_pair *f = sim_pair_new(15);
+	(void)state;
+
+	sim_join(&f->a, NULL, &f->b, B_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, S);
+	simnet_rebind(f->a.wire, 0, "10.9.9.9:61001");
+	sim_pass(f, 600 * MS); /* its next hello comes from there */
+	assert_int_equal(f->b.events[0][SESSION_EV_MOVED], 1);
+	struct session_info b = sim_info(&f->b, 0);
+	assert_true(addr_equal(&b.path.remote, &f->a.wire->addrs[0]));
+	sim_exchange(f, 1);
+	sim_pass(f, 5 * S);
+	assert_int_equal(f->a.events[0][SESSION_EV_DOWN] + f->b.events[0][SESSION_EV_DOWN], 0);
+	sim_pair_free(f);
+}
+
+static void set_line(struct sim_pair *f, unsigned mtu, bool local)
+{
+	f->net.mtu = local ? 0 : mtu;
+	f->a.wire->mtu = f->b.wire->mtu = local ? mtu : 0;
+}
+
+static void test_path_mtu(void **state)
+{
+	static const unsigned sizes[] = { 1200, 1280, 1420, 1450, 1492, 1500, 4000, 9000 };
+	(void)state;
+
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
+		struct sim_pair *f = sim_pair_new(16);
+		unsigned mtu = sizes[i / 2];
+
+		set_line(f, mtu, i % 2);
+		sim_join(&f->a, A_HOST, &f->b, B_HOST);
+		assert_true(sim_wait_up(&f->a, &f->b, S));
+		assert_int_equal(sim_info(&f->a, 0).path_mtu, 1200);
+		sim_pass(f, 30 * S);
+		unsigned got = sim_info(&f->a, 0).path_mtu;
+		assert_in_range(got, mtu - 8, mtu);
+		if (mtu == 1280 || mtu == 1420 || mtu == 1450 || mtu == 1492 || mtu == 1500 ||
+		    mtu == 9000)
+			assert_int_equal(got, mtu);
+		if (mtu > 1200)
+			assert_true(f->a.events[0][SESSION_EV_MTU] >= 1);
+		/* What fits the room passes the line. */
+		f->net.too_big = 0;
+		assert_true(sim_data(&f->a, 0, 1, session_room(f->a.peers[0])) > 0);
+		sim_pass(f, 10 * MS);
+		assert_true(f->b.seen[1]);
+		sim_pair_free(f);
+	}
+}
+
+/* The line shrinks without a word: found by the regular check, without losing the session. */
+static void test_black_hole(void **state)
+{
+	struct sim_pair *f = sim_pair_new(17);
+	(void)state;
+
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	f->net.mtu = 1500;
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, 30 * S);
+	assert_int_equal(sim_info(&f->a, 0).path_mtu, 1500);
+	f->net.mtu = 1400;
+	sim_pass(f, 12 * S);
+	assert_true(sim_info(&f->a, 0).path_mtu <= 1400);
+	sim_pass(f, 10 * S);
+	assert_int_equal(sim_info(&f->a, 0).path_mtu, 1400);
+	assert_int_equal(f->a.events[0][SESSION_EV_DOWN], 0);
+	f->net.mtu = 1500; /* and after a while it grows again */
+	sim_pass(f, 620 * S);
+	assert_int_equal(sim_info(&f->a, 0).path_mtu, 1500);
+	/* The kernel says so: at once. */
+	session_too_big(f->a.peers[0], 1450, f->net.now_us);
+	assert_int_equal(sim_info(&f->a, 0).path_mtu, 1200);
+	sim_pair_free(f);
+}
+
+/* Under load of full-size datagrams that vanish the check does not wait for its turn. */
+static void test_black_hole_traffic(void **state)
+{
+	struct sim_pair *f = sim_pair_new(18);
+	(void)state;
+
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	f->net.mtu = 1500;
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, 25 * S);
+	size_t room = session_room(f->a.peers[0]);
+	f->net.mtu = 1400;
+	for (uint32_t i = 0; i < 3000 && session_room(f->a.peers[0]) == room; i++) {
+		sim_data(&f->a, 0, i, room);
+		sim_pass(f, MS);
+	}
+	assert_int_equal(sim_info(&f->a, 0).path_mtu, 1200);
+	sim_pair_free(f);
+}
+
+static void make_segments(struct segment *segs, unsigned n, unsigned base)
+{
+	memset(segs, 0, n * sizeof(*segs));
+	for (unsigned i = 0; i < n; i++) {
+		segs[i].id = (uint16_t)(base + i);
+		snprintf(segs[i].bridge, sizeof(segs[i].bridge), "br-%hu", (uint16_t)(base + i));
+		snprintf(segs[i].want, sizeof(segs[i].want), "brfar-long-%hhu", (uint8_t)i);
+		segs[i].mac[5] = (uint8_t)i;
+		segs[i].mtu = (uint16_t)(1500 + i);
+		segs[i].priority = (uint16_t)(100 * i);
+		segs[i].mesh = i % 3 == 0;
+		segs[i].usable = i % 2 == 0;
+	}
+}
+
+static bool has_far(void *arg)
+{
+	struct sim_node *n = arg;
+	unsigned count;
+	return session_far_segments(n->peers[0], &count) && count == 256;
+}
+
+/* The largest list at 30 % loss, then another one in its place. */
+static void test_segments(void **state)
+{
+	static struct segment segs[257];
+	struct sim_pair *f = sim_pair_new(19);
+	unsigned n;
+	(void)state;
+
+	make_segments(segs, 257, 1000);
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	assert_int_equal(session_set_segments(f->a.peers[0], segs, 257, f->net.now_us), -E2BIG);
+	assert_int_equal(session_set_segments(f->a.peers[0], segs, 256, f->net.now_us), 0);
+	f->net.loss_permille = 300;
+	assert_true(sim_wait_up(&f->a, &f->b, 15 * S));
+	assert_true(simnet_run_until(&f->net, has_far, &f->b, 5 * S));
+	assert_int_equal(f->b.events[0][SESSION_EV_SEGMENTS], 1);
+	const struct segment *far = session_far_segments(f->b.peers[0], &n);
+	for (unsigned i = 0; i < 256; i++)
+		assert_memory_equal(&far[i], &segs[i], sizeof(segs[i]));
+	assert_null(session_far_segments(f->a.peers[0], &n)); /* b never said what it has */
+	assert_int_equal(n, 0);
+
+	f->net.loss_permille = 0;
+	sim_pass(f, S);
+	uint64_t sent = f->net.sent;
+	sim_pass(f, 10 * S);
+	assert_true(f->net.sent - sent < 60); /* hellos only: the list is not repeated */
+
+	assert_int_equal(session_set_segments(f->a.peers[0], segs + 5, 1, f->net.now_us), 0);
+	f->a.wire->due_us = f->net.now_us;
+	sim_pass(f, 20 * MS);
+	far = session_far_segments(f->b.peers[0], &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(far[0].id, 1005);
+	assert_int_equal(session_set_segments(f->a.peers[0], NULL, 0, f->net.now_us), 0);
+	f->a.wire->due_us = f->net.now_us;
+	sim_pass(f, 20 * MS);
+	assert_non_null(session_far_segments(f->b.peers[0], &n));
+	assert_int_equal(n, 0);
+	assert_int_equal(f->b.events[0][SESSION_EV_SEGMENTS], 3);
+	sim_pair_free(f);
+}
+
+/* Opening and closing is at the other end after half a round trip, also over a lossy line. */
+static void test_open(void **state)
+{
+	struct segment segs[3];
+	struct sim_pair *f = sim_pair_new(20);
+	(void)state;
+
+	make_segments(segs, 3, 1);
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	session_set_segments(f->a.peers[0], segs, 3, f->net.now_us);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, S);
+	assert_false(session_far_open(f->b.peers[0], 2));
+	session_set_open(f->a.peers[0], 2, true, f->net.now_us);
+	session_set_open(f->a.peers[0], 3, true, f->net.now_us);
+	session_set_open(f->a.peers[0], 99, true, f->net.now_us);
+	f->a.wire->due_us = f->net.now_us;
+	unsigned far = f->b.events[0][SESSION_EV_FAR];
+	sim_pass(f, 2 * MS);
+	assert_true(session_far_open(f->b.peers[0], 2));
+	assert_true(session_far_open(f->b.peers[0], 3));
+	assert_false(session_far_open(f->b.peers[0], 1));
+	assert_false(session_far_open(f->b.peers[0], 99));
+	assert_int_equal(f->b.events[0][SESSION_EV_FAR], far + 1);
+
+	f->net.loss_permille = 300;
+	for (unsigned i = 0; i < 50; i++) {
+		session_set_open(f->a.peers[0], 2, i % 2, f->net.now_us);
+		f->a.wire->due_us = f->net.now_us;
+		sim_pass(f, 450 * MS);
+		assert_int_equal(session_far_open(f->b.peers[0], 2), i % 2);
+	}
+	/* Down means closed. */
+	f->net.loss_permille = 1000;
+	assert_true(simnet_run_until(&f->net, sim_is_not_up, f->b.peers[0], 3 * S));
+	assert_false(session_far_open(f->b.peers[0], 3));
+	f->net.loss_permille = 0;
+	assert_true(sim_wait_up(&f->a, &f->b, 4 * S));
+	sim_pass(f, 10 * MS);
+	assert_true(session_far_open(f->b.peers[0], 3)); /* still what a says */
+	sim_pair_free(f);
+}
+
+/* Two underlay paths between two nodes: two sessions under one pair of keys. */
+static void test_two_paths(void **state)
+{
+	struct sim_pair *f = sim_pair_new(21);
+	(void)state;
+
+	simnet_bind(f->a.wire, "[2001:db8::1]:4655");
+	simnet_bind(f->b.wire, "[2001:db8::2]:4655");
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	struct session_params p = sim_params(&f->b, B_HOST), q = sim_params(&f->a, A_HOST);
+	sim_add(&f->a, &p, "[2001:db8::2]:4655");
+	sim_add(&f->b, &q, "[2001:db8::1]:4655");
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, S);
+	assert_int_equal(session_state(f->a.peers[1]), SESSION_UP);
+	assert_int_equal(session_state(f->b.peers[1]), SESSION_UP);
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(sim_info(&f->a, i).generation == sim_info(&f->b, i).generation);
+	assert_true(sim_info(&f->a, 0).generation != sim_info(&f->a, 1).generation);
+	assert_int_equal(sim_info(&f->a, 1).path.remote.sa.sa_family, AF_INET6);
+	assert_int_equal(sim_info(&f->a, 1).path_mtu - session_room(f->a.peers[1]), 48 + 32);
+	/* One of the paths goes; the other stays. */
+	session_remove(f->a.peers[1]);
+	sim_pass(f, 4 * S);
+	assert_int_equal(session_state(f->a.peers[0]), SESSION_UP);
+	assert_int_equal(session_state(f->b.peers[0]), SESSION_UP);
+	assert_int_not_equal(session_state(f->b.peers[1]), SESSION_UP);
+	sim_pair_free(f);
+}
+
+/* Three nodes: each session is its own. */
+static void test_three(void **state)
+{
+	struct sim_pair *f = sim_pair_new(22);
+	(void)state;
+
+	sim_node_start(&f->c, &f->net, "10.0.0.3:4655", 3, 300);
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	struct session_params to_c = sim_params(&f->c, "10.0.0.3:4655");
+	struct session_params to_a = sim_params(&f->a, NULL), to_b = sim_params(&f->b, NULL);
+	sim_add(&f->a, &to_c, "10.0.0.3:4655");
+	sim_add(&f->b, &to_c, "10.0.0.3:4655");
+	sim_add(&f->c, &to_a, NULL);
+	sim_add(&f->c, &to_b, NULL);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, S);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(session_state(f->a.peers[i]), SESSION_UP);
+		assert_int_equal(session_state(f->b.peers[i]), SESSION_UP);
+		assert_int_equal(session_state(f->c.peers[i]), SESSION_UP);
+	}
+	sim_node_kill(&f->b);
+	sim_pass(f, 3 * S);
+	assert_int_not_equal(session_state(f->a.peers[0]), SESSION_UP);
+	assert_int_equal(session_state(f->a.peers[1]), SESSION_UP);
+	assert_int_equal(session_state(f->c.peers[0]), SESSION_UP);
+	assert_int_not_equal(session_state(f->c.peers[1]), SESSION_UP);
+	sim_pair_free(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_roaming),	   cmocka_unit_test(test_path_mtu),
+		cmocka_unit_test(test_black_hole), cmocka_unit_test(test_black_hole_traffic),
+		cmocka_unit_test(test_segments),   cmocka_unit_test(test_open),
+		cmocka_unit_test(test_two_paths),  cmocka_unit_test(test_three),
+	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
