@@ -126,11 +126,6 @@ static int check_stat(const struct stat *st, const char *path, char *err)
 			 path, (unsigned)(st->st_mode & 07777));
 		return -EACCES;
 	}
-	if (st->st_uid != geteuid() && st->st_uid != 0) {
-		snprintf(err, KEY_ERRLEN, "%s: belongs to user id %u; chown it to root", path,
-			 (unsigned)st->st_uid);
-		return -EACCES;
-	}
 	return 0;
 }
 
