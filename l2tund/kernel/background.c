@@ -96,7 +96,8 @@ int background_pidfile(const char *path)
 {
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	_cleanup_close_ int fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 
 	if (fd < 0)
 		return -errno;

@@ -1,4 +1,4 @@
-/* Going to the background the way init scripts expect: the command returns when the daemon is up. */
+/* Going to the background as init scripts expect it: the command returns when the daemon is up. */
 #ifndef L2TUND_KERNEL_BACKGROUND_H
 #define L2TUND_KERNEL_BACKGROUND_H
 

@@ -58,7 +58,7 @@ struct stamp {
 	struct timespec mtime;
 };
 
-/* Owned by its queries' calls and, while it is the newest, by the loop; then freed by the reaper. */
+/* Owned by its queries' calls and, while it is the newest, by the loop; freed by the reaper. */
 struct resolver {
 	SLIST_ENTRY(resolver) link; /* in loop->retired */
 	struct evdns_base *dns;
@@ -100,7 +100,7 @@ struct loop {
 	uint64_t firing_us; /* while callbacks of timers run: up to which deadline; else 0 */
 	TAILQ_HEAD(timer_list, loop_timer) timers;
 
-	struct resolver *resolver; /* the newest reading, or NULL before the first query */
+	struct resolver *resolver;	/* the newest reading, or NULL before the first query */
 	SLIST_HEAD(, resolver) retired; /* without users; not freed inside a callback of evdns */
 	struct loop_timer *reaper;
 	unsigned calls;
@@ -150,7 +150,8 @@ void loop_timer_set(struct loop_timer *t, uint64_t deadline_us)
 	if (t->loop->firing_us)
 		deadline_us = MAX(deadline_us, t->loop->firing_us + 1);
 	t->deadline_us = deadline_us;
-	TAILQ_FOREACH_REVERSE(after, &t->loop->timers, timer_list, link) {
+	TAILQ_FOREACH_REVERSE(after, &t->loop->timers, timer_list, link)
+	{
 		if (after->deadline_us <= deadline_us)
 			break;
 	}
@@ -365,7 +366,10 @@ static struct resolver *resolver_new(struct loop *l)
 	evdns_base_set_option(r->dns, "timeout", "2");
 	evdns_base_set_option(r->dns, "attempts", "3");
 	evdns_base_set_option(r->dns, "getaddrinfo-allow-skew", "1");
-	/* Peers prove who they are: guarding against forged answers is not worth the servers that it breaks. */
+	/*
+	 * Peers prove who they are: guarding against forged answers is not worth the servers
+	 * that it breaks.
+	 */
 	evdns_base_set_option(r->dns, "randomize-case", "0");
 	if (evdns_base_resolv_conf_parse(r->dns, DNS_OPTIONS_ALL & ~DNS_OPTION_HOSTSFILE,
 					 l->resolv_conf))
@@ -399,7 +403,8 @@ static void query_fail(struct loop_query *q, const char *error)
 
 static void query_take(struct loop_query *q, const struct evutil_addrinfo *list)
 {
-	for (const struct evutil_addrinfo *ai = list; ai && q->n < LOOP_ADDRS_MAX; ai = ai->ai_next) {
+	for (const struct evutil_addrinfo *ai = list; ai && q->n < LOOP_ADDRS_MAX;
+	     ai = ai->ai_next) {
 		struct addr *a = &q->addrs[q->n];
 
 		if (addr_from_sockaddr(ai->ai_addr, (socklen_t)ai->ai_addrlen, a) < 0)

@@ -55,7 +55,7 @@ int notify_reloading(void)
 	struct timespec ts;
 	char text[80];
 
-	/* The manager tells a reload from an older one by this time (systemd 253, Type=notify-reload). */
+	/* By this the manager tells one reload from another (Type=notify-reload, systemd 253). */
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
 		 (unsigned long long)ts.tv_sec * US_PER_S + (unsigned long long)ts.tv_nsec / 1000);

@@ -3,8 +3,8 @@
  * that it runs the same on the real kernel (os_linux.c) and in unit tests on a made-up
  * one with virtual time (tests/support/os_fake.c).
  *
- * Callbacks come from the loop, never from inside a call made by the daemon. Every call answers 0 or
- * a positive value, or a negative errno. Objects are freed by their _close/_free;
+ * Callbacks come from the loop, never from inside a call made by the daemon. Every call
+ * answers 0 or a positive value, or a negative errno. Objects are freed by their _close/_free;
  * that is allowed inside their own callbacks.
  */
 #ifndef L2TUND_KERNEL_OS_H
@@ -50,7 +50,7 @@ struct os_fdb_entry {
 	uint16_t vlan; /* 0: none */
 	int ifindex;   /* the port */
 	bool local;    /* one of the bridge's own addresses (NUD_PERMANENT) */
-	unsigned age_ms; /* since last used */
+	unsigned age_ms; /* since last heard */
 };
 
 struct os_udp_ops {
@@ -105,7 +105,7 @@ struct os {
 	void (*timer_set)(struct os *os, struct os_timer *t, uint64_t deadline_us);
 	void (*timer_free)(struct os *os, struct os_timer *t);
 
-	/* Name look-up; `fn` gets n = 0 and a reason when it fails. Literals answer as well, later. */
+	/* Name look-up; `fn` gets n = 0 and a reason when it fails. Literals answer later, too. */
 	int (*resolve)(struct os *os, const char *host, uint16_t port,
 		       void (*fn)(void *arg, const struct addr *addrs, unsigned n,
 				  const char *error),
@@ -114,7 +114,10 @@ struct os {
 
 	int (*udp_open)(struct os *os, const struct addr *listen, unsigned socket,
 			const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
-	/* Leaves from path->local when set. -EMSGSIZE: larger than the interface allows unfragmented. */
+	/*
+	 * Leaves from path->local when that is set and still ours. -EMSGSIZE: larger than the
+	 * interface allows unfragmented.
+	 */
 	int (*udp_send)(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
 			size_t len);
 	void (*udp_close)(struct os *os, struct os_udp *u);
@@ -128,7 +131,10 @@ struct os {
 			 const uint8_t *frame, size_t len);
 	void (*tap_close)(struct os *os, struct os_tap *t);
 
-	/* rtnetlink: the links, kept up to date; `fn` is called after each batch of changes; NULL ends it. */
+	/*
+	 * rtnetlink: the links, kept up to date; `fn` is called after each batch of changes;
+	 * NULL ends it.
+	 */
 	int (*links_watch)(struct os *os, void (*fn)(void *arg), void *arg);
 	const struct os_link *(*link_by_name)(struct os *os, const char *name);
 	const struct os_link *(*link_by_index)(struct os *os, int index);
@@ -143,9 +149,12 @@ struct os {
 	int (*port_flush)(struct os *os, int index);
 	/* Random 02: MAC that never moves, alias `l2tund`. */
 	int (*bridge_add)(struct os *os, const char *name, bool stp, unsigned forward_delay_s);
-	int (*fdb_dump)(struct os *os, int bridge, void (*fn)(void *arg, const struct os_fdb_entry *e),
-			void *arg);
-	/* "vtund pid 812" for a TUN/TAP that a process holds. -ENOENT: nobody found. */
+	int (*fdb_dump)(struct os *os, int bridge,
+			void (*fn)(void *arg, const struct os_fdb_entry *e), void *arg);
+	/*
+	 * "vtund pid 812" for a TUN/TAP that a process holds. -ENOENT: nobody does; -EACCES:
+	 * nobody was found, but not all may be looked into.
+	 */
 	int (*tap_owner)(struct os *os, const char *name, char *buf, size_t size);
 
 	int (*packet_open)(struct os *os, int ifindex, uint16_t ethertype,
@@ -153,7 +162,10 @@ struct os {
 	int (*packet_send)(struct os *os, struct os_packet *p, const uint8_t *frame, size_t len);
 	void (*packet_close)(struct os *os, struct os_packet *p);
 
-	/* Unix stream socket; a stale file of a dead daemon is replaced. Mode 0660, `group` may be NULL. */
+	/*
+	 * Unix stream socket; a stale file of a dead daemon is replaced. Mode 0660, `group`
+	 * may be NULL.
+	 */
 	int (*listen)(struct os *os, const char *path, const char *group,
 		      const struct os_conn_ops *ops, void *arg, struct os_listener **ret);
 	void (*listener_close)(struct os *os, struct os_listener *l);

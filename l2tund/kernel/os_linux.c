@@ -1,4 +1,7 @@
-/* The table of struct os for the running kernel: clocks and thin adapters, the rest is elsewhere. */
+/*
+ * The table of struct os for the running kernel. Clocks, randomness and thin adapters are here,
+ * the rest is elsewhere in this folder.
+ */
 #include "l2tund/kernel/os_linux.h"
 
 #include <errno.h>
@@ -27,7 +30,7 @@ static void os_random(struct os *os, void *buf, size_t len)
 	while (len) {
 		ssize_t n = getrandom(p, len, 0);
 
-		/* Only a signal can interrupt it (getrandom(2)); keys without randomness are no keys. */
+		/* Nothing but a signal interrupts it; keys without randomness are no keys. */
 		if (n < 0 && errno != EINTR)
 			abort();
 		n = MAX(n, 0);

@@ -36,8 +36,7 @@ static inline struct os_linux *os_linux(struct os *os)
 /* udp.c */
 int udp_open(struct os *os, const struct addr *listen, unsigned socket,
 	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
-int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
-	     size_t len);
+int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len);
 void udp_close(struct os *os, struct os_udp *u);
 /* The port that the kernel chose for listen port 0; for tests. */
 uint16_t udp_port(const struct os_udp *u);

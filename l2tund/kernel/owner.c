@@ -93,8 +93,7 @@ static bool same_netns(int proc, const struct stat *own)
 static int check_process(DIR *all, const char *pid, const char *name, const struct stat *own,
 			 char *buf, size_t size)
 {
-	_cleanup_close_ int proc =
-		openat(dirfd(all), pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int proc = openat(dirfd(all), pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char comm[32];
 	int r;
 

@@ -51,7 +51,8 @@ static bool get_auxdata(struct msghdr *m, struct tpacket_auxdata *ret)
 /* Makes room between addresses and type, in the VLAN_BYTES in front of the frame. */
 static uint8_t *put_tag(uint8_t *frame, const struct tpacket_auxdata *aux)
 {
-	uint16_t tpid = aux->tp_status & TP_STATUS_VLAN_TPID_VALID ? aux->tp_vlan_tpid : ETH_P_8021Q;
+	uint16_t tpid =
+		aux->tp_status & TP_STATUS_VLAN_TPID_VALID ? aux->tp_vlan_tpid : ETH_P_8021Q;
 	uint8_t *start = frame - VLAN_BYTES;
 
 	memmove(start, frame, MACS_BYTES);
@@ -81,7 +82,8 @@ static bool packet_read_one(struct os_packet *p)
 	ssize_t n = recvmsg(p->fd, &m, MSG_DONTWAIT);
 
 	if (n < 0)
-		return errno == EINTR; /* ENETDOWN, when it was set down, is told once and is over */
+		return errno ==
+		       EINTR; /* ENETDOWN, when it was set down, is told once and is over */
 	if (from.sll_pkttype == PACKET_OUTGOING || n < ETH_HLEN)
 		return true;
 	if (get_auxdata(&m, &aux) && aux.tp_status & TP_STATUS_VLAN_VALID) {

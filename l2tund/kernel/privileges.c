@@ -22,7 +22,8 @@
 static int missing(char *err, size_t size)
 {
 	snprintf(err, size,
-		 "CAP_NET_ADMIN and CAP_NET_RAW are needed; start as root, or give both to the service");
+		 "CAP_NET_ADMIN and CAP_NET_RAW are needed; start as root, or give both "
+		 "to the service");
 	return -EPERM;
 }
 
@@ -30,7 +31,8 @@ static void wish(void)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_updatev(CAPNG_ADD,
-		      (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE), KEPT, -1);
+		      (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE), KEPT,
+		      -1);
 }
 
 /* While the bounding set still allows it. */
@@ -65,7 +67,8 @@ static int become(const struct passwd *pw, char *err, size_t size)
 	r = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, flags);
 	if (r == 0)
 		return 0;
-	snprintf(err, size, "cannot become user %s (step %d): %s", pw->pw_name, -r, strerror(errno));
+	snprintf(err, size, "cannot become user %s (step %d): %s", pw->pw_name, -r,
+		 strerror(errno));
 	return -EPERM;
 }
 
@@ -88,7 +91,8 @@ int privileges_drop(const char *user, char *err, size_t size)
 {
 	int r;
 
-	if (capng_get_caps_process() < 0 || !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) ||
+	if (capng_get_caps_process() < 0 ||
+	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) ||
 	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW))
 		return missing(err, size);
 	r = user ? change_user(user, err, size) : keep_only(err, size);

@@ -6,8 +6,8 @@
  * first lets the kernel acknowledge, by which time its events are queued; then the queue is
  * emptied; then the link is read. So no older event can undo what the caller was shown.
  *
- * When the kernel had to drop events (ENOBUFS, which libnl reports as NLE_NOMEM) the queue is emptied
- * and everything is read again.
+ * When the kernel had to drop events (ENOBUFS, which libnl reports as NLE_NOMEM) the queue is
+ * emptied and everything is read again.
  */
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -22,9 +22,9 @@
 #include "l2tund/kernel/rtnl_private.h"
 
 #define EVENT_BUFFER_BYTES (4 * 1024 * 1024)
-#define EVENTS_PER_TURN 512  /* messages taken in one callback */
+#define EVENTS_PER_TURN 512   /* messages taken in one callback */
 #define EVENTS_PER_READ 65536 /* and before a read back; more than the buffer holds */
-#define DUMP_TRIES 8	     /* a dump that changed underneath is asked for again */
+#define DUMP_TRIES 8	      /* a dump that changed underneath is asked for again */
 
 int rtnl_errno(int nlerr)
 {

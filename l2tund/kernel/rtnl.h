@@ -32,7 +32,7 @@ int rtnl_bridge_add(struct rtnl *r, const char *name, bool stp, unsigned forward
 int rtnl_fdb_dump(struct rtnl *r, int bridge, void (*fn)(void *arg, const struct os_fdb_entry *e),
 		  void *arg);
 
-/* No link-local address on this interface, by IFLA_INET6_ADDR_GEN_MODE; -EOPNOTSUPP without IPv6. */
+/* No link-local address, by IFLA_INET6_ADDR_GEN_MODE; -EAFNOSUPPORT without IPv6. */
 int rtnl_set_no_addrgen(struct rtnl *r, int index);
 
 /* How often events were lost and everything was read again. */

@@ -188,13 +188,15 @@ int rtnl_flush(struct rtnl *r, int index)
 
 static int put_bridge(struct nl_msg *msg, bool stp, unsigned forward_delay_s)
 {
-	unsigned long hz = (unsigned long)sysconf(_SC_CLK_TCK); /* USER_HZ, what the attribute counts in */
+	unsigned long hz =
+		(unsigned long)sysconf(_SC_CLK_TCK); /* USER_HZ, what the attribute counts in */
 	struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO), *data;
 
 	if (!info || nla_put_string(msg, IFLA_INFO_KIND, "bridge") < 0)
 		return -ENOMEM;
 	data = nla_nest_start(msg, IFLA_INFO_DATA);
-	if (!data || nla_put_u32(msg, IFLA_BR_FORWARD_DELAY, (uint32_t)(forward_delay_s * hz)) < 0 ||
+	if (!data ||
+	    nla_put_u32(msg, IFLA_BR_FORWARD_DELAY, (uint32_t)(forward_delay_s * hz)) < 0 ||
 	    nla_put_u32(msg, IFLA_BR_STP_STATE, stp) < 0)
 		return -ENOMEM;
 	nla_nest_end(msg, data);

@@ -20,7 +20,8 @@ struct fdb_walk {
 
 static void entry_age(struct os_fdb_entry *e, const struct nlattr *info)
 {
-	unsigned long hz = (unsigned long)sysconf(_SC_CLK_TCK); /* USER_HZ, what the times count in */
+	unsigned long hz =
+		(unsigned long)sysconf(_SC_CLK_TCK); /* USER_HZ, what the times count in */
 	struct nda_cacheinfo ci;
 
 	if (!info || nla_len(info) < (int)sizeof(ci))
@@ -56,7 +57,7 @@ static void fdb_reply(void *arg, struct nlmsghdr *h)
 int rtnl_fdb_dump(struct rtnl *r, int bridge, void (*fn)(void *arg, const struct os_fdb_entry *e),
 		  void *arg)
 {
-	/* A header of the size of ifinfomsg is what all kernels take with a filter (man rtnetlink). */
+	/* All kernels take a filter behind a header of this size, also those that want ndmsg. */
 	const struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE };
 	struct fdb_walk w = { .bridge = bridge, .fn = fn, .arg = arg };
 	struct nl_msg *msg = rtnl_link_request(RTM_GETNEIGH, NLM_F_DUMP, &ifi);
@@ -67,6 +68,6 @@ int rtnl_fdb_dump(struct rtnl *r, int bridge, void (*fn)(void *arg, const struct
 		return -ENOMEM;
 	}
 	err = rtnl_request(r, msg, fdb_reply, &w);
-	/* A table that moved while it was read: an entry more or less, which is what it is anyway. */
+	/* The table moved while it was read: an entry more or less, as at any other time. */
 	return err == -EINTR ? 0 : err;
 }

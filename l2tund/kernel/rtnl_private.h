@@ -21,8 +21,9 @@ struct table_list {
 };
 
 struct table {
-	struct table_list live;	  /* by ascending index, each owned */
-	struct table_list buried; /* left the table, may still be looked at in this turn of the loop */
+	struct table_list live; /* by ascending index, each owned */
+	struct table_list
+		buried; /* left the table, may still be looked at in this turn of the loop */
 	unsigned round;
 	bool changed; /* since table_settle() */
 	bool full;    /* RTNL_LINKS_MAX met */

@@ -133,7 +133,7 @@ static int set_up_queue(int fd)
 	int header = VNET_HDR_BYTES;
 	int carrier = 0;
 
-	/* Kernels that ignore flags which they do not know have it up now; nobody is attached yet. */
+	/* Kernels that ignore unknown flags have it up now; it is in no bridge yet. */
 	if (ioctl(fd, TUNSETCARRIER, &carrier) < 0)
 		return -errno;
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 || ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM) < 0)

@@ -241,8 +241,7 @@ static int send_once(struct os_udp *u, struct msghdr *m)
 	return -errno;
 }
 
-int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
-	     size_t len)
+int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len)
 {
 	char control[CONTROL_BYTES] __attribute__((aligned(8)));
 	struct addr to = path->remote;

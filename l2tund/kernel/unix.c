@@ -124,12 +124,13 @@ static void conn_linger(struct os_conn *c)
 /* The other side is gone, wholly (err) or as far as it sends. */
 static void conn_ended(struct os_conn *c, int err)
 {
+	const struct os_conn_ops *ops = c->ops;
 	void *user = c->user;
 
 	if (err)
 		c->queued = 0;
 	conn_linger(c);
-	c->ops->closed(user);
+	ops->closed(user);
 }
 
 static void conn_read(struct os_conn *c)
@@ -306,7 +307,8 @@ static int addr_of(const char *path, struct sockaddr_un *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->sun_family = AF_UNIX;
-	if (snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", path) >= (int)sizeof(ret->sun_path))
+	if (snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", path) >=
+	    (int)sizeof(ret->sun_path))
 		return -ENAMETOOLONG;
 	return 0;
 }

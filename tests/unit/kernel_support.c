@@ -235,8 +235,9 @@ static void compare_link(struct kernel *k, json_t *v)
 	text = json_string_value(json_object_get(info, "info_kind"));
 	assert_int_equal(l->kind == OS_LINK_BRIDGE, text && !strcmp(text, "bridge"));
 	assert_int_equal(l->kind == OS_LINK_TUN, text && !strcmp(text, "tun"));
-	assert_int_equal(l->isolated, json_is_true(json_object_get(
-					      json_object_get(info, "info_slave_data"), "isolated")));
+	assert_int_equal(l->isolated,
+			 json_is_true(json_object_get(json_object_get(info, "info_slave_data"),
+						      "isolated")));
 	text = json_string_value(json_object_get(v, "ifalias"));
 	assert_string_equal(l->alias, text ? text : "");
 }

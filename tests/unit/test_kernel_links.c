@@ -75,7 +75,8 @@ static void test_events(void **state)
 		"bridge link set dev v0 isolated on",
 		"bridge link set dev v0 isolated off",
 		"bridge link set dev v0 isolated on && ip link set v0 nomaster",
-		"ip link set v0 master br0 && ip link add br1 type bridge && ip link set v0 master br1",
+		"ip link set v0 master br0 && ip link add br1 type bridge && "
+		"ip link set v0 master br1",
 		"ip link del br0 && ip link add br0 type bridge && ip link set w0 master br0",
 		"ip link del v0",
 	};
@@ -176,7 +177,8 @@ static void test_errors_are_errno(void **state)
 	assert_int_equal(os->link_set_mtu(os, 9999, 1500), -ENODEV);
 	assert_int_equal(os->link_set_up(os, 9999, true), -ENODEV);
 	assert_int_equal(os->link_set_mtu(os, index_of(k, "v0"), 1), -EINVAL);
-	assert_int_equal(os->link_set_master(os, index_of(k, "v0"), index_of(k, "v1")), -EOPNOTSUPP);
+	assert_int_equal(os->link_set_master(os, index_of(k, "v0"), index_of(k, "v1")),
+			 -EOPNOTSUPP);
 	assert_int_equal(os->link_set_master(os, index_of(k, "br0"), index_of(k, "br0")), -ELOOP);
 	assert_true(os->port_set_isolated(os, index_of(k, "v1"), true) < 0);
 	assert_true(os->port_flush(os, index_of(k, "v1")) < 0);

@@ -53,8 +53,8 @@ static void dns_answer(struct names *t, const uint8_t *in, size_t len, const str
 		       socklen_t tolen)
 {
 	static const uint8_t v4[16] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 33 };
-	static const uint8_t v6[28] = { 0xc0, 12, 0, 28, 0, 1, 0, 0, 0, 60, 0, 16, 0x20, 1,
-					0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x33 };
+	static const uint8_t v6[28] = { 0xc0, 12,   0, 28, 0, 1, 0, 0, 0, 60, 0, 16, 0x20, 1,
+					0xd,  0xb8, 0, 0,  0, 0, 0, 0, 0, 0,  0, 0,  0,	   0x33 };
 	uint8_t out[512];
 	size_t end = 12;
 	bool six;
@@ -236,7 +236,7 @@ static void test_name_server_comes_later(void **state)
 {
 	struct names *t = *state;
 
-	/* Nothing to ask at all; on a machine with a resolver of its own it knows of no such name. */
+	/* Nobody answers there. */
 	write_file(t->resolv, "nameserver 127.0.0.1:9\noptions timeout:1 attempts:1\n");
 	ask(t, "peer.example.net");
 	assert_int_equal(t->n, 0);
@@ -258,14 +258,15 @@ static void test_cancel(void **state)
 	t->silent = true;
 	write_file(t->resolv, "nameserver 127.0.0.1:%u\n", t->port);
 	for (unsigned i = 0; i < ARRAY_SIZE(q); i++)
-		assert_int_equal(loop_resolve(t->loop, "peer.example.net", 1, answered, t, &q[i]), 0);
+		assert_int_equal(loop_resolve(t->loop, "peer.example.net", 1, answered, t, &q[i]),
+				 0);
 	loop_resolve_cancel(q[0]);
 	while (!t->asked)
 		loop_run_once(t->loop);
 	for (unsigned i = 1; i < 5; i++)
 		loop_resolve_cancel(q[i]);
 	assert_false(t->done);
-	/* Another reading of the files while the rest still waits; one is cancelled in a callback. */
+	/* The files are read again while the rest waits; one is cancelled in a callback. */
 	write_file(t->hosts, "192.0.2.10 alpha\n");
 	t->other = q[5];
 	ask(t, "alpha");
@@ -365,7 +366,8 @@ static void test_timer_always_due(void **state)
 {
 	struct names *t = *state;
 	struct tick busy, one;
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)t->port),
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)t->port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	uint8_t query[17] = { [4] = 0, [5] = 1, [14] = 1, [16] = 1 };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -487,5 +489,6 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
+	netns_enter();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,7 +126,8 @@ static void test_answers_leave_from_the_called_address(void **state)
 	check_answer(k, "0.0.0.0", "127.0.0.5", "127.0.0.1");
 	check_answer(k, "0.0.0.0", "192.0.2.7", "127.0.0.1");
 	check_answer(k, "127.0.0.5", "127.0.0.5", "127.0.0.1");
-	if (system("ip addr add 2001:db8::7/128 dev lo nodad && ip addr add 2001:db8::8/128 dev lo nodad"))
+	if (system("ip addr add 2001:db8::7/128 dev lo nodad &&"
+		   " ip addr add 2001:db8::8/128 dev lo nodad"))
 		skip();
 	check_answer(k, "[::]", "[2001:db8::7]", "[::1]");
 	check_answer(k, "[::]", "[2001:db8::8]", "[2001:db8::7]");
@@ -146,8 +147,9 @@ static void test_both_families_one_port(void **state)
 	end_open(k, &v6, text, 1);
 	/* A second daemon does not get it. */
 	assert_int_equal(k->os->udp_open(k->os, &v4.addr, 0, &end_ops, NULL, &twice), -EADDRINUSE);
-	assert_int_equal(k->os->udp_send(k->os, v4.udp, &(struct path){ .remote = v6.addr }, "x", 1),
-			 -EAFNOSUPPORT);
+	assert_int_equal(
+		k->os->udp_send(k->os, v4.udp, &(struct path){ .remote = v6.addr }, "x", 1),
+		-EAFNOSUPPORT);
 	k->os->udp_close(k->os, v4.udp);
 	k->os->udp_close(k->os, v6.udp);
 }
@@ -285,17 +287,20 @@ static void heard_open(struct kernel *k, struct heard *h, const char *link, uint
 {
 	memset(h, 0, sizeof(*h));
 	h->os = k->os;
-	assert_int_equal(k->os->packet_open(k->os, k->os->link_by_name(k->os, link)->index, ethertype,
-					    &heard_ops, h, &h->p), 0);
+	assert_int_equal(k->os->packet_open(k->os, k->os->link_by_name(k->os, link)->index,
+					    ethertype, &heard_ops, h, &h->p),
+			 0);
 }
 
 static void test_packet(void **state)
 {
 	struct kernel *k = *state;
-	static const uint8_t plain[64] = { 3, 0x4c, 0x32, 0x54, 0x55, 0x4e, 2, 0, 0, 0, 0, 1, 0x88, 0xb5, 42 };
-	static const uint8_t tagged[68] = { 3, 0x4c, 0x32, 0x54, 0x55, 0x4e, 2, 0, 0, 0, 0, 1,
-					    0x81, 0, 0x60, 7, 0x88, 0xb5, 43 };
-	static const uint8_t other[64] = { 3, 0x4c, 0x32, 0x54, 0x55, 0x4e, 2, 0, 0, 0, 0, 1, 0x88, 0xb6 };
+	static const uint8_t plain[64] = { 3, 0x4c, 0x32, 0x54, 0x55, 0x4e, 2, 0,
+					   0, 0,    0,	  1,	0x88, 0xb5, 42 };
+	static const uint8_t tagged[68] = { 3, 0x4c, 0x32, 0x54, 0x55, 0x4e, 2,	   0,	 0, 0,
+					    0, 1,    0x81, 0,	 0x60, 7,    0x88, 0xb5, 43 };
+	static const uint8_t other[64] = { 3, 0x4c, 0x32, 0x54, 0x55, 0x4e, 2,
+					   0, 0,    0,	  0,	1,    0x88, 0xb6 };
 	struct heard all, ours, sender;
 	struct os_packet *p;
 

@@ -77,7 +77,7 @@ static void test_born_dead(void **state)
 		assert_string_equal(json_string_value(v), "none");
 	json_decref(root);
 	sh("! ip link show dev l2t-a | grep -q LOWER_UP");
-	sh("test ! -e /proc/sys/net/ipv6/conf/l2t-a || grep -qx 1 /proc/sys/net/ipv6/conf/l2t-a/disable_ipv6");
+	sh("f=/proc/sys/net/ipv6/conf/l2t-a/disable_ipv6; test ! -e $f || grep -qx 1 $f");
 	test_tap_close(k, &t);
 	assert_true(kernel_wait_link(k, "l2t-a", false));
 	assert_int_equal(if_nametoindex("l2t-a"), 0);
@@ -97,7 +97,7 @@ static void test_port_follows_carrier(void **state)
 	assert_link_text("l2t-b", "master", "br0");
 	assert_link_text("l2t-b", "linkinfo.info_slave_data.state", "disabled");
 	/* It stays so whatever others do to port and bridge. */
-	sh("ip link set l2t-b down && ip link set l2t-b up && ip link set br0 down && ip link set br0 up");
+	sh("for l in l2t-b br0; do ip link set $l down && ip link set $l up || exit 1; done");
 	assert_link_text("l2t-b", "linkinfo.info_slave_data.state", "disabled");
 	assert_int_equal(k->os->tap_carrier(k->os, t.tap, true), 0);
 	wait_port_state("l2t-b", "forwarding");
@@ -271,7 +271,8 @@ static void test_no_carrier_no_frames(void **state)
 	assert_true(kernel_wait_link(k, "br0", true));
 	assert_int_equal(test_tap_open(k, &t, "l2t-k", 1500), 0);
 	assert_int_equal(k->os->link_set_master(k->os, t.index, by_name(k, "br0")->index), 0);
-	assert_int_equal(k->os->packet_open(k->os, by_name(k, "br0")->index, 0, &heard_ops, &h, &p), 0);
+	assert_int_equal(k->os->packet_open(k->os, by_name(k, "br0")->index, 0, &heard_ops, &h, &p),
+			 0);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(k->os->tap_write(k->os, t.tap, &none, frame, sizeof(frame)), 0);
 	kernel_settle(k);

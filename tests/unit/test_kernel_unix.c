@@ -1,4 +1,4 @@
-/* The control socket on the running kernel: who comes, stale files, full queues, ends of all kinds. */
+/* The control socket on the running kernel: who comes, stale files, full queues, ends. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -242,7 +242,8 @@ static void test_stale_file(void **state)
 	struct stat st;
 
 	/* One that lives is left alone. */
-	assert_int_equal(s->k.os->listen(s->k.os, s->path, NULL, &srv_ops, &other, &other.l), -EADDRINUSE);
+	assert_int_equal(s->k.os->listen(s->k.os, s->path, NULL, &srv_ops, &other, &other.l),
+			 -EADDRINUSE);
 	close(fd);
 	assert_true(kernel_wait(&s->k, srv_has_closed, s));
 	/* A daemon that died leaves its file. */
