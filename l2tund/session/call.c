@@ -218,11 +218,10 @@ static void answered(struct session *s, struct noise *n, const struct payload *p
 	keys_take(s, kp, now_us);
 	if (s->cur == kp)
 		session_take_path(s, from, now_us);
-	s->hello.settle_us =
-		now_us; /* a hello under the new keys, so that the peer takes them up */
-	s->hello.flush = true;
 	session_settle(s, now_us);
-	session_wake(s);
+	/* A hello goes ahead of all data, so that the peer takes the new keys up. */
+	hello_flush(s, now_us);
+	hello_tick(s, now_us);
 }
 
 void handshake_input_response(struct sessions *ss, const struct path *from, const uint8_t *dgram,

@@ -112,6 +112,7 @@ static bool same_path(const struct path *a, const struct path *b)
 static void proven(struct session *s, struct keypair *kp, const struct path *from, bool newest,
 		   uint64_t now_us)
 {
+	kp->rx++;
 	if (kp == s->fresh) {
 		handshake_cancel(s);
 		s->call.tries = 0;
@@ -121,7 +122,6 @@ static void proven(struct session *s, struct keypair *kp, const struct path *fro
 	}
 	if (newest && kp == s->cur && !same_path(&s->path, from))
 		session_take_path(s, from, now_us);
-	kp->rx++;
 }
 
 static void count_drop(struct session *s, int error)
@@ -160,6 +160,8 @@ static void sealed_input(struct sessions *ss, const struct path *from, uint8_t *
 	if (!plain) {
 		proven(s, kp, from, newest, now_us);
 		s->last_rx_us = now_us;
+		if (!keys_find(s, index))
+			return; /* the caller closed the session when it heard of it */
 	}
 	s->hello.rx++;
 	s->rx_datagrams++;

@@ -1,7 +1,7 @@
 /*
  * Handshake payload codec and the two choices that are made from it. Invariant: what
- * payload_parse() accepts has every item that a decision needs, each exactly once in
- * effect (a repeated item replaces the earlier), and texts that are safe to print.
+ * payload_parse() accepts has every item that a decision needs, none of them twice, and texts
+ * that are safe to print.
  */
 #include "l2tund/session/payload.h"
 
@@ -192,7 +192,7 @@ int payload_parse(const uint8_t *buf, size_t len, struct payload *ret)
 		bool known = get_item(type, &v, &p);
 
 		/* A value that is longer than we know belongs to another format. */
-		if (known && (v.bad || v.left))
+		if (known && (v.bad || v.left || seen[type]))
 			return -EBADMSG;
 		if (!known && type & TLV_MANDATORY && !p.unknown)
 			p.unknown = type;

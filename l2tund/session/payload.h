@@ -51,7 +51,7 @@ struct payload {
  * the length, or -ENOBUFS.
  */
 int payload_build(const struct payload *p, uint8_t *buf, size_t cap, size_t pad_to);
-/* 0, or -EBADMSG when an item is cut off, malformed or missing. Unknown optional items are skipped. */
+/* 0, or -EBADMSG: an item is cut off, malformed, doubled or missing. Unknown ones are skipped. */
 int payload_parse(const uint8_t *buf, size_t len, struct payload *ret);
 
 /* Strongest mode in both masks, or -ENOENT. */

@@ -81,18 +81,6 @@ void session_settle(struct session *s, uint64_t now_us)
 		session_note(s, "waiting for the peer to call");
 }
 
-/* Leaves SESSION_UP, if we are in it, with s->detail saying why. */
-static void leave_up(struct session *s, uint64_t now_us)
-{
-	bool was_up = s->state == SESSION_UP;
-
-	if (was_up) {
-		s->hello.echoed_us = 0; /* no lease from here on */
-		set_state(s, SESSION_HANDSHAKE, now_us);
-		session_event(s, SESSION_EV_DOWN);
-	}
-}
-
 /* The next call goes to this address, if it is one of those that we know. */
 static void begin_with(struct session *s, const struct addr *a)
 {
@@ -119,22 +107,22 @@ void session_down(struct session *s, uint64_t now_us, const char *fmt, ...)
 	if (s->p.has_host && !s->closed)
 		s->resolve_us = now_us;
 	bool was_up = s->state == SESSION_UP;
-	leave_up(s, now_us);
 	hello_reset(s, now_us);
 	lists_reset(s);
-	if (!was_up)
-		session_event(s, SESSION_EV_NOTE);
-	session_settle(s, now_us);
+	set_state(s, SESSION_HANDSHAKE, now_us);
+	session_settle(s, now_us); /* or down */
 	session_wake(s);
+	session_event(s, was_up ? SESSION_EV_DOWN : SESSION_EV_NOTE);
 }
 
 void session_establish(struct session *s, struct keypair *kp, uint64_t now_us)
 {
+	bool was_up = s->state == SESSION_UP;
+
 	if (s->generation)
 		snprintf(s->detail, sizeof(s->detail), "%s",
 			 kp->far_incarnation != s->far_incarnation ? "the peer was restarted" :
 								     "the peer began anew");
-	leave_up(s, now_us);
 	s->generation = kp->generation;
 	s->est_us = now_us;
 	s->far_incarnation = kp->far_incarnation;
@@ -142,8 +130,10 @@ void session_establish(struct session *s, struct keypair *kp, uint64_t now_us)
 	hello_reset(s, now_us);
 	lists_reset(s);
 	handshake_cancel(s);
-	session_settle(s, now_us);
+	set_state(s, SESSION_HANDSHAKE, now_us);
 	session_wake(s);
+	if (was_up)
+		session_event(s, SESSION_EV_DOWN); /* may drop `kp` */
 }
 
 /* Says why the lease is over. */

@@ -25,7 +25,10 @@
 #define SESSION_NAME_MAX 31
 #define SESSION_BRIDGE_MAX 15
 
-/* The two ends of the underlay between us and a peer. `local` may be unset: the kernel chooses. */
+/*
+ * The two ends of the underlay between us and a peer. `local` may be unset, when we
+ * call: then `socket` says nothing either, and any of the remote's family will do.
+ */
 struct path {
 	struct addr remote;
 	struct addr local;
@@ -65,7 +68,7 @@ struct session;
 struct sessions;
 
 struct sessions_ops {
-	/* One datagram out. 0, -EMSGSIZE when it cannot leave unfragmented, other errors are loss. */
+	/* One datagram out. 0; -EMSGSIZE: cannot leave unfragmented; other errors are loss. */
 	int (*send)(void *arg, const struct path *path, const void *dgram, size_t len);
 	/* Cryptographically secure bytes; cannot fail. */
 	void (*random)(void *arg, void *buf, size_t len);
@@ -73,7 +76,7 @@ struct sessions_ops {
 	/* Authenticated, decrypted, replay-checked data records of a session that is up. */
 	void (*records)(void *arg, struct session *s, const uint8_t *records, size_t len,
 			uint64_t now_us);
-	/* The session needs fresh addresses for its host name; answer with session_set_addresses(). */
+	/* The session needs fresh addresses for its host; answer with session_set_addresses(). */
 	void (*resolve)(void *arg, struct session *s);
 };
 
@@ -107,7 +110,10 @@ const uint8_t *sessions_node_id(const struct sessions *ss);
  */
 void sessions_input(struct sessions *ss, const struct path *from, uint8_t *dgram, size_t len,
 		    uint64_t now_us);
-/* Runs what is due and returns the next deadline (us, NEVER when nothing waits). */
+/*
+ * Runs what is due and returns the next deadline (us, NEVER when nothing waits). Due
+ * after every other call here: what those calls want sent is sent by the tick.
+ */
 uint64_t sessions_tick(struct sessions *ss, uint64_t now_us);
 
 /*
@@ -117,6 +123,7 @@ uint64_t sessions_tick(struct sessions *ss, uint64_t now_us);
  */
 struct session *session_add(struct sessions *ss, const struct session_params *p, void *user,
 			    uint64_t now_us);
+/* Not from inside a callback of sessions_ops: close it there and remove it later. */
 void session_remove(struct session *s);
 void *session_user(const struct session *s);
 /* Modes, psk and timers of a reload; a new handshake follows when the keys depend on it. */
@@ -132,7 +139,7 @@ void session_close(struct session *s, uint64_t now_us);
 /* Our tunnels with this peer; sent until acknowledged. -E2BIG above SESSION_SEGMENTS_MAX. */
 int session_set_segments(struct session *s, const struct segment *segs, unsigned n,
 			 uint64_t now_us);
-/* Whether our end of segment `id` forwards. Travels with every hello, and at once when it changes. */
+/* Whether our end of segment `id` forwards. Every hello tells it; a change is told at once. */
 void session_set_open(struct session *s, uint16_t id, bool open, uint64_t now_us);
 
 /* The peer's list; valid until the next SESSION_EV_SEGMENTS or _DOWN. */
@@ -164,8 +171,8 @@ struct session_info {
 	char far_name[SESSION_NAME_MAX + 1];
 	uint8_t far_id[NODE_ID_BYTES];
 	uint64_t far_incarnation;
-	uint64_t
-		generation; /* same number at both ends, new with each establishment, kept over rekeys */
+	/* Same number at both ends, new with each establishment, kept over rekeys. */
+	uint64_t generation;
 	struct path path;
 	uint32_t rtt_us;
 	unsigned loss_rx_permille, loss_tx_permille;

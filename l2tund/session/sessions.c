@@ -208,7 +208,7 @@ void session_set_addresses(struct session *s, const struct addr *addrs, unsigned
 	s->n_addrs = MIN(n, (unsigned)SESSION_ADDRS_MAX);
 	if (s->n_addrs)
 		memcpy(s->addrs, addrs, s->n_addrs * sizeof(*addrs));
-	else if (s->state != SESSION_UP && detail)
+	else if (s->state != SESSION_UP && detail && *detail)
 		session_note(s, "%s", detail);
 	s->resolve_us = now_us + s->ss->tune.resolve_us;
 	session_settle(s, now_us);

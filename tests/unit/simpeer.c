@@ -24,6 +24,8 @@ static void sim_event(void *arg, struct session *s, enum session_event ev)
 	assert_true(peer < SIM_PEERS);
 	n->events[peer][ev]++;
 	n->event_us[peer][ev] = n->net->now_us;
+	if (n->close_on & 1u << ev)
+		session_close(s, n->net->now_us);
 }
 
 static void sim_records(void *arg, struct session *s, const uint8_t *p, size_t len, uint64_t now_us)

@@ -30,9 +30,10 @@ struct sim_node {
 	unsigned events[SIM_PEERS][SESSION_EV_NOTE + 1];
 	uint64_t event_us[SIM_PEERS][SESSION_EV_NOTE + 1]; /* latest of each */
 	unsigned resolves;
-	uint64_t records; /* data datagrams that came up */
-	uint8_t last[64]; /* beginning of the latest */
-	bool seen[20000]; /* by the number at the start of test data */
+	unsigned close_on; /* bit 1 << event: closes the session from inside its callback */
+	uint64_t records;  /* data datagrams that came up */
+	uint8_t last[64];  /* beginning of the latest */
+	bool seen[20000];  /* by the number at the start of test data */
 };
 
 /* A node on `net`; keys come from `number`, the incarnation is given. */

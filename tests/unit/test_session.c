@@ -156,8 +156,18 @@ static void test_loss(void **state)
 	}
 }
 
+static void set_modes(struct sim_node *n, unsigned modes, struct sim_node *far, const char *host)
+{
+	struct session_params p = sim_params(far, host);
+
+	p.modes = modes;
+	session_update(n->peers[0], &p, n->net->now_us);
+	n->wire->due_us = n->net->now_us;
+}
+
 /* Traffic in both directions over several rekeys: every datagram arrives, exactly once. */
-static void rekey_run(uint64_t rekey_us, uint64_t volume, uint64_t jitter_us, unsigned expect)
+static void rekey_run(enum data_mode mode, uint64_t rekey_us, uint64_t volume, uint64_t jitter_us,
+		      unsigned expect)
 {
 	struct sim_pair *f = sim_pair_new(5);
 	uint32_t n = 0;
@@ -166,6 +176,8 @@ static void rekey_run(uint64_t rekey_us, uint64_t volume, uint64_t jitter_us, un
 	f->a.ss->tune.rekey_datagrams = f->b.ss->tune.rekey_datagrams = volume;
 	f->net.jitter_us = jitter_us;
 	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	set_modes(&f->a, 1u << mode, &f->b, B_HOST);
+	set_modes(&f->b, 1u << mode, &f->a, A_HOST);
 	assert_true(sim_wait_up(&f->a, &f->b, S));
 	sim_pass(f, 100 * MS);
 	uint64_t generation = sim_info(&f->a, 0).generation, keys = 0;
@@ -192,14 +204,53 @@ static void rekey_run(uint64_t rekey_us, uint64_t volume, uint64_t jitter_us, un
 static void test_rekey_time(void **state)
 {
 	(void)state;
-	rekey_run(S, UINT64_MAX, 0, 8);
-	rekey_run(S, UINT64_MAX, 30 * MS, 8);
+	rekey_run(DATA_AEAD, S, UINT64_MAX, 0, 8);
+	rekey_run(DATA_AEAD, S, UINT64_MAX, 30 * MS, 8);
+	rekey_run(DATA_AUTH, S, UINT64_MAX, 30 * MS, 8);
+	rekey_run(DATA_NONE, S, UINT64_MAX, 0, 8);
+}
+
+/* In mode none nothing but the hello proves new keys: it leaves before any frame can. */
+static bool first_under_new_keys(void *arg, const struct addr *from, const struct addr *to,
+				 const uint8_t *dgram, size_t len)
+{
+	uint8_t *types = arg;
+	(void)from;
+	(void)to;
+	(void)len;
+
+	memmove(types, types + 1, 2);
+	types[2] = dgram[0];
+	return true;
+}
+
+static void test_rekey_order(void **state)
+{
+	struct sim_pair *f = sim_pair_new(5);
+	uint8_t types[3] = { 0 };
+	(void)state;
+
+	sim_join(&f->a, NULL, &f->b, B_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, S);
+	f->net.filter = first_under_new_keys;
+	f->net.filter_arg = types;
+	f->a.wire->tick = NULL; /* input alone */
+	f->a.peers[0]->call.forced = true;
+	sessions_tick(f->a.ss, f->net.now_us);
+	f->a.ss->due_us = 0;
+	sessions_tick(f->a.ss, f->net.now_us);
+	sim_pass(f, 2 * MS);
+	assert_int_equal(types[0], DGRAM_INIT);
+	assert_int_equal(types[1], DGRAM_RESPONSE);
+	assert_int_equal(types[2], DGRAM_CONTROL);
+	sim_pair_free(f);
 }
 
 static void test_rekey_volume(void **state)
 {
 	(void)state;
-	rekey_run(1000 * S, 500, 0, 15);
+	rekey_run(DATA_AEAD, 1000 * S, 500, 0, 15);
 }
 
 /* The default clockwork: new keys about every 120 s. */
@@ -346,15 +397,6 @@ static void test_all_silent(void **state)
 	assert_int_equal(f->a.events[0][SESSION_EV_NOTE], notes); /* said once */
 	assert_in_range(f->net.sent - sent, 20, 32);		  /* every 2 to 2.5 s */
 	sim_pair_free(f);
-}
-
-static void set_modes(struct sim_node *n, unsigned modes, struct sim_node *far, const char *host)
-{
-	struct session_params p = sim_params(far, host);
-
-	p.modes = modes;
-	session_update(n->peers[0], &p, n->net->now_us);
-	n->wire->due_us = n->net->now_us;
 }
 
 /* Every combination of allowed modes at both ends. */
@@ -558,19 +600,52 @@ static void test_idle(void **state)
 	sim_pair_free(f);
 }
 
+/* The owner closes a session whenever it hears of something, from inside the callback. */
+static void test_close_in_callback(void **state)
+{
+	(void)state;
+	for (unsigned ev = 0; ev <= SESSION_EV_NOTE; ev++) {
+		for (unsigned who = 0; who < 2; who++) {
+			struct sim_pair *f = sim_pair_new(25);
+			struct sim_node *n = who ? &f->b : &f->a;
+			struct segment seg = { .id = 1, .bridge = "br0", .want = "br1" };
+			struct session_params p = sim_params(&f->a, A_HOST);
+
+			sim_join(&f->a, A_HOST, &f->b, B_HOST);
+			session_set_segments(f->a.peers[0], &seg, 1, f->net.now_us);
+			session_set_segments(f->b.peers[0], &seg, 1, f->net.now_us);
+			n->close_on = 1u << ev;
+			sim_pass(f, 2 * S);
+			session_set_open(f->a.peers[0], 1, true, f->net.now_us);
+			session_set_open(f->b.peers[0], 1, true, f->net.now_us);
+			simnet_rebind(f->a.wire, 0, "10.9.9.9:61001");
+			sim_pass(f, 2 * S);
+			sim_node_kill(&f->b);
+			f->b.close_on = who ? n->close_on : 0;
+			sim_node_restart(&f->b, 201);
+			sim_add(&f->b, &p, "10.9.9.9:61001");
+			sim_pass(f, 5 * S);
+			if (n->events[0][ev])
+				assert_int_not_equal(session_state(n->peers[0]), SESSION_UP);
+			sim_pair_free(f);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_establish),     cmocka_unit_test(test_glare),
 		cmocka_unit_test(test_one_way_calls), cmocka_unit_test(test_one_way),
 		cmocka_unit_test(test_loss),	      cmocka_unit_test(test_rekey_time),
-		cmocka_unit_test(test_rekey_volume),  cmocka_unit_test(test_rekey_default),
-		cmocka_unit_test(test_reject),	      cmocka_unit_test(test_dead),
-		cmocka_unit_test(test_restart),	      cmocka_unit_test(test_passive),
-		cmocka_unit_test(test_all_silent),    cmocka_unit_test(test_modes),
-		cmocka_unit_test(test_wire),	      cmocka_unit_test(test_cipher_choice),
-		cmocka_unit_test(test_update_modes),  cmocka_unit_test(test_update_psk),
-		cmocka_unit_test(test_fast),	      cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_rekey_order),   cmocka_unit_test(test_rekey_volume),
+		cmocka_unit_test(test_rekey_default), cmocka_unit_test(test_reject),
+		cmocka_unit_test(test_dead),	      cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_passive),	      cmocka_unit_test(test_all_silent),
+		cmocka_unit_test(test_modes),	      cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_cipher_choice), cmocka_unit_test(test_update_modes),
+		cmocka_unit_test(test_update_psk),    cmocka_unit_test(test_fast),
+		cmocka_unit_test(test_idle),	      cmocka_unit_test(test_close_in_callback),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

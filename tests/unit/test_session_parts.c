@@ -288,6 +288,24 @@ static void test_payload(void **state)
 	assert_memory_equal(buf, begin, sizeof(begin));
 }
 
+/* A good payload, less its item of `type`. */
+static size_t payload_without(uint8_t type, uint8_t *buf, size_t cap)
+{
+	struct payload in = sample_payload();
+	uint8_t whole[600];
+	int n = payload_build(&in, whole, sizeof(whole), 0);
+	size_t len = 0;
+
+	assert_true(n > 0 && cap >= sizeof(whole));
+	for (const uint8_t *p = whole; p < whole + n; p += 3 + get_le16(p + 1)) {
+		if (*p == type)
+			continue;
+		memcpy(buf + len, p, 3u + get_le16(p + 1));
+		len += 3u + get_le16(p + 1);
+	}
+	return len;
+}
+
 static void test_payload_malformed(void **state)
 {
 	static const struct {
@@ -298,6 +316,9 @@ static void test_payload_malformed(void **state)
 	} cases[] = {
 		{ "unknown, optional", { 0x33, 2, 0, 1, 1 }, 5, 0, 0 },
 		{ "unknown, mandatory", { 0xb3, 2, 0, 1, 1 }, 5, 0, 0xb3 },
+		{ "as it should be", { 0x83, 1, 0, 1 }, 4, 0, 0 },
+		{ "twice the same", { 0x83, 1, 0, 1, 0x83, 1, 0, 1 }, 8, -EBADMSG, 0 },
+		{ "a cipher of the future", { 0x84, 5, 0, 9, 1, 1, 0, 0 }, 8, 0, 0 },
 		{ "too long for what it is", { 0x83, 2, 0, 1, 1 }, 5, -EBADMSG, 0 },
 		{ "too short", { 0x81, 1, 0, 1 }, 4, -EBADMSG, 0 },
 		{ "versions upside down", { 0x81, 2, 0, 3, 2 }, 5, -EBADMSG, 0 },
@@ -306,24 +327,37 @@ static void test_payload_malformed(void **state)
 		{ "refusal without reason", { 0x87, 1, 0, 0 }, 4, -EBADMSG, 0 },
 		{ "half a header", { 0x33, 2 }, 2, -EBADMSG, 0 },
 		{ "length past the end", { 0x33, 200, 0, 1 }, 4, -EBADMSG, 0 },
-		{ "a cipher of the future", { 0x84, 5, 0, 9, 1, 1, 0, 0 }, 8, 0, 0 },
 	};
 	struct payload in = sample_payload(), out;
 	uint8_t buf[600];
 	(void)state;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		int n = payload_build(&in, buf, sizeof(buf), 0);
+		size_t n = payload_without(cases[i].item[0], buf, sizeof(buf));
 
 		memcpy(buf + n, cases[i].item, cases[i].n);
 		print_message("# %s\n", cases[i].what);
-		assert_int_equal(payload_parse(buf, (size_t)n + cases[i].n, &out), cases[i].want);
+		assert_int_equal(payload_parse(buf, n + cases[i].n, &out), cases[i].want);
 		if (!cases[i].want)
 			assert_int_equal(out.unknown, cases[i].unknown);
 	}
+	static const uint8_t needed[] = { 0x01, 0x81, 0x82, 0x83, 0x84, 0x85 };
+	for (unsigned i = 0; i < ARRAY_SIZE(needed); i++) {
+		size_t n = payload_without(needed[i], buf, sizeof(buf));
+		assert_int_equal(payload_parse(buf, n, &out), -EBADMSG);
+	}
 	assert_int_equal(payload_parse(buf, 0, &out), -EBADMSG);
-	/* A text from afar is made safe to print. */
+	/* A cipher of the future is skipped: AES's number becomes one that nobody knows. */
 	int n = payload_build(&in, buf, sizeof(buf), 0);
+	static const uint8_t ciphers[] = { 0x84, 10, 0, CIPHER_AES256GCM };
+	uint8_t *at = memmem(buf, (size_t)n, ciphers, sizeof(ciphers));
+	assert_non_null(at);
+	at[3] = 200;
+	assert_int_equal(payload_parse(buf, (size_t)n, &out), 0);
+	assert_int_equal(out.mbps[CIPHER_AES256GCM], 0);
+	assert_int_equal(out.mbps[CIPHER_CHACHAPOLY], in.mbps[CIPHER_CHACHAPOLY]);
+	/* A text from afar is made safe to print. */
+	n = payload_build(&in, buf, sizeof(buf), 0);
 	static const uint8_t text[] = { 0x87, 5, 0, 2, 'a', 27, 0xff, 'b' };
 	memcpy(buf + n, text, sizeof(text));
 	assert_int_equal(payload_parse(buf, (size_t)n + sizeof(text), &out), 0);
