@@ -23,7 +23,8 @@ static void result(int ok, const char *path, const char *why)
 {
 	n_done++;
 	n_bad += !ok;
-	printf("%sok %d - %s%s%s\n", ok ? "" : "not ", n_done, path, why ? ": " : "", why ? why : "");
+	printf("%sok %d - %s%s%s\n", ok ? "" : "not ", n_done, path, why ? ": " : "",
+	       why ? why : "");
 	fflush(stdout);
 }
 
