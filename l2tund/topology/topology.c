@@ -76,11 +76,11 @@ static bool edge_usable(const struct topo_edge *e)
 	return e->up && e->ready;
 }
 
-static bool edge_same_bundle(const struct topo_edge *a, const struct topo_edge *b)
+static bool ends_same_bundle(const struct topo_ends *a, const struct topo_ends *b)
 {
-	return memcmp(a->ends.far_node, b->ends.far_node, sizeof(a->ends.far_node)) == 0 &&
-	       strcmp(a->ends.local_bridge, b->ends.local_bridge) == 0 &&
-	       strcmp(a->ends.far_bridge, b->ends.far_bridge) == 0;
+	return memcmp(a->far_node, b->far_node, sizeof(a->far_node)) == 0 &&
+	       strcmp(a->local_bridge, b->local_bridge) == 0 &&
+	       strcmp(a->far_bridge, b->far_bridge) == 0;
 }
 
 static bool edge_leads(const struct topo_edge *e)
@@ -112,7 +112,7 @@ static const struct topo_edge *bundle_choose(const struct topo_edge *e)
 	const struct topo_edge *best = NULL, *c;
 
 	TAILQ_FOREACH(c, &e->topo->edges, link) {
-		if (!edge_usable(c) || !edge_same_bundle(c, e))
+		if (!edge_usable(c) || !ends_same_bundle(&c->ends, &e->ends))
 			continue;
 		if (!leads && !c->far_open_seq)
 			continue;
@@ -199,11 +199,13 @@ void *topo_edge_user(const struct topo_edge *e)
 
 void topo_edge_up(struct topo_edge *e, const struct topo_ends *ends)
 {
-	bool other = !e->up || !edge_same_bundle(e, &(struct topo_edge){ .ends = *ends }) ||
-		     e->ends.generation != ends->generation;
+	bool same =
+		e->up && ends_same_bundle(&e->ends, ends) && e->ends.generation == ends->generation;
 
+	if (same && e->ends.priority == ends->priority)
+		return;
 	/* Another far end or a new session: what was known of its gate is void. */
-	if (other) {
+	if (!same) {
 		e->far_open_seq = 0;
 		edge_set(e, false, REASON_NONE, "");
 	}
