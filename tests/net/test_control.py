@@ -23,6 +23,8 @@ KEYS = {
 }
 DROPS = {"gate", "policer", "queue", "decode", "replay"}
 NOBODY = 65534
+CAP_NET_ADMIN = 1 << 12
+CAP_NET_RAW = 1 << 13
 
 
 def test_status_has_every_key(shared_pair):
@@ -168,6 +170,26 @@ def test_group_may_look_but_not_touch(lab):
         result = as_user(pair.left, NOBODY, NOBODY, *words)
         assert result.returncode == 1 and "only root" in result.stderr, result
     assert pair.left.tunnel_status()["reason"] != "admin"
+
+
+def test_privileges_are_given_up(lab):
+    """CAP_NET_ADMIN and CAP_NET_RAW at most remain, as root and as a service user."""
+    pair = Pair(lab)
+    pair.right.options["user"] = "nobody"
+    os.chown(pair.right.dir / "private.key", NOBODY, -1)
+    os.chown(pair.right.dir / "state", NOBODY, -1)
+    os.chown(pair.right.dir, NOBODY, -1)
+    pair.start()
+    for node in pair.nodes:
+        assert node.capabilities() & ~(CAP_NET_ADMIN | CAP_NET_RAW) == 0, hex(node.capabilities())
+    assert os.stat(f"/proc/{pair.right.pid}").st_uid == NOBODY
+    # And what is left suffices to make a port again, where udev has opened the device to all.
+    tun_for_all = os.stat("/dev/net/tun").st_mode & 0o006 == 0o006
+    for node in pair.nodes if tun_for_all else (pair.left,):
+        node.ctl("tunnel", "down", "sv")
+        node.ctl("tunnel", "up", "sv")
+    pair.wait_forwarding()
+    assert_pings(pair.guest_left, Pair.RIGHT_IP, count=5)
 
 
 # Bare clients

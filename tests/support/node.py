@@ -251,13 +251,20 @@ class Node:
         """Whether the daemon was built with sanitizers: memory figures say little then."""
         return b"__asan_init" in pathlib.Path(L2TUND).read_bytes()
 
-    def memory_kib(self):
-        """Resident memory of the daemon."""
+    def _process_status(self, key):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
             for line in status:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1])
-        raise AssertionError("no VmRSS")
+                if line.startswith(f"{key}:"):
+                    return line.split()[1]
+        raise AssertionError(f"no {key} in the status of {self.name}")
+
+    def memory_kib(self):
+        """Resident memory of the daemon."""
+        return int(self._process_status("VmRSS"))
+
+    def capabilities(self):
+        """The daemon's effective capabilities, a bit for each."""
+        return int(self._process_status("CapEff"), 16)
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

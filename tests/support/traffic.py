@@ -17,7 +17,7 @@ class PingResult:
     _REPLY = re.compile(r"^\[(\d+\.\d+)\].* icmp_seq=(\d+) .*time=([\d.]+) ms(.*)$", re.M)
     _TOTAL = re.compile(r"^(\d+) packets transmitted", re.M)
 
-    def __init__(self, text, interval):
+    def __init__(self, text, interval, interrupted=False):
         self.text = text
         self.interval = interval
         total = self._TOTAL.search(text)
@@ -30,6 +30,9 @@ class PingResult:
                 self.duplicates += 1
             else:
                 self.replies[int(seq)] = float(rtt)
+        # The last one may have left just before the interrupt.
+        if interrupted and self.sent not in self.replies:
+            self.sent -= 1
 
     @property
     def lost(self):
@@ -71,12 +74,10 @@ def pinging(ns, address, interval=0.02, size=56):
     results = []
     try:
         yield results
-        # Answers of the last ones may still be on their way.
-        time.sleep(max(0.1, 2 * interval))
     finally:
         child.send_signal(signal.SIGINT)
         text, _ = child.communicate(timeout=10)
-    results.append(PingResult(text, interval))
+    results.append(PingResult(text, interval, interrupted=True))
 
 
 def _send_data(sock, seed, size, ret):
