@@ -358,6 +358,28 @@ static void test_restart(void **state)
 	}
 }
 
+/* A new process does not know of the rekeys that were: its first handshake counts all the same. */
+static void test_restart_after_rekeys(void **state)
+{
+	struct sim_pair *f = sim_pair_new(8);
+	struct session_params p = sim_params(&f->a, A_HOST);
+	(void)state;
+
+	f->a.ss->tune.rekey_us = S;
+	sim_join(&f->a, NULL, &f->b, B_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	sim_pass(f, 5500 * MS);
+	assert_true(f->a.peers[0]->epoch >= 5);
+	sim_node_kill(&f->b);
+	sim_node_restart(&f->b, 201);
+	sim_add(&f->b, &p, A_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, 50 * MS)); /* long before the old session is dead */
+	assert_int_equal(f->a.events[0][SESSION_EV_DOWN], 1);
+	assert_null(f->a.peers[0]->prev); /* nobody has the old keys any more */
+	assert_int_equal(sim_info(&f->a, 0).far_incarnation, 201);
+	sim_pair_free(f);
+}
+
 static void test_passive(void **state)
 {
 	struct sim_pair *f = sim_pair_new(9);
@@ -632,20 +654,78 @@ static void test_close_in_callback(void **state)
 	}
 }
 
+static void test_psk(void **state)
+{
+	(void)state;
+	for (int same = 0; same < 2; same++) {
+		struct sim_pair *f = sim_pair_new(6);
+		struct session_params to_a = sim_params(&f->a, A_HOST);
+		struct session_params to_b = sim_params(&f->b, B_HOST);
+
+		memset(to_a.psk.b, 7, KEY_BYTES);
+		memset(to_b.psk.b, same ? 7 : 8, KEY_BYTES);
+		sim_add(&f->a, &to_b, B_HOST);
+		sim_add(&f->b, &to_a, A_HOST);
+		assert_int_equal(sim_wait_up(&f->a, &f->b, 5 * S), same);
+		if (!same)
+			assert_string_equal(
+				sim_info(&f->a, 0).detail,
+				"response does not decrypt: the preshared keys differ?");
+		sim_pair_free(f);
+	}
+}
+
+/* The same refusal text on both screens, and no hurry in asking again. */
+static void test_refused_pace(void **state)
+{
+	struct sim_pair *f = sim_pair_new(15);
+	struct session_params to_a = sim_params(&f->a, NULL), to_b = sim_params(&f->b, B_HOST);
+	(void)state;
+
+	to_a.modes = 1u << DATA_AEAD;
+	to_b.modes = 1u << DATA_NONE;
+	sim_add(&f->a, &to_b, B_HOST);
+	sim_add(&f->b, &to_a, NULL);
+	sim_pass(f, 21 * S);
+	assert_in_range(f->net.sent, 8, 12); /* a call and an answer each 5 s */
+	assert_string_equal(
+		sim_info(&f->a, 0).detail,
+		"peer refuses: no common data mode: node2 allows aead, node1 allows none");
+	assert_string_equal(sim_info(&f->b, 0).detail,
+			    "refused the peer's call: no common data mode: node2 allows aead, "
+			    "node1 allows none");
+	assert_int_equal(f->a.events[0][SESSION_EV_NOTE], 1);
+	sim_pair_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_establish),     cmocka_unit_test(test_glare),
-		cmocka_unit_test(test_one_way_calls), cmocka_unit_test(test_one_way),
-		cmocka_unit_test(test_loss),	      cmocka_unit_test(test_rekey_time),
-		cmocka_unit_test(test_rekey_order),   cmocka_unit_test(test_rekey_volume),
-		cmocka_unit_test(test_rekey_default), cmocka_unit_test(test_reject),
-		cmocka_unit_test(test_dead),	      cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_passive),	      cmocka_unit_test(test_all_silent),
-		cmocka_unit_test(test_modes),	      cmocka_unit_test(test_wire),
-		cmocka_unit_test(test_cipher_choice), cmocka_unit_test(test_update_modes),
-		cmocka_unit_test(test_update_psk),    cmocka_unit_test(test_fast),
-		cmocka_unit_test(test_idle),	      cmocka_unit_test(test_close_in_callback),
+		cmocka_unit_test(test_establish),
+		cmocka_unit_test(test_glare),
+		cmocka_unit_test(test_one_way_calls),
+		cmocka_unit_test(test_one_way),
+		cmocka_unit_test(test_loss),
+		cmocka_unit_test(test_rekey_time),
+		cmocka_unit_test(test_rekey_order),
+		cmocka_unit_test(test_rekey_volume),
+		cmocka_unit_test(test_rekey_default),
+		cmocka_unit_test(test_reject),
+		cmocka_unit_test(test_dead),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_restart_after_rekeys),
+		cmocka_unit_test(test_passive),
+		cmocka_unit_test(test_all_silent),
+		cmocka_unit_test(test_modes),
+		cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_cipher_choice),
+		cmocka_unit_test(test_update_modes),
+		cmocka_unit_test(test_update_psk),
+		cmocka_unit_test(test_fast),
+		cmocka_unit_test(test_psk),
+		cmocka_unit_test(test_refused_pace),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_close_in_callback),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * Sessions and the underlay: size of the path, change of address, several paths and several
  * peers; and what sessions carry about tunnels: lists of segments and their states.
  */
+#include "l2tund/session/peer.h"
 #include "tests/unit/simpeer.h"
 
 #define A_HOST SIM_A_HOST
@@ -279,13 +280,132 @@ static void test_three(void **state)
 	sim_pair_free(f);
 }
 
+static void say(struct sim_pair *f, const uint8_t *msg, int len)
+{
+	uint8_t rec[1200];
+
+	assert_true(len > 0);
+	record_put_header(rec, RECORD_CONTROL, 0, 0, (uint16_t)len);
+	memcpy(rec + RECORD_HDR_BYTES, msg, (size_t)len);
+	session_control_input(f->b.peers[0], rec, RECORD_HDR_BYTES + (size_t)len, f->net.now_us);
+}
+
+static void say_page(struct sim_pair *f, uint32_t list, unsigned page, unsigned pages, unsigned id)
+{
+	struct segment seg;
+	uint8_t msg[200];
+	unsigned taken;
+
+	make_segments(&seg, 1, id);
+	int len = control_build_segments(list, (uint8_t)page, (uint8_t)pages, &seg, 1, msg,
+					 sizeof(msg), &taken);
+	say(f, msg, len);
+}
+
+static unsigned first_far(struct sim_pair *f)
+{
+	unsigned n;
+	const struct segment *far = session_far_segments(f->b.peers[0], &n);
+
+	return far && n ? far[0].id : 0;
+}
+
+/* Pages that were overtaken: an older list replaces nothing, a page counts once. */
+static void test_segments_reordered(void **state)
+{
+	struct sim_pair *f = sim_pair_new(26);
+	unsigned n;
+	(void)state;
+
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	say_page(f, 10, 0, 1, 100);
+	assert_int_equal(first_far(f), 100);
+	say_page(f, 9, 0, 1, 90);
+	assert_int_equal(first_far(f), 100);
+	say_page(f, 12, 1, 2, 121);
+	say_page(f, 12, 1, 2, 121);
+	say_page(f, 11, 0, 2, 110); /* late: 12 is on its way */
+	say_page(f, 11, 1, 2, 111);
+	assert_int_equal(first_far(f), 100);
+	say_page(f, 12, 0, 2, 120);
+	assert_int_equal(first_far(f), 120);
+	session_far_segments(f->b.peers[0], &n);
+	assert_int_equal(n, 2);
+	/* One number twice: the list is of no use, the last good one stays. */
+	say_page(f, 13, 0, 2, 130);
+	say_page(f, 13, 1, 2, 130);
+	assert_int_equal(first_far(f), 120);
+	assert_int_equal(sim_info(&f->b, 0).drop_decode, 1);
+	sim_pair_free(f);
+}
+
+/* Hellos that were overtaken do not turn states back. */
+static void test_hello_reordered(void **state)
+{
+	struct sim_pair *f = sim_pair_new(27);
+	struct hello h = { .n = 1, .segs = { { 5, HELLO_SEGMENT_OPEN } } };
+	uint8_t msg[200];
+	(void)state;
+
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	h.sent_us = f->net.now_us + 1000;
+	say(f, msg, control_build_hello(&h, msg, sizeof(msg)));
+	assert_true(session_far_open(f->b.peers[0], 5));
+	unsigned far = f->b.events[0][SESSION_EV_FAR];
+	h.sent_us -= 1;
+	h.segs[0].flags = 0;
+	say(f, msg, control_build_hello(&h, msg, sizeof(msg)));
+	assert_true(session_far_open(f->b.peers[0], 5));
+	assert_int_equal(f->b.events[0][SESSION_EV_FAR], far);
+	h.sent_us += 2;
+	say(f, msg, control_build_hello(&h, msg, sizeof(msg)));
+	assert_false(session_far_open(f->b.peers[0], 5));
+	assert_int_equal(f->b.events[0][SESSION_EV_FAR], far + 1);
+	sim_pair_free(f);
+}
+
+/* A peer (authentic, but mad) says things about clocks that cannot be. */
+static void test_lying_hello(void **state)
+{
+	struct sim_pair *f = sim_pair_new(16);
+	struct hello h = { .sent_us = UINT64_MAX / 2, .echo_us = UINT64_MAX };
+	uint8_t rec[64 + RECORD_HDR_BYTES];
+	(void)state;
+
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	uint64_t lease_us = session_lease_us(f->b.peers[0]);
+	for (unsigned i = 0; i < 3; i++) {
+		h.sent_us++;
+		h.echo_us = i == 0 ? UINT64_MAX : i == 1 ? f->net.now_us + S : 1;
+		h.held_us = UINT32_MAX;
+		h.tx = h.echo_tx = h.echo_rx = UINT64_MAX;
+		int n = control_build_hello(&h, rec + RECORD_HDR_BYTES, 64);
+		assert_true(n > 0);
+		record_put_header(rec, RECORD_CONTROL, 0, 0, (uint16_t)n);
+		session_control_input(f->b.peers[0], rec, RECORD_HDR_BYTES + (size_t)n,
+				      f->net.now_us);
+		assert_true(session_lease_us(f->b.peers[0]) == lease_us);
+	}
+	sim_pair_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_roaming),	   cmocka_unit_test(test_path_mtu),
-		cmocka_unit_test(test_black_hole), cmocka_unit_test(test_black_hole_traffic),
-		cmocka_unit_test(test_segments),   cmocka_unit_test(test_open),
-		cmocka_unit_test(test_two_paths),  cmocka_unit_test(test_three),
+		cmocka_unit_test(test_roaming),
+		cmocka_unit_test(test_path_mtu),
+		cmocka_unit_test(test_black_hole),
+		cmocka_unit_test(test_black_hole_traffic),
+		cmocka_unit_test(test_segments),
+		cmocka_unit_test(test_segments_reordered),
+		cmocka_unit_test(test_hello_reordered),
+		cmocka_unit_test(test_lying_hello),
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_two_paths),
+		cmocka_unit_test(test_three),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
