@@ -107,6 +107,25 @@ static void test_bridge_deleted_and_made_again(void **state)
 	demolish(k);
 }
 
+/* What a bridge says about a port that left is not the end of the link. */
+static void test_leaving_is_not_deletion(void **state)
+{
+	struct kernel *k = *state;
+	const struct os_link *v0;
+
+	build(k);
+	v0 = by_name(k, "v0");
+	sh("ip link set v0 nomaster");
+	kernel_settle(k);
+	assert_ptr_equal(by_name(k, "v0"), v0);
+	assert_int_equal(v0->master, 0);
+	sh("ip link set v0 master br0 && ip link del br0");
+	kernel_settle(k);
+	assert_ptr_equal(by_name(k, "v0"), v0);
+	assert_int_equal(v0->master, 0);
+	demolish(k);
+}
+
 static void test_stp_and_alias(void **state)
 {
 	struct kernel *k = *state;
@@ -407,6 +426,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_bridge_deleted_and_made_again),
+		cmocka_unit_test(test_leaving_is_not_deletion),
 		cmocka_unit_test(test_stp_and_alias),
 		cmocka_unit_test(test_one_call_per_turn),
 		cmocka_unit_test(test_changes_are_read_back),
