@@ -143,3 +143,17 @@ char *jsonline_dump(const json_t *value, size_t *ret_len)
 	*ret_len = len + 1;
 	return s;
 }
+
+json_t *jsonline_text(const char *text)
+{
+	json_t *value = json_string(text);
+
+	if (value)
+		return value;
+	_cleanup_free_ char *copy = strdup(text);
+	for (char *p = copy; p && *p; p++) {
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	}
+	return copy ? json_string(copy) : NULL;
+}

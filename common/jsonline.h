@@ -35,6 +35,12 @@ int jsonline_take(struct jsonline *j, const char **data, size_t *len, char **ret
  */
 json_t *jsonline_parse(const char *line, size_t len, char *err);
 
+/*
+ * A string as JSON whatever its bytes: what is not UTF-8 (an interface's name may be anything)
+ * becomes `?`. A new reference, NULL only without memory.
+ */
+json_t *jsonline_text(const char *text);
+
 /* The value as one line with its newline, to be freed; NULL: no memory. */
 char *jsonline_dump(const json_t *value, size_t *ret_len);
 

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "common/jsonline.h"
 #include "common/log.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
@@ -152,7 +153,7 @@ static json_t *report_lines(const struct config_report *r)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < r->n; i++)
-		json_array_append_new(list, json_string(r->lines[i]));
+		json_array_append_new(list, jsonline_text(r->lines[i]));
 	return list;
 }
 
@@ -164,9 +165,10 @@ static json_t *do_reload(void *ctx, const json_t *params, struct ctl_error *err)
 
 	(void)params;
 	if (reload_run(d, &report, &changed, &restart) < 0)
-		result = ctl_fail_details(err, report_lines(&report), "config",
-					  "%s has %u errors; the old configuration keeps running",
-					  d->config->path, report.n_errors);
+		result = ctl_fail_details(
+			err, report_lines(&report), "config",
+			"%s: errors found: %u; the old configuration keeps running",
+			d->config->path, report.n_errors);
 	else
 		result = json_pack("{s:o s:o s:o}", "changed", changed, "restart", restart,
 				   "warnings", report_lines(&report));

@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "l2tund/daemon.h"
 #include "l2tund/kernel/background.h"
+#include "l2tund/kernel/lookout.h"
 #include "l2tund/kernel/loop.h"
 #include "l2tund/kernel/notify.h"
 #include "l2tund/kernel/os_linux.h"
@@ -34,6 +35,7 @@ struct run {
 	struct daemon *daemon;
 	struct loop_signal *signals[4];
 	struct background background;
+	struct lookout lookout;
 	int lock; /* -1: not held */
 	uint64_t incarnation;
 	char err[DAEMON_ERRLEN];
@@ -156,12 +158,16 @@ static int run_open(struct run *run, const struct config_node *node)
 	if (r < 0)
 		return r;
 	make_folder_of(node->control);
+	r = lookout_start(&run->lookout);
+	if (r < 0)
+		return run_fail(run, r, "cannot fork: %s", strerror(-r));
 	r = loop_new(NULL, &run->loop);
 	if (r < 0)
 		return run_fail(run, r, "event loop: %s", strerror(-r));
 	r = os_linux_new(run->loop, &run->os);
 	if (r < 0)
 		return run_fail(run, r, "rtnetlink: %s", strerror(-r));
+	os_linux(run->os)->lookout = &run->lookout;
 	r = run_signals(run);
 	return r < 0 ? run_fail(run, r, "signals: %s", strerror(-r)) : 0;
 }
@@ -208,6 +214,7 @@ static void run_close(struct run *run)
 		os_linux_free(run->os);
 	if (run->loop)
 		loop_free(run->loop);
+	lookout_stop(&run->lookout);
 	if (run->lock >= 0)
 		close(run->lock);
 }
@@ -235,7 +242,7 @@ static int run_serve(struct run *run, const struct options *o, struct config *co
 
 static int run(const struct options *o, struct config *config)
 {
-	struct run run = { .lock = -1, .background = { .fd = -1 } };
+	struct run run = { .lock = -1, .background = { .fd = -1 }, .lookout = { .fd = -1 } };
 	int status = 1;
 	int r = o->foreground ? 0 : background_start(&run.background, &status);
 
@@ -266,7 +273,7 @@ static int run_config(const struct options *o, struct config **ret)
 
 	report_print(&report);
 	if (r < 0 && o->action == OPTIONS_RUN)
-		fprintf(stderr, "l2tund: not started: %s has %u errors\n", o->config,
+		fprintf(stderr, "l2tund: not started: %s: errors found: %u\n", o->config,
 			report.n_errors);
 	config_report_fini(&report);
 	return r;

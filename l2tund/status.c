@@ -8,6 +8,7 @@
 
 #include "build-config.h"
 #include "common/addr.h"
+#include "common/jsonline.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
@@ -127,8 +128,9 @@ static json_t *bridge_ports(const struct bridge *b)
 		if (!b->ifindex || l->master != b->ifindex)
 			continue;
 		port_look(b->daemon, l, &v);
-		json_array_append_new(list, json_pack("{s:s s:s s:s s:b s:b}", "name", l->name,
-						      "kind", v.kind, "owner", v.owner, "up", l->up,
+		json_array_append_new(list, json_pack("{s:o s:s s:o s:b s:b}", "name",
+						      jsonline_text(l->name), "kind", v.kind,
+						      "owner", jsonline_text(v.owner), "up", l->up,
 						      "carrier", l->carrier));
 	}
 	return list;
@@ -144,34 +146,71 @@ json_t *status_bridge(const struct bridge *b)
 			 b->detail, "ports", bridge_ports(b), "foreign");
 }
 
+/* Finding a port's owner is work: each port is looked at once, however many addresses it has. */
+#define FDB_PORTS_MAX 256
+#define FDB_ENTRIES_MAX 4000 /* what fits one reply */
+
 struct fdb_view {
 	struct daemon *daemon;
 	json_t *entries;
+	bool truncated;
+	unsigned n;
+	struct {
+		int ifindex;
+		struct port_view view;
+	} ports[FDB_PORTS_MAX];
 };
+
+static const struct port_view *fdb_port(struct fdb_view *f, const struct os_link *l)
+{
+	static const struct port_view bridge = { .kind = "bridge", .tunnel = "" };
+
+	if (!l || l->kind == OS_LINK_BRIDGE)
+		return &bridge;
+	for (unsigned i = 0; i < f->n; i++) {
+		if (f->ports[i].ifindex == l->index)
+			return &f->ports[i].view;
+	}
+	if (f->n == FDB_PORTS_MAX)
+		return &bridge;
+	f->ports[f->n].ifindex = l->index;
+	port_look(f->daemon, l, &f->ports[f->n].view);
+	return &f->ports[f->n++].view;
+}
 
 static void fdb_add(void *arg, const struct os_fdb_entry *e)
 {
 	struct fdb_view *f = arg;
 	const struct os_link *l = f->daemon->os->link_by_index(f->daemon->os, e->ifindex);
-	struct port_view v = { .kind = "bridge", .tunnel = "" };
 	char mac[MAC_STRLEN];
 
-	if (l && l->kind != OS_LINK_BRIDGE)
-		port_look(f->daemon, l, &v);
+	if (json_array_size(f->entries) >= FDB_ENTRIES_MAX) {
+		f->truncated = true;
+		return;
+	}
+	const struct port_view *v = fdb_port(f, l);
 	json_array_append_new(f->entries,
-			      json_pack("{s:s s:i s:s s:s s:s s:b s:i}", "mac",
+			      json_pack("{s:s s:i s:o s:s s:s s:b s:i}", "mac",
 					mac_format(e->mac, mac), "vlan", e->vlan, "port",
-					l ? l->name : "?", "kind", v.kind, "tunnel", v.tunnel,
-					"local", e->local, "age_ms", (int)e->age_ms));
+					jsonline_text(l ? l->name : "?"), "kind", v->kind, "tunnel",
+					v->tunnel, "local", e->local, "age_ms", (int)e->age_ms));
 }
 
 json_t *status_fdb(const struct bridge *b)
 {
-	struct fdb_view f = { .daemon = b->daemon, .entries = json_array() };
+	struct fdb_view *f = calloc(1, sizeof(*f));
+	json_t *o = NULL;
 
+	if (!f)
+		return NULL;
+	f->daemon = b->daemon;
+	f->entries = json_array();
 	if (b->ifindex)
-		b->daemon->os->fdb_dump(b->daemon->os, b->ifindex, fdb_add, &f);
-	return json_pack("{s:s s:o}", "name", b->name, "entries", f.entries);
+		b->daemon->os->fdb_dump(b->daemon->os, b->ifindex, fdb_add, f);
+	o = json_pack("{s:s s:o s:b}", "name", b->name, "entries", f->entries, "truncated",
+		      f->truncated);
+	free(f);
+	return o;
 }
 
 /* Peers */

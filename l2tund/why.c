@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/jsonline.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
@@ -20,7 +21,7 @@ static void _printf_(2, 3) say(json_t *list, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	json_array_append_new(list, json_string(text));
+	json_array_append_new(list, jsonline_text(text));
 }
 
 static unsigned seconds_since(const struct tunnel *t, uint64_t then_us)
@@ -67,7 +68,8 @@ static void say_session(const struct tunnel *t, json_t *list)
 		say(list, "Peer %s was last heard %u s ago: %s.", t->peer->name,
 		    seconds_since(t, i.last_rx_us), i.detail);
 	else
-		say(list, "Peer %s has never been heard: %s.", t->peer->name, i.detail);
+		say(list, "Peer %s has never been heard%s%s.", t->peer->name, *i.detail ? ": " : "",
+		    i.detail);
 }
 
 static void say_gates(const struct tunnel *t, json_t *list)

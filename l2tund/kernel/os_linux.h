@@ -12,6 +12,8 @@
 #include "l2tund/kernel/os.h"
 #include "l2tund/kernel/rtnl.h"
 
+struct lookout;
+
 /* One buffer for whatever is read: no two reads are under way at once. */
 #define SCRATCH_DATAGRAMS 64
 #define SCRATCH_BYTES (SCRATCH_DATAGRAMS * SESSION_DGRAM_MAX)
@@ -22,6 +24,7 @@ struct os_linux {
 	struct loop *loop;
 	struct rtnl *rtnl;
 	uint8_t *scratch;
+	const struct lookout *lookout; /* NULL: we look ourselves; run.c sets it */
 	LIST_HEAD(, os_conn) conns; /* all of them, also those that only flush */
 };
 
@@ -51,6 +54,7 @@ int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const uint8
 void tap_close(struct os *os, struct os_tap *t);
 
 /* owner.c */
+int owner_scan(const char *name, char *buf, size_t size);
 int tap_owner(struct os *os, const char *name, char *buf, size_t size);
 
 /* packet.c */

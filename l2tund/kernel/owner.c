@@ -1,7 +1,8 @@
 /*
  * Who holds a TUN/TAP device: the kernel says so in /proc/PID/fdinfo/N of its descriptors
  * ("iff:\tNAME", tun_chr_show_fdinfo). Names are those of the holder's network namespace, so only
- * processes of ours are looked at. Needs the right to look into others (ptrace(2)).
+ * processes of ours are looked at. Needs the right to look into others (ptrace(2)),
+ * which the daemon leaves to its lookout.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -12,6 +13,7 @@
 #include <sys/sysmacros.h>
 
 #include "common/util.h"
+#include "l2tund/kernel/lookout.h"
 #include "l2tund/kernel/os_linux.h"
 
 #define TUN_MAJOR 10 /* Documentation/admin-guide/devices.txt: /dev/net/tun */
@@ -108,14 +110,13 @@ static int check_process(DIR *all, const char *pid, const char *name, const stru
 	return 1;
 }
 
-int tap_owner(struct os *os, const char *name, char *buf, size_t size)
+int owner_scan(const char *name, char *buf, size_t size)
 {
 	_cleanup_(cleanup_dir) DIR *all = open_dir(AT_FDCWD, "/proc");
 	const struct dirent *e;
 	struct stat own;
 	int hidden = -ENOENT;
 
-	(void)os;
 	if (!all || stat("/proc/self/ns/net", &own) < 0)
 		return -errno;
 	while ((e = readdir(all))) {
@@ -128,4 +129,11 @@ int tap_owner(struct os *os, const char *name, char *buf, size_t size)
 			hidden = r;
 	}
 	return hidden;
+}
+
+int tap_owner(struct os *os, const char *name, char *buf, size_t size)
+{
+	const struct lookout *l = os_linux(os)->lookout;
+
+	return l ? lookout_ask(l, name, buf, size) : owner_scan(name, buf, size);
 }

@@ -189,9 +189,12 @@ static void send_probe(struct session *s, unsigned size, uint32_t id, uint64_t n
 	unsigned around = session_ip_overhead(s) + CONTROL_AT + CRYPTO_TAG_BYTES;
 	struct probe p = { id, (uint16_t)size };
 	int len = control_build_probe(&p, size - around, s->ss->buf + CONTROL_AT, CONTROL_CAP);
+	uint64_t tx = s->hello.tx;
 
 	if (len > 0 && session_send_control(s, (size_t)len, now_us) == -EMSGSIZE)
 		pmtu_too_big(&s->pmtu, size, now_us);
+	/* Sent to find out whether it is lost: not part of the loss that hellos tell. */
+	s->hello.tx = tx;
 }
 
 static uint64_t pmtu_run(struct session *s, uint64_t now_us)
