@@ -90,7 +90,9 @@ class Flood:
 
     def __exit__(self, kind, *_):
         self._collect()
-        if self.verify and kind is None:
+        if kind is not None:
+            print(self.summary())  # beside what went wrong otherwise
+        elif self.verify:
             self.check()
 
     def _collect(self):
