@@ -18,7 +18,8 @@ static void probe_input(struct session *s, const uint8_t *msg, size_t len, uint6
 		s->drop_decode++;
 		return;
 	}
-	s->hello.rx--; /* nor did its sender count it */
+	if (s->hello.rx > s->hello.rx_then)
+		s->hello.rx--; /* nor did its sender count it */
 	int n = control_build_probe_ack(&p, s->ss->buf + CONTROL_AT, CONTROL_CAP);
 	if (n > 0)
 		session_send_control(s, (size_t)n, now_us);

@@ -51,6 +51,9 @@ static void test_path_mtu(void **state)
 		assert_int_equal(sim_info(&f->a, 0).path_mtu, 1200);
 		sim_pass(f, 30 * S);
 		unsigned got = sim_info(&f->a, 0).path_mtu;
+		/* Probes that were too large are no loss. */
+		assert_int_equal(sim_info(&f->a, 0).loss_tx_permille, 0);
+		assert_int_equal(sim_info(&f->b, 0).loss_rx_permille, 0);
 		assert_in_range(got, mtu - 8, mtu);
 		if (mtu == 1280 || mtu == 1420 || mtu == 1450 || mtu == 1492 || mtu == 1500 ||
 		    mtu == 9000)
