@@ -344,6 +344,7 @@ void peer_announce(struct peer *p)
 void peer_flush_segments(struct peer *p)
 {
 	struct segment segs[SESSION_SEGMENTS_MAX];
+	uint64_t now_us = p->daemon->os->now_us(p->daemon->os);
 	unsigned n = 0;
 
 	if (!p->segments_dirty)
@@ -353,5 +354,11 @@ void peer_flush_segments(struct peer *p)
 		if (p->by_slot[i])
 			tunnel_describe(p->by_slot[i], &segs[n++]);
 	}
-	session_set_segments(p->session, segs, n, p->daemon->os->now_us(p->daemon->os));
+	session_set_segments(p->session, segs, n, now_us);
+	/* A gate may have opened before the session had heard of its segment. */
+	for (unsigned i = 0; i < SESSION_SEGMENTS_MAX; i++) {
+		if (p->by_slot[i])
+			session_set_open(p->session, p->by_slot[i]->id, p->by_slot[i]->gate.open,
+					 now_us);
+	}
 }

@@ -125,6 +125,16 @@ static unsigned port_wanted_mtu(struct os *os, const struct os_link *bridge)
 	return others ? MAX(bridge->mtu, others) : bridge->mtu;
 }
 
+static void port_owner(struct port *p, char *buf, size_t size)
+{
+	int r = p->os->tap_owner(p->os, p->name, buf, size);
+
+	if (r == -ENOENT)
+		snprintf(buf, size, "nobody; `ip link del %s` frees it", p->name);
+	else if (r < 0)
+		snprintf(buf, size, "somebody");
+}
+
 static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now_us)
 {
 	struct os_tap_params params = { .mtu = port_wanted_mtu(p->os, bridge) };
@@ -135,9 +145,7 @@ static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now
 	memcpy(params.mac, p->mac, sizeof(params.mac));
 	r = p->os->tap_open(p->os, &params, p->ops, p->arg, &p->tap);
 	if (r == -EEXIST || r == -EBUSY) {
-		if (p->os->tap_owner(p->os, p->name, owner, sizeof(owner)) < 0)
-			snprintf(owner, sizeof(owner), "nobody; `ip link del %s` frees it",
-				 p->name);
+		port_owner(p, owner, sizeof(owner));
 		snprintf(what, sizeof(what), "the device exists already, held by %s", owner);
 		return port_fail(p, now_us, what, r);
 	}

@@ -259,17 +259,18 @@ static int run(const struct options *o, struct config *config)
 
 /* command line */
 
-static int report_print(const struct config_report *report)
+static void report_print(const struct config_report *report)
 {
 	for (unsigned i = 0; i < report->n; i++)
 		fprintf(stderr, "%s\n", report->lines[i]);
-	return (int)report->n_errors;
 }
 
 static int run_config(const struct options *o, struct config **ret)
 {
 	struct config_report report = { 0 };
-	int r = config_load(o->config, ret, &report);
+	/* The daemon's folder is / later, and a reload has to find the file again. */
+	_cleanup_free_ char *path = realpath(o->config, NULL);
+	int r = config_load(path ? path : o->config, ret, &report);
 
 	report_print(&report);
 	if (r < 0 && o->action == OPTIONS_RUN)

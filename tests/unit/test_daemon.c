@@ -587,6 +587,35 @@ static void reload_leaves_the_rest_alone(void **state)
 	assert_int_equal(before->since_us, since);
 }
 
+/* The second reload finds the other end ready, and its gate may open before its list is told. */
+static void reload_adds_a_tunnel_at_both_ends(void **state)
+{
+	static const char two[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+				  "tunnel \"lan\" { peer = \"there\" bridge = \"br-lan\" }\n";
+	struct world *w = *state;
+
+	start_both(w, plain);
+	wait_forwarding(w, US_PER_S);
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned k = 0; k < HOSTS; k++) {
+			unsigned i = (k + round) % HOSTS;
+
+			if (round == 0)
+				fake_link_add(w->host[i], "br-lan", OS_LINK_BRIDGE);
+			write_config(w, i, two);
+			assert_has(ask(w, i, 0, "{\"id\":1,\"method\":\"reload\"}"),
+				   "tunnel lan added");
+		}
+		fake_run_for(w->net, US_PER_S);
+		for (unsigned i = 0; i < HOSTS; i++)
+			assert_int_equal(tunnel(w, i, "lan")->state, TUNNEL_FORWARDING);
+		for (unsigned i = 0; i < HOSTS; i++) {
+			write_config(w, i, plain);
+			ask(w, i, 0, "{\"id\":1,\"method\":\"reload\"}");
+		}
+	}
+}
+
 /* Every start-up step fails once: an error that says what, and nothing left open. */
 static void failed_starts_leave_nothing(void **state)
 {
@@ -646,6 +675,7 @@ int main(void)
 		TEST(parallel_tunnels_forward_once_and_fail_over),
 		TEST(control_steers_tunnels),
 		TEST(reload_leaves_the_rest_alone),
+		TEST(reload_adds_a_tunnel_at_both_ends),
 		TEST(failed_starts_leave_nothing),
 		TEST(kernel_errors_are_retried),
 	};
