@@ -244,6 +244,7 @@ static void opened(struct sessions *ss, struct noise *n, const uint8_t *plain, s
 		return;
 	answer(s, n, &p, from, dgram, len, now_us);
 	session_settle(s, now_us);
+	session_wake(s);
 }
 
 void handshake_input_init(struct sessions *ss, const struct path *from, const uint8_t *dgram,

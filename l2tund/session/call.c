@@ -164,6 +164,7 @@ static void refused(struct session *s, uint64_t now_us)
 	s->call.forced = false;
 	s->call.due_us = now_us + s->ss->tune.refused_us;
 	session_settle(s, now_us);
+	session_wake(s);
 }
 
 /* Whether the responder's choice is one that we would have made. */

@@ -157,6 +157,17 @@ void keys_expire(struct session *s, uint64_t now_us)
 		session_down(s, now_us, "keys expired: no new handshake succeeded");
 }
 
+uint64_t keys_expire_at(const struct session *s)
+{
+	const struct keypair *const slots[] = { s->prev, s->cur, s->fresh };
+	uint64_t at_us = NEVER;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(slots); i++)
+		if (slots[i])
+			at_us = MIN(at_us, slots[i]->born_us + s->ss->tune.reject_us);
+	return at_us;
+}
+
 uint64_t keys_replace_at(const struct session *s)
 {
 	const struct tunables *t = &s->ss->tune;

@@ -41,6 +41,7 @@ void keys_set_fresh(struct session *s, struct keypair *kp);
 void keys_take(struct session *s, struct keypair *kp, uint64_t now_us);
 /* Drops what is too old to be used. */
 void keys_expire(struct session *s, uint64_t now_us);
+uint64_t keys_expire_at(const struct session *s); /* when the next of them is; NEVER without */
 /* Whether the current keys should be replaced, and from when on (us) when not yet. */
 uint64_t keys_replace_at(const struct session *s);
 

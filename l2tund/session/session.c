@@ -16,6 +16,7 @@
 
 void session_wake(struct session *s)
 {
+	s->due_us = 0;
 	s->ss->due_us = 0;
 }
 
@@ -166,6 +167,8 @@ void session_expire(struct session *s, uint64_t now_us)
 	if (now_us >= patience_us(s))
 		lease_over(s, now_us);
 	keys_expire(s, now_us);
+	if (s->state == SESSION_HANDSHAKE && !s->cur)
+		session_settle(s, now_us); /* an answered call came to nothing */
 }
 
 static uint64_t resolve_tick(struct session *s, uint64_t now_us)
@@ -222,9 +225,7 @@ uint64_t session_tick(struct session *s, uint64_t now_us)
 	due_us = MIN(due_us, lists_tick(s, now_us));
 	due_us = MIN(due_us, pmtu_run(s, now_us));
 	due_us = MIN(due_us, patience_us(s));
-	if (s->cur)
-		due_us = MIN(due_us, s->cur->born_us + s->ss->tune.reject_us);
-	return due_us;
+	return MIN(due_us, keys_expire_at(s));
 }
 
 unsigned session_ip_overhead(const struct session *s)

@@ -111,8 +111,14 @@ uint64_t sessions_tick(struct sessions *ss, uint64_t now_us)
 		uint64_t due_us = NEVER;
 
 		ss->due_us = NEVER;
-		for (struct session *s = ss->all; s; s = s->next)
-			due_us = MIN(due_us, session_tick(s, now_us));
+		for (struct session *s = ss->all; s; s = s->next) {
+			if (now_us >= s->due_us) {
+				s->due_us = NEVER;
+				uint64_t own_us = session_tick(s, now_us);
+				s->due_us = MIN(s->due_us, own_us);
+			}
+			due_us = MIN(due_us, s->due_us);
+		}
 		ss->due_us = MIN(ss->due_us, due_us);
 	}
 	return MAX(ss->due_us, now_us);

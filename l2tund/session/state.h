@@ -44,6 +44,7 @@ struct session {
 	struct cookie_maker cookie; /* for our initiations */
 	struct cookie_maker answer; /* for our responses, which never carry a cookie */
 
+	uint64_t due_us; /* next deadline; 0: something changed since it was worked out */
 	enum session_state state;
 	uint64_t since_us;
 	char detail[160];
@@ -90,7 +91,7 @@ struct sessions {
 	uint64_t init_counter;
 	struct sessions_counters counters;
 	bool in_callback;
-	uint64_t due_us; /* next deadline; 0: something changed, look at everything */
+	uint64_t due_us; /* the least of all sessions' */
 	uint8_t buf[SESSION_DGRAM_MAX + SESSION_TAILROOM];
 };
 

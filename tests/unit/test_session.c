@@ -237,8 +237,7 @@ static void test_rekey_order(void **state)
 	f->net.filter_arg = types;
 	f->a.wire->tick = NULL; /* input alone */
 	f->a.peers[0]->call.forced = true;
-	sessions_tick(f->a.ss, f->net.now_us);
-	f->a.ss->due_us = 0;
+	f->a.ss->due_us = f->a.peers[0]->due_us = 0;
 	sessions_tick(f->a.ss, f->net.now_us);
 	sim_pass(f, 2 * MS);
 	assert_int_equal(types[0], DGRAM_INIT);
@@ -401,6 +400,26 @@ static void test_passive(void **state)
 	assert_in_range(f->a.resolves, 2, 3);
 	f->a.hosts[0] = "192.0.2.9:1 192.0.2.8:1 " B_HOST; /* the last one is right */
 	assert_true(sim_wait_up(&f->a, &f->b, 13 * S));
+	sim_pair_free(f);
+}
+
+/* A call that was answered and never confirmed: waiting again once its keys are too old. */
+static void test_unconfirmed(void **state)
+{
+	struct sim_pair *f = sim_pair_new(28);
+	struct session_params to_a = sim_params(&f->a, NULL), to_b = sim_params(&f->b, B_HOST);
+	(void)state;
+
+	to_b.psk.b[0] = 1;
+	sim_add(&f->a, &to_b, B_HOST);
+	sim_add(&f->b, &to_a, NULL);
+	sim_pass(f, S);
+	assert_int_equal(session_state(f->b.peers[0]), SESSION_HANDSHAKE);
+	sim_node_kill(&f->a);
+	sim_pass(f, 200 * S);
+	assert_int_equal(session_state(f->b.peers[0]), SESSION_DOWN);
+	assert_null(f->b.peers[0]->fresh);
+	sim_node_restart(&f->a, 101);
 	sim_pair_free(f);
 }
 
@@ -715,6 +734,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_restart_after_rekeys),
 		cmocka_unit_test(test_passive),
+		cmocka_unit_test(test_unconfirmed),
 		cmocka_unit_test(test_all_silent),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_wire),
