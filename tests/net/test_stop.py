@@ -21,7 +21,10 @@ def test_frozen_for_ten_seconds(lab):
         time.sleep(0.3)  # and after
     stale = [frame for frame in flood.frames
              if frozen + 0.1 < frame.time < thawed and any(frame.counts)]
-    assert not stale, f"{len(stale)} frames from while it was frozen came through later"
+    assert not stale, (
+        f"{len(stale)} frames from while it was frozen came through later, sent by guests"
+        f" { {flood.names[frame.sender] for frame in stale} } {stale[0].time - frozen:.2f} to"
+        f" {stale[-1].time - frozen:.2f} s after its stop")
     assert_pings(pair.guest_left, Pair.RIGHT_IP, count=10)
 
 
