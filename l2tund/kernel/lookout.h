@@ -15,8 +15,8 @@ struct lookout {
 };
 
 /*
- * Forks it off; before loops and threads, and while CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are still
- * there (without them it answers what it can). 0 or a negative errno.
+ * Forks it off; before loops and threads, and while CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH
+ * are still there (without them it answers what it can). 0 or a negative errno.
  */
 int lookout_start(struct lookout *ret);
 /* Closes and waits for its end. */

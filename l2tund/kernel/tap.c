@@ -20,6 +20,7 @@
 #include "l2tund/kernel/os_linux.h"
 
 #define FRAMES_PER_TURN 64
+#define QUEUE_MAX 2000 /* above the device's queue length (500) */
 #define TAP_FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)
 
 #ifndef IFF_NO_CARRIER
@@ -227,9 +228,15 @@ int tap_ifindex(struct os *os, struct os_tap *t)
 
 int tap_carrier(struct os *os, struct os_tap *t, bool on)
 {
+	uint8_t head[VNET_HDR_BYTES]; /* not `scratch`, which may hold what called us */
 	int carrier = on;
 
 	(void)os;
+	/* What waits since before (we may have been stopped for long) is too old to be sent. */
+	for (unsigned i = 0; on && i < QUEUE_MAX; i++) {
+		if (read(t->fd, head, sizeof(head)) <= 0)
+			break;
+	}
 	return ioctl(t->fd, TUNSETCARRIER, &carrier) < 0 ? -errno : 0;
 }
 

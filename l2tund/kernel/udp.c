@@ -231,7 +231,9 @@ static int send_once(struct os_udp *u, struct msghdr *m)
 	for (unsigned tries = 0; tries < 3; tries++) {
 		if (sendmsg(u->fd, m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
-		if ((errno == EINVAL || errno == EADDRNOTAVAIL) && m->msg_controllen) {
+		/* Which of the three a vanished address gives depends on the routes left. */
+		if ((errno == EINVAL || errno == EADDRNOTAVAIL || errno == ENETUNREACH) &&
+		    m->msg_controllen) {
 			m->msg_control = NULL;
 			m->msg_controllen = 0;
 		} else if (errno != ECONNREFUSED && errno != EINTR) {
