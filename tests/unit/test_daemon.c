@@ -3,154 +3,26 @@
  * the made-up kernel with virtual time. What is tested here are the joints: bridge,
  * port, session and topology turning into one state, and frames passing only when it says so.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
-#include <sys/stat.h>
 
-#include "common/util.h"
 #include "l2tund/bridge.h"
-#include "l2tund/daemon.h"
-#include "l2tund/peer.h"
-#include "l2tund/tunnel.h"
-#include "tests/support/os_fake.h"
+#include "tests/unit/daemon_world.h"
 
 #define HOSTS 2
 
-struct world {
-	struct fake_net *net;
-	struct fake_host *host[HOSTS];
-	struct daemon *daemon[HOSTS];
-	struct key key[HOSTS];
-	char dir[64];
-	uint64_t incarnation;
-};
-
-static const char *const names[HOSTS] = { "xen1", "kvm1" };
-static const char *const ips[HOSTS][2] = { { "192.0.2.1", "198.51.100.1" },
-					   { "192.0.2.2", "198.51.100.2" } };
-
-/* configuration */
-
-static void write_text(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fchmod(fileno(f), 0600), 0);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
-static void config_path(const struct world *w, unsigned i, char *buf, size_t size)
-{
-	snprintf(buf, size, "%s/%s.conf", w->dir, names[i]);
-}
-
-/* Two peers, "there" and "other": the far host over each underlay. `rest` are the other sections. */
-static void write_config(struct world *w, unsigned i, const char *rest)
-{
-	char path[128], key_path[128], text[4096], far[KEY_STRLEN], own[KEY_STRLEN];
-	struct key far_public;
-
-	assert_int_equal(key_derive_public(&w->key[!i], &far_public), 0);
-	key_format(&far_public, far);
-	snprintf(key_path, sizeof(key_path), "%s/%s.key", w->dir, names[i]);
-	write_text(key_path, key_format(&w->key[i], own));
-	snprintf(text, sizeof(text),
-		 "node { name = \"%s\" private-key = \"%s\" control = \"%s/%s.sock\" "
-		 "state-dir = \"%s\" }\n"
-		 "peer \"there\" { public-key = \"%s\" address = \"%s:4655\" }\n"
-		 "peer \"other\" { public-key = \"%s\" address = \"%s:4655\" }\n%s",
-		 names[i], key_path, w->dir, names[i], w->dir, far, ips[!i][0], far, ips[!i][1],
-		 rest);
-	config_path(w, i, path, sizeof(path));
-	write_text(path, text);
-}
-
-static struct config *load_config(struct world *w, unsigned i)
-{
-	struct config_report report = { 0 };
-	struct config *c = NULL;
-	char path[128];
-
-	config_path(w, i, path, sizeof(path));
-	if (config_load(path, &c, &report) < 0)
-		fail_msg("%s", report.n ? report.lines[0] : "config_load");
-	config_report_fini(&report);
-	return c;
-}
-
-/* the world */
-
 static int setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-
-	strcpy(w->dir, "/tmp/l2tund-test-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	w->incarnation = 1000;
-	w->net = fake_net_new(7);
-	for (unsigned i = 0; i < HOSTS; i++) {
-		w->host[i] = fake_host_new(w->net, names[i]);
-		for (unsigned k = 0; k < ARRAY_SIZE(ips[i]); k++)
-			fake_addr_add(w->host[i], ips[i][k]);
-		assert_int_equal(key_generate_private(&w->key[i]), 0);
-	}
-	*state = w;
+	*state = world_new(HOSTS, 7);
 	return 0;
-}
-
-static int start_err(struct world *w, unsigned i, char *err)
-{
-	struct daemon_params p = { .incarnation = ++w->incarnation,
-				   .aes_mbps = 100,
-				   .chacha_mbps = 50 };
-
-	return daemon_new(load_config(w, i), fake_host_os(w->host[i]), &p, &w->daemon[i], err);
-}
-
-static void start(struct world *w, unsigned i)
-{
-	char err[DAEMON_ERRLEN] = "";
-
-	if (start_err(w, i, err) < 0)
-		fail_msg("%s", err);
-}
-
-static void end(struct world *w, unsigned i)
-{
-	daemon_free(w->daemon[i]);
-	w->daemon[i] = NULL;
-	assert_int_equal(fake_host_open(w->host[i]), 0);
 }
 
 static int teardown(void **state)
 {
-	struct world *w = *state;
-	char command[128];
-
-	for (unsigned i = 0; i < HOSTS; i++)
-		end(w, i);
-	fake_net_free(w->net);
-	snprintf(command, sizeof(command), "rm -r %s", w->dir);
-	assert_int_equal(system(command), 0);
-	free(w);
+	world_free(*state);
 	return 0;
 }
 
 static const char plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
-
-static void bridge_with_guest(struct world *w, unsigned i)
-{
-	fake_link_add(w->host[i], "br-sv", OS_LINK_BRIDGE);
-	fake_link_add(w->host[i], "guest", OS_LINK_VETH);
-	fake_link_master(w->host[i], "guest", "br-sv");
-}
 
 static void start_both(struct world *w, const char *rest)
 {
@@ -159,14 +31,6 @@ static void start_both(struct world *w, const char *rest)
 		write_config(w, i, rest);
 		start(w, i);
 	}
-}
-
-static struct tunnel *tunnel(struct world *w, unsigned i, const char *name)
-{
-	struct tunnel *t = daemon_find_tunnel(w->daemon[i], name);
-
-	assert_non_null(t);
-	return t;
 }
 
 static bool not_forwarding(void *arg)
@@ -459,7 +323,7 @@ static bool pair_filter(void *arg, const struct addr *from, const struct addr *t
 	for (unsigned i = 0; i < HOSTS; i++) {
 		char text[ADDR_STRLEN];
 
-		snprintf(text, sizeof(text), "%s:4655", ips[i][p->active]);
+		snprintf(text, sizeof(text), "%s:4655", world_ips[i][p->active]);
 		assert_int_equal(addr_parse(text, &a), 0);
 		if (addr_same_host(&a, from) || addr_same_host(&a, to))
 			return false;
@@ -501,31 +365,6 @@ static void parallel_tunnels_forward_once_and_fail_over(void **state)
 }
 
 /* control */
-
-static const char *ask(struct world *w, unsigned i, uid_t uid, const char *line)
-{
-	static char reply[65536];
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s.sock", w->dir, names[i]);
-	struct fake_client *c = fake_connect(w->host[i], path, uid);
-	assert_non_null(c);
-	fake_client_send(c, line);
-	fake_client_send(c, "\n");
-	fake_run_for(w->net, 10 * US_PER_MS);
-	const char *got = fake_client_line(c);
-	assert_non_null(got);
-	snprintf(reply, sizeof(reply), "%s", got);
-	fake_client_free(c);
-	fake_run_for(w->net, 10 * US_PER_MS);
-	return reply;
-}
-
-static void assert_has(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		fail_msg("no `%s` in: %s", part, text);
-}
 
 static void control_steers_tunnels(void **state)
 {
