@@ -17,21 +17,26 @@
 
 /* sessions */
 
-static void peers_flush_segments(struct daemon *d)
+/* True when there was something, which the next tick sends. */
+static bool peers_flush_segments(struct daemon *d)
 {
 	struct peer *p;
+	bool any = false;
 
 	TAILQ_FOREACH(p, &d->peers, link)
-		peer_flush_segments(p);
+		any |= peer_flush_segments(p);
+	return any;
 }
 
 void daemon_kick(struct daemon *d)
 {
 	peers_flush_segments(d);
-	uint64_t next_us = sessions_tick(d->sessions, d->os->now_us(d->os));
+	uint64_t now_us = d->os->now_us(d->os);
+	uint64_t next_us = sessions_tick(d->sessions, now_us);
 
-	/* What the tick's events made dirty is sent at once, too. */
-	peers_flush_segments(d);
+	/* The tick's events may have made lists dirty. */
+	if (peers_flush_segments(d))
+		next_us = now_us;
 	d->os->timer_set(d->os, d->session_timer, next_us);
 }
 
@@ -94,14 +99,22 @@ void daemon_reconcile(struct daemon *d)
 	struct peer *p;
 	uint64_t now_us = d->os->now_us(d->os);
 
+	d->reconcile_again = false;
 	if (!d->stopping)
 		bridges_sync(d);
 	TAILQ_FOREACH(p, &d->peers, link)
 		stream_tick(p->stream, now_us);
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		tunnel_sync(t);
-	d->os->timer_set(d->os, d->reconcile_timer, tunnels_next_retry(d, now_us + RECONCILE_US));
+	uint64_t next_us = tunnels_next_retry(d, now_us + RECONCILE_US);
+	d->os->timer_set(d->os, d->reconcile_timer, d->reconcile_again ? now_us : next_us);
 	daemon_kick(d);
+}
+
+void daemon_reconcile_soon(struct daemon *d)
+{
+	d->reconcile_again = true;
+	d->os->timer_set(d->os, d->reconcile_timer, d->os->now_us(d->os));
 }
 
 static void on_reconcile_timer(void *arg)

@@ -45,6 +45,7 @@ struct daemon {
 		*sockets; /* as config->node.listen; NULL where the address could not be had */
 	struct os_timer *session_timer;
 	struct os_timer *reconcile_timer;
+	bool reconcile_again; /* asked for since the last one began */
 	struct events *events;
 	struct ctl_server *control;
 	struct os_listener *listener;
@@ -67,6 +68,8 @@ void daemon_free(struct daemon *d);
 
 /* Desired state against real state, now; also says when it wants to run again. */
 void daemon_reconcile(struct daemon *d);
+/* The same in the loop's next turn, for where a reconciliation may be under way. */
+void daemon_reconcile_soon(struct daemon *d);
 /* Lets the sessions do what is due; call after anything that may have made work for them. */
 void daemon_kick(struct daemon *d);
 

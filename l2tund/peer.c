@@ -341,14 +341,14 @@ void peer_announce(struct peer *p)
 	p->segments_dirty = true;
 }
 
-void peer_flush_segments(struct peer *p)
+bool peer_flush_segments(struct peer *p)
 {
 	struct segment segs[SESSION_SEGMENTS_MAX];
 	uint64_t now_us = p->daemon->os->now_us(p->daemon->os);
 	unsigned n = 0;
 
 	if (!p->segments_dirty)
-		return;
+		return false;
 	p->segments_dirty = false;
 	for (unsigned i = 0; i < SESSION_SEGMENTS_MAX; i++) {
 		if (p->by_slot[i])
@@ -361,4 +361,5 @@ void peer_flush_segments(struct peer *p)
 			session_set_open(p->session, p->by_slot[i]->id, p->by_slot[i]->gate.open,
 					 now_us);
 	}
+	return true;
 }

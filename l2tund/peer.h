@@ -45,9 +45,10 @@ void peer_update_timers(struct peer *p);
 /* Gives the tunnel its segment id; -E2BIG: the peer has SESSION_SEGMENTS_MAX already. */
 int peer_join(struct peer *p, struct tunnel *t);
 void peer_leave(struct peer *p, struct tunnel *t);
-/* The list of our segments is to be told anew; done at the end of the present reconciliation. */
+/* The list of our segments is to be told anew, by the next peer_flush_segments(). */
 void peer_announce(struct peer *p);
-void peer_flush_segments(struct peer *p);
+/* True when there was something to tell: the sessions are then to be ticked. */
+bool peer_flush_segments(struct peer *p);
 
 /* The ops that the daemon hands to the sessions. */
 extern const struct sessions_ops peer_sessions_ops;

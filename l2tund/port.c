@@ -43,6 +43,8 @@ static void port_close(struct port *p)
 void port_fini(struct port *p)
 {
 	port_close(p);
+	/* Nothing is tried any more: a time left behind would wake the daemon without end. */
+	p->retry_us = 0;
 }
 
 /* Later each time, then never: until somebody says `bridgectl tunnel up`. */
@@ -73,7 +75,29 @@ static bool port_removed(struct port *p, const char *what, uint64_t now_us)
 void port_lost(struct port *p, uint64_t now_us)
 {
 	port_close(p);
-	port_removed(p, "its TAP was deleted", now_us);
+	port_removed(p, "its TAP was deleted or moved away", now_us);
+}
+
+static bool port_taken_out(struct port *p, uint64_t now_us)
+{
+	p->taken_out = true;
+	return port_removed(p, "taken out of its bridge", now_us);
+}
+
+/*
+ * The bridge has come, gone, or is another one of the same name. What failed on the old one
+ * says nothing of this one. And a bridge that is deleted lets its ports go first: what looked like
+ * somebody's hand on our port was that.
+ */
+static void port_new_bridge(struct port *p, int index)
+{
+	if (p->taken_out) {
+		p->removals--;
+		p->latched = false;
+	}
+	p->taken_out = false;
+	p->retry_us = 0;
+	p->seen = index;
 }
 
 /* A device was deleted a moment ago, and a call noticed before the event came. */
@@ -209,6 +233,8 @@ bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us)
 {
 	int index = bridge ? bridge->index : 0;
 
+	if (index != p->seen)
+		port_new_bridge(p, index);
 	if (p->latched || now_us < p->retry_us)
 		return false;
 	p->retry_us = 0;
@@ -220,12 +246,12 @@ bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us)
 	if (!p->tap && !port_open(p, bridge, now_us))
 		return false;
 	const struct os_link *l = p->os->link_by_index(p->os, p->ifindex);
-	if (!l) { /* the TAP's own event says so in a moment */
-		p->retry_us = now_us + PORT_RETRY_US;
+	if (!l) { /* moved to another namespace, or its own event has yet to come */
+		port_lost(p, now_us);
 		return false;
 	}
 	if (l->master != index && p->bridge == index)
-		return port_removed(p, "taken out of its bridge", now_us);
+		return port_taken_out(p, now_us);
 	/* Each step may have moved the table: the bridge is looked up again. */
 	bridge = p->os->link_by_index(p->os, index);
 	if (bridge && l->master != index && !port_attach(p, bridge, now_us))
@@ -234,6 +260,7 @@ bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us)
 	bridge = p->os->link_by_index(p->os, index);
 	if (!bridge || !port_repair(p, bridge, now_us))
 		return false;
+	p->taken_out = false;
 	p->detail[0] = '\0';
 	return true;
 }
@@ -242,8 +269,10 @@ int port_set_carrier(struct port *p, bool on, uint64_t now_us)
 {
 	int r;
 
-	if (!p->tap || p->carrier == on)
+	if (p->carrier == on)
 		return 0;
+	if (!p->tap)
+		return -ENODEV;
 	r = p->os->tap_carrier(p->os, p->tap, on);
 	if (r == 0) {
 		p->carrier = on;
@@ -262,5 +291,6 @@ void port_clear(struct port *p)
 	p->removals = 0;
 	p->retry_us = 0;
 	p->latched = false;
+	p->taken_out = false;
 	p->detail[0] = '\0';
 }

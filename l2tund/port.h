@@ -24,6 +24,8 @@ struct port {
 	struct os_tap *tap;
 	int ifindex;
 	int bridge; /* ifindex of the bridge that we put it in; 0: none yet */
+	int seen;   /* the bridge of the last round; 0: it was missing */
+	bool taken_out; /* of that one, by others, and not put back yet */
 	bool carrier;
 	unsigned removals; /* times that somebody else took it out or deleted it, lately */
 	uint64_t removed_us;
@@ -44,9 +46,12 @@ void port_fini(struct port *p);
  * to try again.
  */
 bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us);
-/* The kernel says that the device is gone. */
+/* The device was deleted, or is where we cannot reach it. */
 void port_lost(struct port *p, uint64_t now_us);
-/* Opens or shuts the kernel's half of the gate. On failure the TAP is closed, to be made anew. */
+/*
+ * Opens or shuts the kernel's half of the gate. On failure the TAP is closed, to be made anew.
+ * -ENODEV: there is none to be opened.
+ */
 int port_set_carrier(struct port *p, bool on, uint64_t now_us);
 /* Forgets removals and the latch. */
 void port_clear(struct port *p);

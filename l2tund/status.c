@@ -140,10 +140,10 @@ json_t *status_bridge(const struct bridge *b)
 {
 	char mac[MAC_STRLEN];
 
-	return json_pack("{s:s s:b s:s s:i s:b s:s s:o s:[]}", "name", b->name, "present",
+	return json_pack("{s:s s:b s:s s:i s:b s:o s:o s:[]}", "name", b->name, "present",
 			 b->ifindex != 0, "mac", b->ifindex ? mac_format(b->mac, mac) : "", "mtu",
 			 b->ifindex ? (int)b->mtu : 0, "stp", b->ifindex && b->stp, "detail",
-			 b->detail, "ports", bridge_ports(b), "foreign");
+			 jsonline_text(b->detail), "ports", bridge_ports(b), "foreign");
 }
 
 /* Finding a port's owner is work: each port is looked at once, however many addresses it has. */
@@ -239,10 +239,11 @@ json_t *status_peer(const struct peer *p)
 		snprintf(address, sizeof(address), strchr(p->cfg->host, ':') ? "[%s]:%u" : "%s:%u",
 			 p->cfg->host, p->cfg->port);
 	json_t *o =
-		json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s s:s}", "name", p->name, "public_key",
+		json_pack("{s:s s:s s:s s:s s:s s:o s:s s:s s:s}", "name", p->name, "public_key",
 			  key_format(&p->cfg->public_key, key), "address", address, "endpoint",
 			  addr_is_set(&i.path.remote) ? addr_format(&i.path.remote, endpoint) : "",
-			  "state", session_word(i.state), "detail", i.detail, "name_far",
+			  "state", session_word(i.state), "detail", jsonline_text(i.detail),
+			  "name_far",
 			  i.far_name, "data_mode", i.handshake_us ? data_mode_name(i.mode) : "",
 			  "cipher", i.handshake_us ? i.cipher : "");
 	if (!o)
@@ -279,11 +280,11 @@ static json_t *tunnel_drops(const struct tunnel *t)
 
 json_t *status_tunnel(const struct tunnel *t)
 {
-	json_t *o = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s s:s s:i s:b s:b s:b}", "name",
+	json_t *o = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:o s:s s:i s:b s:b s:b}", "name",
 			      t->name, "peer", t->peer->name, "bridge", t->bridge->name,
 			      "remote_bridge", t->cfg->remote_bridge, "tap", t->port.name, "state",
 			      tunnel_state_name(t->state), "reason", tunnel_reason_name(t->reason),
-			      "detail", t->detail, "mode", t->cfg->mesh ? "mesh" : "tree",
+			      "detail", jsonline_text(t->detail), "mode", t->cfg->mesh ? "mesh" : "tree",
 			      "priority", t->cfg->priority, "admin_up", !t->admin_down,
 			      "local_open", t->gate.open, "remote_open", tunnel_remote_open(t));
 	if (!o)

@@ -93,7 +93,7 @@ static void tunnel_gate(void *arg, struct topo_edge *e, bool open, enum tunnel_r
 		t->gate.open = false;
 	int r = port_set_carrier(&t->port, open, now_us);
 	if (r < 0) /* the topology is told by the next reconciliation: not from in here */
-		d->os->timer_set(d->os, d->reconcile_timer, now_us);
+		daemon_reconcile_soon(d);
 	t->gate.open = open && r == 0;
 	session_set_open(t->peer->session, t->id, t->gate.open, now_us);
 }

@@ -21,6 +21,7 @@ struct os_tap {
 	struct fake_event read_ev;
 	struct fake_event lost_ev;
 	struct fake_queue queue;
+	bool away; /* in another network namespace: `link` is NULL, but calls succeed */
 	bool busy, dead;
 };
 
@@ -192,6 +193,12 @@ void tap_orphan(struct os_tap *t)
 	event_soon(t->host->net, &t->lost_ev);
 }
 
+void tap_leave(struct os_tap *t)
+{
+	t->link = NULL;
+	t->away = true;
+}
+
 static int tap_open(struct os *os, const struct os_tap_params *p, const struct os_tap_ops *ops,
 		    void *arg, struct os_tap **ret)
 {
@@ -234,6 +241,8 @@ static int tap_carrier(struct os *os, struct os_tap *t, bool on)
 
 	if (r < 0)
 		return r;
+	if (t->away)
+		return 0;
 	if (!t->link)
 		return -EBADFD;
 	t->link->carrier_wanted = on;
@@ -250,6 +259,8 @@ static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, cons
 
 	if (r < 0)
 		return r;
+	if (t->away)
+		return 0;
 	if (!l)
 		return -EBADFD;
 	if (!l->pub.up)

@@ -434,6 +434,19 @@ int fake_link_del(struct fake_host *h, const char *name)
 	return 0;
 }
 
+int fake_link_leave(struct fake_host *h, const char *name)
+{
+	struct fake_link *l = link_find_name(h, name);
+
+	if (!l)
+		return -ENODEV;
+	if (l->tap)
+		tap_leave(l->tap);
+	l->tap = NULL;
+	link_delete(h, l);
+	return 0;
+}
+
 int fake_link_master(struct fake_host *h, const char *name, const char *master)
 {
 	struct fake_link *l = link_find_name(h, name);

@@ -176,6 +176,8 @@ void frames_init(struct fake_host *h);
 void frames_fini(struct fake_host *h);
 /* Its device is gone. */
 void tap_orphan(struct os_tap *t);
+/* Its device is out of reach, but works. */
+void tap_leave(struct os_tap *t);
 
 /* fake_conn.c */
 void conn_init(struct fake_host *h);

@@ -125,6 +125,8 @@ void fake_name(struct fake_net *net, const char *name, const char *const *ips, u
 int fake_link_add(struct fake_host *h, const char *name, enum os_link_kind kind);
 /* A TAP's owner is told by `lost`; a bridge lets its ports go. */
 int fake_link_del(struct fake_host *h, const char *name);
+/* It moves to another network namespace: gone from here, while a TAP's owner still holds it. */
+int fake_link_leave(struct fake_host *h, const char *name);
 /* `master` NULL: none. */
 int fake_link_master(struct fake_host *h, const char *name, const char *master);
 int fake_link_mtu(struct fake_host *h, const char *name, unsigned mtu);

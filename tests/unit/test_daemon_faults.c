@@ -1,0 +1,265 @@
+/*
+ * What goes wrong at an awkward moment: kernel calls that fail, events that come in parts, devices
+ * that leave. Each must be told truly at once and be over as soon as its cause is.
+ */
+#include "tests/unit/daemon_world.h"
+
+#include <errno.h>
+
+#include "l2tund/bridge.h"
+
+static int setup(void **state)
+{
+	*state = world_new(2, 11);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
+static const char plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
+
+static bool not_forwarding(void *arg)
+{
+	struct world *w = arg;
+
+	return tunnel(w, 0, "sv")->state != TUNNEL_FORWARDING ||
+	       tunnel(w, 1, "sv")->state != TUNNEL_FORWARDING;
+}
+
+static void wait_forwarding(struct world *w, uint64_t limit_us)
+{
+	assert_true(fake_run_while(w->net, not_forwarding, w, limit_us));
+}
+
+static void start_both(struct world *w, const char *rest)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		bridge_with_guest(w, i);
+		write_config(w, i, rest);
+		start(w, i);
+	}
+	wait_forwarding(w, US_PER_S);
+}
+
+/* The time of the next try was left behind, and the loop asked for it again and again. */
+static void switched_off_while_waiting_to_retry(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	fake_link_master(w->host[0], "l2t-sv", NULL);
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
+	assert_has(
+		ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.down\",\"params\":{\"name\":\"sv\"}}"),
+		"\"reason\":\"admin\"");
+	fake_run_for(w->net, 30 * US_PER_S); /* aborts when the clock stands still */
+	ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.up\",\"params\":{\"name\":\"sv\"}}");
+	wait_forwarding(w, US_PER_S);
+}
+
+struct carrier_watch {
+	struct fake_host *host;
+	unsigned calls;
+};
+
+static bool carrier_not_set(void *arg)
+{
+	const struct carrier_watch *c = arg;
+
+	return fake_calls(c->host, FAKE_TAP_CARRIER) == c->calls;
+}
+
+/*
+ * The port is back, so the gate opens in the middle of a reconciliation, and cannot: that is known
+ * in the next turn, before any word from the other end.
+ */
+static void carrier_fails_inside_a_reconciliation(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	for (unsigned i = 0; i < w->n; i++) {
+		fake_link_master(w->host[i], "l2t-sv", NULL);
+		fake_run_for(w->net, US_PER_S);
+		fake_fail(w->host[i], FAKE_TAP_CARRIER, 0, 1, -EIO);
+		struct carrier_watch c = { w->host[i], fake_calls(w->host[i], FAKE_TAP_CARRIER) };
+		assert_true(fake_run_while(w->net, carrier_not_set, &c, 2 * US_PER_S));
+		fake_run_for(w->net, 300);
+		assert_int_equal(tunnel(w, i, "sv")->state, TUNNEL_DOWN);
+		assert_int_equal(tunnel(w, i, "sv")->reason, REASON_PORT);
+		assert_has(tunnel(w, i, "sv")->detail, "carrier");
+		wait_forwarding(w, 6 * US_PER_S);
+	}
+}
+
+/* Its ports leave a bridge one event before the bridge itself goes: nobody fights us. */
+static void bridge_goes_in_two_events(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	for (unsigned n = 0; n < 2 * PORT_REMOVALS_MAX; n++) {
+		fake_link_master(w->host[0], "l2t-sv", NULL);
+		fake_run_for(w->net, US_PER_MS);
+		fake_link_del(w->host[0], "br-sv");
+		fake_run_for(w->net, 50 * US_PER_MS);
+		assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_NO_BRIDGE);
+		fake_link_add(w->host[0], "br-sv", OS_LINK_BRIDGE);
+		fake_link_master(w->host[0], "guest", "br-sv");
+		wait_forwarding(w, US_PER_S);
+		assert_int_equal(tunnel(w, 0, "sv")->port.removals, 0);
+	}
+}
+
+/* The count was reset by hand in between. */
+static void bridge_goes_after_the_port_was_cleared(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	fake_link_master(w->host[0], "l2t-sv", NULL);
+	fake_run_for(w->net, US_PER_MS);
+	fake_fail(w->host[0], FAKE_LINK_SET_MASTER, 0, 1, -ENODEV);
+	ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.up\",\"params\":{\"name\":\"sv\"}}");
+	fake_link_del(w->host[0], "br-sv");
+	fake_run_for(w->net, US_PER_MS);
+	assert_int_equal(tunnel(w, 0, "sv")->port.removals, 0);
+}
+
+/* What failed on a bridge that is no more says nothing of the one that follows. */
+static void new_bridge_is_tried_at_once(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	fake_link_del(w->host[0], "br-sv");
+	fake_run_for(w->net, 10 * US_PER_MS);
+	fake_fail(w->host[0], FAKE_LINK_SET_MASTER, 0, 1, -ENODEV);
+	fake_link_add(w->host[0], "br-sv", OS_LINK_BRIDGE);
+	fake_run_for(w->net, 10 * US_PER_MS);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
+	fake_link_del(w->host[0], "br-sv");
+	fake_link_add(w->host[0], "br-sv", OS_LINK_BRIDGE);
+	wait_forwarding(w, US_PER_S);
+}
+
+/* `ip link set l2t-sv netns …`: the descriptor still works, the device is out of our sight. */
+static void tap_moved_out_of_sight(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain);
+	fake_link_leave(w->host[0], "l2t-sv");
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
+	assert_has(tunnel(w, 0, "sv")->detail, "put back in 2 s");
+	wait_forwarding(w, 3 * US_PER_S);
+	assert_int_equal(fake_link(w->host[0], "l2t-sv")->master,
+			 fake_link(w->host[0], "br-sv")->index);
+}
+
+static void gate_needs_a_tap(void **state)
+{
+	struct world *w = *state;
+	struct port p;
+
+	port_init(&p, fake_host_os(w->host[0]), "l2t-x", NULL, NULL);
+	assert_int_equal(port_set_carrier(&p, true, US_PER_S), -ENODEV);
+	assert_int_equal(port_set_carrier(&p, false, US_PER_S), 0);
+	assert_false(p.carrier);
+}
+
+/* Standard error goes into a file, to count lines of the log. */
+struct capture {
+	FILE *file;
+	int saved;
+};
+
+static void capture_begin(struct capture *c)
+{
+	c->file = tmpfile();
+	assert_non_null(c->file);
+	fflush(stderr);
+	c->saved = dup(STDERR_FILENO);
+	assert_int_equal(dup2(fileno(c->file), STDERR_FILENO), STDERR_FILENO);
+}
+
+static unsigned capture_end(struct capture *c, const char *part)
+{
+	char line[512];
+	unsigned n = 0;
+
+	fflush(stderr);
+	assert_int_equal(dup2(c->saved, STDERR_FILENO), STDERR_FILENO);
+	close(c->saved);
+	rewind(c->file);
+	while (fgets(line, sizeof(line), c->file))
+		n += strstr(line, part) != NULL;
+	fclose(c->file);
+	return n;
+}
+
+static void trouble_with_uplinks_is_told_once_and_forgotten(void **state)
+{
+	struct world *w = *state;
+	struct capture c;
+
+	fake_link_add(w->host[0], "br-old", OS_LINK_BRIDGE);
+	fake_link_add(w->host[0], "eth1", OS_LINK_OTHER);
+	fake_link_add(w->host[0], "eth2", OS_LINK_OTHER);
+	fake_link_master(w->host[0], "eth1", "br-old");
+	fake_link_master(w->host[0], "eth2", "br-old");
+	write_config(w, 0,
+		     "bridge \"br-sv\" { create = yes ports = {\"eth1\", \"eth2\"} }\n"
+		     "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n");
+	capture_begin(&c);
+	start(w, 0);
+	fake_run_for(w->net, 60 * US_PER_S);
+	assert_in_range(capture_end(&c, "belongs to another bridge"), 1, 2);
+	assert_has(daemon_find_bridge(w->daemon[0], "br-sv")->detail, "belongs to another");
+	fake_link_master(w->host[0], "eth2", NULL);
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_has(daemon_find_bridge(w->daemon[0], "br-sv")->detail, "eth1");
+	fake_link_master(w->host[0], "eth1", NULL);
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_string_equal(daemon_find_bridge(w->daemon[0], "br-sv")->detail, "");
+}
+
+/* A process may call itself what it likes; status must still be JSON. */
+static void owner_with_any_name(void **state)
+{
+	struct world *w = *state;
+
+	bridge_with_guest(w, 0);
+	fake_link_add(w->host[0], "l2t-sv", OS_LINK_TUN);
+	fake_link_owner(w->host[0], "l2t-sv", "\xff\xfe pid 3");
+	write_config(w, 0, plain);
+	start(w, 0);
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"status\"}"), "pid 3");
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"events\"}"), "pid 3");
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(switched_off_while_waiting_to_retry),
+		TEST(carrier_fails_inside_a_reconciliation),
+		TEST(bridge_goes_in_two_events),
+		TEST(bridge_goes_after_the_port_was_cleared),
+		TEST(new_bridge_is_tried_at_once),
+		TEST(tap_moved_out_of_sight),
+		TEST(gate_needs_a_tap),
+		TEST(trouble_with_uplinks_is_told_once_and_forgotten),
+		TEST(owner_with_any_name),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
