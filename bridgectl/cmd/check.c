@@ -58,25 +58,55 @@ static void perf(struct finding *f, const char *prefix, const char *label, doubl
 	json_object_set_new(f->perf, key, json_string(value));
 }
 
-static void look_at_tunnel(struct finding *f, const json_t *all, const json_t *t)
+/* Asked for by name, a tunnel on standby is worth a warning whatever stands beside it. */
+static enum health tunnel_health(const struct finding *f, const json_t *all, const json_t *t)
 {
-	const char *name = view_str(t, "name"), *detail = view_sentence(t);
+	if (f->only && !strcmp(view_str(t, "state"), "standby"))
+		return HEALTH_WARNING;
+	return view_tunnel_health(all, t);
+}
+
+static bool is_asked_for(const struct finding *f, const json_t *t)
+{
+	return !f->only || !strcmp(view_str(t, "name"), f->only);
+}
+
+/* Why is told of the first one: with many down they mostly have the same cause. */
+static void name_tunnels(struct finding *f, const json_t *all, enum health health)
+{
 	char state[160];
-	enum health h = view_tunnel_health(all, t);
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach(all, i, t) {
+		const char *why = f->n_problems ? "" : view_sentence(t);
+
+		if (!is_asked_for(f, t) || tunnel_health(f, all, t) != health)
+			continue;
+		view_state(t, state, sizeof(state));
+		problem(f, health, "tunnel %s %s%s%s", view_str(t, "name"), state,
+			why[0] ? ": " : "", why);
+	}
+}
+
+static void measure_tunnel(struct finding *f, const json_t *t)
+{
+	const char *name = view_str(t, "name");
 
 	f->n_tunnels++;
 	f->n_forwarding += !strcmp(view_str(t, "state"), "forwarding");
 	f->n_standby += !strcmp(view_str(t, "state"), "standby");
-	/* Asked for by name, a tunnel on standby is worth a warning whatever stands beside it. */
-	if (f->only && !strcmp(view_str(t, "state"), "standby"))
-		h = HEALTH_WARNING;
-	view_state(t, state, sizeof(state));
-	if (h != HEALTH_OK)
-		problem(f, h, "tunnel %s %s%s%s", name, state, f->only && detail[0] ? ": " : "",
-			f->only ? detail : "");
 	perf(f, name, "rx_bytes", view_num(t, "rx_bytes"), 0, "c");
 	perf(f, name, "tx_bytes", view_num(t, "tx_bytes"), 0, "c");
 	perf(f, name, "drops", view_drops(t), 0, "c");
+}
+
+/* It is there, but not as it should be. A missing one is told by its tunnels. */
+static void look_at_bridge(struct finding *f, const json_t *b)
+{
+	if (view_bool(b, "present") && view_str(b, "detail")[0])
+		problem(f, HEALTH_WARNING, "bridge %s: %s", view_str(b, "name"),
+			view_str(b, "detail"));
 }
 
 static void look_at_peer(struct finding *f, const json_t *p)
@@ -96,16 +126,22 @@ static void look_at_peer(struct finding *f, const json_t *p)
 
 static void look(struct finding *f, const json_t *s)
 {
-	const json_t *tunnels = json_object_get(s, "tunnels"), *t, *p;
-	const char *peer = NULL;
+	const json_t *tunnels = json_object_get(s, "tunnels"), *t, *p, *b;
+	const char *peer = NULL, *bridge = NULL;
 	size_t i;
 
 	json_array_foreach(tunnels, i, t) {
-		if (f->only && strcmp(view_str(t, "name"), f->only) != 0)
+		if (!is_asked_for(f, t))
 			continue;
 		peer = view_str(t, "peer");
-		look_at_tunnel(f, tunnels, t);
+		bridge = view_str(t, "bridge");
+		measure_tunnel(f, t);
 	}
+	name_tunnels(f, tunnels, HEALTH_CRITICAL);
+	name_tunnels(f, tunnels, HEALTH_WARNING);
+	json_array_foreach(json_object_get(s, "bridges"), i, b)
+		if (!f->only || (bridge && !strcmp(bridge, view_str(b, "name"))))
+			look_at_bridge(f, b);
 	json_array_foreach(json_object_get(s, "peers"), i, p)
 		if (!f->only || (peer && !strcmp(peer, view_str(p, "name"))))
 			look_at_peer(f, p);

@@ -42,37 +42,40 @@ static void attention_tunnels(struct attention *a, const json_t *tunnels, enum h
 	}
 }
 
-static void attention_bridges(struct attention *a, const json_t *bridges)
+/* A tunnel with this value under `key` has said already what is wrong. */
+static bool is_told(const json_t *tunnels, const char *key, const char *value)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach(tunnels, i, t)
+		if (!strcmp(view_str(t, key), value) &&
+		    view_tunnel_health(tunnels, t) != HEALTH_OK)
+			return true;
+	return false;
+}
+
+static void attention_bridges(struct attention *a, const json_t *bridges, const json_t *tunnels)
 {
 	const json_t *b, *f;
 	char text[256];
 	size_t i, k;
 
 	json_array_foreach(bridges, i, b) {
-		if (!view_bool(b, "present"))
-			point_at(a, "bridge", view_str(b, "name"), STYLE_BAD, "missing",
-				 view_str(b, "detail"));
+		const char *name = view_str(b, "name");
+
+		if (view_bool(b, "present") && view_str(b, "detail")[0])
+			point_at(a, "bridge", name, STYLE_WARN, "trouble", view_str(b, "detail"));
+		else if (!view_bool(b, "present") && !is_told(tunnels, "bridge", name))
+			point_at(a, "bridge", name, STYLE_BAD, "missing", view_str(b, "detail"));
 		json_array_foreach(json_object_get(b, "foreign"), k, f) {
 			snprintf(text, sizeof(text),
 				 "reaches %s of %s through %s%s%s, which is no tunnel of ours",
 				 view_str(f, "bridge"), view_str(f, "node"), view_str(f, "via"),
 				 view_str(f, "owner")[0] ? " of " : "", view_str(f, "owner"));
-			point_at(a, "bridge", view_str(b, "name"), STYLE_BAD, "foreign path", text);
+			point_at(a, "bridge", name, STYLE_BAD, "foreign path", text);
 		}
 	}
-}
-
-/* Its tunnels have said already what is wrong with the peer. */
-static bool is_told(const json_t *tunnels, const json_t *peer)
-{
-	const json_t *t;
-	size_t i;
-
-	json_array_foreach(tunnels, i, t)
-		if (!strcmp(view_str(t, "peer"), view_str(peer, "name")) &&
-		    view_tunnel_health(tunnels, t) != HEALTH_OK)
-			return true;
-	return false;
 }
 
 static void attention_peers(struct attention *a, const json_t *peers, const json_t *tunnels)
@@ -85,7 +88,7 @@ static void attention_peers(struct attention *a, const json_t *peers, const json
 		double in = view_num(p, "loss_rx"), out = view_num(p, "loss_tx");
 		bool up = !strcmp(view_str(p, "state"), "up");
 
-		if (!up && !is_told(tunnels, p))
+		if (!up && !is_told(tunnels, "peer", view_str(p, "name")))
 			point_at(a, "peer", view_str(p, "name"),
 				 view_peer_style(view_str(p, "state")), view_str(p, "state"),
 				 view_str(p, "detail"));
@@ -154,7 +157,7 @@ static void status_text(struct cmd_call *call, const json_t *s)
 		node_details(&call->out, json_object_get(s, "node"));
 	out_line(&call->out, STYLE_NONE, "%s", "");
 	attention_tunnels(&a, tunnels, HEALTH_CRITICAL);
-	attention_bridges(&a, json_object_get(s, "bridges"));
+	attention_bridges(&a, json_object_get(s, "bridges"), tunnels);
 	attention_tunnels(&a, tunnels, HEALTH_WARNING);
 	attention_peers(&a, json_object_get(s, "peers"), tunnels);
 	if (!json_array_size(tunnels))

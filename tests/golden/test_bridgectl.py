@@ -138,7 +138,9 @@ BAD = status(
     ],
     [
         bridge("br-sv"),
-        bridge("br-lab", present=False, mac="", mtu=0, ports=[], detail="bridge br-lab does not exist"),
+        bridge("br-lab", present=False, mac="", mtu=0, ports=[]),  # its tunnel says so
+        bridge("br-new", present=False, mac="", mtu=0, ports=[], detail="cannot be created: Operation not permitted"),
+        bridge("br-off", ports=[], detail="is switched off, so no frame passes it; `ip link set br-off up`"),
         bridge(
             "br-dmz",
             stp=True,
@@ -350,6 +352,14 @@ CHECKS = [
     ([tunnel("sv")], [], ["--tunnel=nix"], 3, "UNKNOWN - there is no tunnel nix"),
     ([], [], [], 3, "UNKNOWN - no tunnel is configured"),
     ([tunnel(f"t{i}", "down") for i in range(5)], [], [], 2, "tunnel t0 down, tunnel t1 down, tunnel t2 down and 2 more"),
+    # The worst first, with its reason.
+    (
+        [tunnel("a", "prepare"), tunnel("b", "down", "no-peer", detail="not called"), tunnel("c", "down", detail="x")],
+        [],
+        [],
+        2,
+        "CRITICAL - tunnel b down (no-peer): not called, tunnel c down, tunnel a prepare",
+    ),
 ]
 
 
@@ -375,6 +385,17 @@ def test_check_perfdata(ask):
     assert values["xen1_rtt"] == "0.421ms" and values["xen1_loss_rx"] == "0.0%"
     done = ask({"status": GOOD}, "check", "--tunnel", "sv")
     assert "|'rx_bytes'=123456789c 'tx_bytes'=1536c 'drops'=0c 'rtt'=0.421ms" in done.stdout.decode()
+
+
+@pytest.mark.parametrize("words,code,text", [
+    ([], 1, "WARNING - bridge br-sv: is switched off"),
+    (["--tunnel=sv"], 1, "WARNING - bridge br-sv: is switched off"),
+    (["--tunnel=x"], 0, "OK - tunnel x forwarding"),
+])
+def test_check_bridge(ask, words, code, text):
+    tunnels = [tunnel("sv", bridge="br-sv"), tunnel("x", bridge="br-x")]
+    done = ask({"status": status(tunnels, [], [bridge("br-sv", detail="is switched off"), bridge("br-x")])}, "check", *words)
+    assert done.stdout.decode().startswith(f"L2TUND {text}|") and done.returncode == code
 
 
 def test_check_json(ask):
