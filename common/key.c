@@ -160,7 +160,8 @@ int key_read_file(const char *path, struct key *ret, char *err)
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		r = -errno;
 		snprintf(err, KEY_ERRLEN, "%s: %s; %s", path, strerror(-r),
-			 r == -ENOENT ? "make one with bridgectl keygen or genpsk" :
+			 r == -ENOENT ? "`bridgectl keygen --init` makes a private key, "
+					"`bridgectl genpsk` a preshared one" :
 					"check the path and its permissions");
 		return r;
 	}

@@ -336,9 +336,11 @@ int config_load(const char *path, struct config **ret, struct config_report *rep
 
 	if (r < 0) {
 		config_report_add(report, &src, true,
-				  "cannot be read: %s; check the path and its "
-				  "permissions",
-				  r == -EINVAL ? "not a regular file" : strerror(-r));
+				  "cannot be read: %s; %s",
+				  r == -EINVAL ? "not a regular file" : strerror(-r),
+				  r == -ENOENT ? "write it (l2tund.conf(5) has an example), or name "
+						 "another one with -c" :
+						 "check the path and its permissions");
 		return -EINVAL;
 	}
 	return config_load_buffer(&config_hooks_system, path, text, len, ret, report);

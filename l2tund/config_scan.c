@@ -290,6 +290,12 @@ close:
 		put(s->k, "} ", 2);
 }
 
+/* The habit of other languages; here it is a word like any other. */
+static bool is_semicolon(const struct tok *t)
+{
+	return tok_is_text(t) && t->len == 1 && t->start[0] == ';';
+}
+
 static void scan_value(struct scan *s, const struct tok *name, const cfg_opt_t *o)
 {
 	bool list = o && o->flags & CFGF_LIST;
@@ -311,9 +317,8 @@ static void scan_value(struct scan *s, const struct tok *name, const cfg_opt_t *
 	second = peek_second(s);
 	if (s->next.line == s->last_line && tok_is_text(&s->next) && !tok_is(&second, '=')) {
 		bad(s, s->next.line,
-		    "unexpected `%.*s` behind the value of %.*s; put a value with "
-		    "spaces in quotes",
-		    SHOW(&s->next), SHOW(name));
+		    "unexpected `%.*s` behind the value of %.*s; %s", SHOW(&s->next), SHOW(name),
+		    is_semicolon(&s->next) ? "remove it" : "put a value with spaces in quotes");
 		recover(s, 0);
 	}
 }
@@ -550,6 +555,8 @@ static void scan_named(struct scan *s, const struct tok *name)
 	} else if (name->len == 7 && memcmp(name->start, "include", 7) == 0) {
 		bad(s, name->line, "include is malformed; write include(\"FILE\")");
 		recover(s, 0);
+	} else if (is_semicolon(name)) {
+		bad(s, name->line, "unexpected `;`; nothing here ends with one: remove it");
 	} else {
 		note_option(s, name);
 		bad(s, name->line, "expected = or { behind `%.*s`; write NAME = VALUE", SHOW(name));
