@@ -335,12 +335,12 @@ int config_load(const char *path, struct config **ret, struct config_report *rep
 	int r = config_hooks_system.read_file(path, &text, &len);
 
 	if (r < 0) {
-		config_report_add(report, &src, true,
-				  "cannot be read: %s; %s",
+		config_report_add(report, &src, true, "cannot be read: %s; %s",
 				  r == -EINVAL ? "not a regular file" : strerror(-r),
-				  r == -ENOENT ? "write it (l2tund.conf(5) has an example), or name "
-						 "another one with -c" :
-						 "check the path and its permissions");
+				  r == -ENOENT ?
+					  "write it (l2tund.conf(5) has an example), or name "
+					  "another one with -c" :
+					  "check the path and its permissions");
 		return -EINVAL;
 	}
 	return config_load_buffer(&config_hooks_system, path, text, len, ret, report);

@@ -316,8 +316,8 @@ static void scan_value(struct scan *s, const struct tok *name, const cfg_opt_t *
 	take(s);
 	second = peek_second(s);
 	if (s->next.line == s->last_line && tok_is_text(&s->next) && !tok_is(&second, '=')) {
-		bad(s, s->next.line,
-		    "unexpected `%.*s` behind the value of %.*s; %s", SHOW(&s->next), SHOW(name),
+		bad(s, s->next.line, "unexpected `%.*s` behind the value of %.*s; %s",
+		    SHOW(&s->next), SHOW(name),
 		    is_semicolon(&s->next) ? "remove it" : "put a value with spaces in quotes");
 		recover(s, 0);
 	}

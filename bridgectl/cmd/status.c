@@ -49,8 +49,7 @@ static bool is_told(const json_t *tunnels, const char *key, const char *value)
 	size_t i;
 
 	json_array_foreach(tunnels, i, t)
-		if (!strcmp(view_str(t, key), value) &&
-		    view_tunnel_health(tunnels, t) != HEALTH_OK)
+		if (!strcmp(view_str(t, key), value) && view_tunnel_health(tunnels, t) != HEALTH_OK)
 			return true;
 	return false;
 }
