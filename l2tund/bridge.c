@@ -51,41 +51,42 @@ static void bridge_note(struct bridge *b, const char *text)
 		log_warn(LOG_CORE, "bridge %s: %s", b->name, text);
 }
 
-/* 0 when the bridge was made. */
-static int bridge_create(struct bridge *b)
+static void bridge_create(struct bridge *b)
 {
 	struct os *os = b->daemon->os;
 	char text[sizeof(b->detail)];
 	int r = os->bridge_add(os, b->name, b->cfg->stp, b->cfg->forward_delay_s);
 
-	if (r == 0) {
-		log_notice(LOG_CORE, "bridge %s: created", b->name);
-		return 0;
-	}
+	b->created = r == 0;
+	if (r == 0)
+		return;
 	snprintf(text, sizeof(text), "cannot be created: %s", strerror(-r));
 	bridge_note(b, text);
-	return r;
 }
 
-static void bridge_attach_uplink(struct bridge *b, const char *port)
+/* Trouble is left in `text`, of the size of a bridge's detail. */
+static void bridge_attach_uplink(struct bridge *b, const char *port, char *text)
 {
 	struct os *os = b->daemon->os;
 	const struct os_link *l = os->link_by_name(os, port);
-	char text[sizeof(b->detail)];
 	int r;
 
-	if (!l || l->master == b->ifindex)
+	if (!l) {
+		snprintf(text, sizeof(b->detail),
+			 "port %s does not exist; it is attached as soon as it is there", port);
+		return;
+	}
+	if (l->master == b->ifindex)
 		return;
 	if (l->master) {
-		snprintf(text, sizeof(text),
+		snprintf(text, sizeof(b->detail),
 			 "port %s belongs to another bridge; take it out there first", port);
-		bridge_note(b, text);
 		return;
 	}
 	r = os->link_set_master(os, l->index, b->ifindex);
 	if (r < 0) {
-		snprintf(text, sizeof(text), "port %s cannot be attached: %s", port, strerror(-r));
-		bridge_note(b, text);
+		snprintf(text, sizeof(b->detail), "port %s cannot be attached: %s", port,
+			 strerror(-r));
 		return;
 	}
 	log_notice(LOG_CORE, "bridge %s: attached uplink %s", b->name, port);
@@ -101,12 +102,13 @@ static void bridge_adopt(struct bridge *b, const struct os_link *l)
 	memcpy(b->mac, l->mac, sizeof(b->mac));
 	if (!fresh)
 		return;
-	bridge_note(b, "");
-	events_change(b->daemon->events, "bridge", b->name, "absent", "present", "", "");
+	events_change(b->daemon->events, "bridge", b->name, "absent", "present", "",
+		      b->created ? "made by l2tund" : "");
+	b->created = false;
 	if (b->stp)
 		log_warn(LOG_CORE,
-			 "bridge %s: spanning tree is on; a tunnel port comes up only after twice "
-			 "the forward delay",
+			 "bridge %s: spanning tree is on; it lets a tunnel's frames pass only "
+			 "twice its forward delay after the tunnel has come up",
 			 b->name);
 }
 
@@ -118,14 +120,26 @@ static void bridge_lost(struct bridge *b)
 		events_change(b->daemon->events, "bridge", b->name, "present", "absent", "", "");
 	b->ifindex = 0;
 	if (l)
-		bridge_note(b, "an interface of this name exists but is not a bridge");
+		bridge_note(b, "an interface of this name exists but is not a bridge; rename or "
+			       "delete it");
 	else if (b->cfg->create)
 		bridge_create(b);
+	else
+		bridge_note(b, "");
+}
+
+static void bridge_sync_uplinks(struct bridge *b, const struct os_link *l, char *text)
+{
+	if (!b->cfg->create || strcmp(l->alias, BRIDGE_MARK) != 0)
+		return;
+	for (unsigned i = 0; i < b->cfg->n_ports; i++)
+		bridge_attach_uplink(b, b->cfg->ports[i], text);
 }
 
 void bridge_sync(struct bridge *b)
 {
 	const struct os_link *l = bridge_link(b);
+	char text[sizeof(b->detail)] = "";
 
 	if (!l) {
 		bridge_lost(b);
@@ -134,8 +148,9 @@ void bridge_sync(struct bridge *b)
 	if (!l)
 		return;
 	bridge_adopt(b, l);
-	if (!b->cfg->create || strcmp(l->alias, BRIDGE_MARK) != 0)
-		return;
-	for (unsigned i = 0; i < b->cfg->n_ports; i++)
-		bridge_attach_uplink(b, b->cfg->ports[i]);
+	if (!l->up)
+		snprintf(text, sizeof(text),
+			 "is switched off, so no frame passes it; `ip link set %s up`", b->name);
+	bridge_sync_uplinks(b, l, text);
+	bridge_note(b, text);
 }

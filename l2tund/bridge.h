@@ -25,6 +25,7 @@ struct bridge {
 	uint8_t mac[6];
 	unsigned mtu;
 	bool stp;
+	bool created;	  /* by us a moment ago: the event that it is there says so */
 	char detail[160]; /* why it is not there, or what is odd about it */
 };
 

@@ -237,6 +237,11 @@ static int start_sockets(struct daemon *d, char *err)
 				err, r,
 				"listen %s: another program has this UDP port; `ss -ulpn` shows which",
 				text);
+		else if (r == -EADDRNOTAVAIL)
+			return start_fail(err, r,
+					  "listen %s: no interface of this host has this address; "
+					  "correct it, or listen at 0.0.0.0 or [::]",
+					  text);
 		else
 			return start_fail(err, r, "listen %s: %s", text, strerror(-r));
 	}
@@ -274,9 +279,11 @@ static int start_control(struct daemon *d, char *err)
 	int r = d->os->listen(d->os, node->control, node->control_group, &conn_ops, d,
 			      &d->listener);
 	if (r == -EADDRINUSE)
-		return start_fail(err, r,
-				  "control socket %s: another l2tund answers there; stop it first",
-				  node->control);
+		return start_fail(
+			err, r,
+			"control socket %s: another l2tund answers there; stop it first, or "
+			"give this one a control socket of its own",
+			node->control);
 	if (r < 0)
 		return start_fail(err, r, "control socket %s: %s", node->control, strerror(-r));
 	return 0;
@@ -360,10 +367,13 @@ int daemon_new(struct config *config, struct os *os, const struct daemon_params 
 
 void daemon_stop(struct daemon *d)
 {
+	struct tunnel *t;
 	struct peer *p;
 
 	d->stopping = true;
-	daemon_reconcile(d); /* closes every gate and every TAP */
+	/* Closes every gate and every TAP. The peers hear one thing only: the farewell. */
+	TAILQ_FOREACH(t, &d->tunnels, link)
+		tunnel_sync(t);
 	TAILQ_FOREACH(p, &d->peers, link)
 		session_close(p->session, d->os->now_us(d->os));
 }

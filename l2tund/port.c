@@ -68,7 +68,6 @@ static bool port_removed(struct port *p, const char *what, uint64_t now_us)
 		snprintf(p->detail, sizeof(p->detail), "%s by another program; put back in %u s",
 			 what, (unsigned)(p->removals * (PORT_REATTACH_US / US_PER_S)));
 	}
-	log_warn(LOG_KERNEL, "%s: %s", p->name, p->detail);
 	return false;
 }
 
@@ -106,13 +105,16 @@ static bool error_is_vanished(int err)
 	return err == -ENODEV || err == -EBADFD;
 }
 
-/* What failed goes to the log once and to the detail always. */
+/*
+ * What failed goes to the log once and to the detail always. `what` says it all when `err` is 0.
+ * The log is for another trouble while the tunnel stays down: its first one is told as an event.
+ */
 static bool port_fail(struct port *p, uint64_t now_us, const char *what, int err)
 {
 	char text[sizeof(p->detail)];
 
-	snprintf(text, sizeof(text), "%s: %s", what, strerror(-err));
-	if (strcmp(text, p->detail) != 0 && !error_is_vanished(err))
+	snprintf(text, sizeof(text), "%s%s%s", what, err ? ": " : "", err ? strerror(-err) : "");
+	if (*p->detail && strcmp(text, p->detail) != 0 && !error_is_vanished(err))
 		log_warn(LOG_KERNEL, "%s: %s", p->name, text);
 	snprintf(p->detail, sizeof(p->detail), "%s", text);
 	p->retry_us = now_us + PORT_RETRY_US;
@@ -171,8 +173,12 @@ static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now
 	if (r == -EEXIST || r == -EBUSY) {
 		port_owner(p, owner, sizeof(owner));
 		snprintf(what, sizeof(what), "the device exists already, held by %s", owner);
-		return port_fail(p, now_us, what, r);
+		return port_fail(p, now_us, what, 0);
 	}
+	if (r == -ENOENT || r == -ENXIO)
+		return port_fail(
+			p, now_us,
+			"cannot make the TAP device: there is no /dev/net/tun; `modprobe tun`", 0);
 	if (r < 0)
 		return port_fail(p, now_us, "cannot make the TAP device", r);
 	p->ifindex = p->os->tap_ifindex(p->os, p->tap);

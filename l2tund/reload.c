@@ -142,12 +142,26 @@ static void drop_bridges(struct daemon *d, const struct config *new, json_t *cha
 	}
 }
 
+static bool bridge_same(const struct config_bridge *a, const struct config_bridge *b)
+{
+	if (a->create != b->create || a->stp != b->stp ||
+	    a->forward_delay_s != b->forward_delay_s || a->n_ports != b->n_ports)
+		return false;
+	for (unsigned i = 0; i < a->n_ports; i++) {
+		if (strcmp(a->ports[i], b->ports[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
 static void update_bridges(struct daemon *d, const struct config *new, json_t *changed)
 {
 	for (unsigned i = 0; i < new->n_bridges; i++) {
 		struct bridge *b = daemon_find_bridge(d, new->bridges[i].name);
 
 		if (b) {
+			if (!bridge_same(b->cfg, &new->bridges[i]))
+				say(changed, "bridge %s changed", b->name);
 			b->cfg = &new->bridges[i];
 			continue;
 		}
@@ -216,11 +230,20 @@ int reload_run(struct daemon *d, struct config_report *report, json_t **ret_chan
 	struct config *new;
 	int r = config_load(d->config->path, &new, report);
 
-	if (r < 0)
+	if (r < 0) {
+		for (unsigned i = 0; i < report->n; i++)
+			log_err(LOG_CONFIG, "%s", report->lines[i]);
+		log_err(LOG_CONFIG, "reload: errors found: %u; the old configuration keeps running",
+			report->n_errors);
 		return r;
+	}
+	for (unsigned i = 0; i < report->n; i++)
+		log_warn(LOG_CONFIG, "%s", report->lines[i]);
 	*ret_changed = json_array();
 	*ret_restart = json_array();
 	node_compare(&d->config->node, &new->node, *ret_restart);
 	reload_apply(d, new, *ret_changed);
+	if (!json_array_size(*ret_changed) && !json_array_size(*ret_restart))
+		log_notice(LOG_CONFIG, "reload: nothing has changed");
 	return 0;
 }

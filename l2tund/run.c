@@ -52,11 +52,7 @@ static void on_reload(void *arg, int signo)
 	if (reload_run(run->daemon, &report, &changed, &restart) == 0) {
 		json_decref(changed);
 		json_decref(restart);
-	} else {
-		log_err(LOG_CONFIG, "reload: the old configuration keeps running");
 	}
-	for (unsigned i = 0; i < report.n; i++)
-		log_warn(LOG_CONFIG, "%s", report.lines[i]);
 	config_report_fini(&report);
 	notify_ready();
 }

@@ -17,6 +17,7 @@
 #include "l2tund/peer.h"
 
 #define HANDSHAKE_PATIENCE_US (5 * US_PER_S) /* then a peer that does not answer is unreachable */
+#define FAR_LOOKED_AT 8u		     /* for a hint: it is looked for again and again */
 
 /* frames */
 
@@ -102,6 +103,12 @@ const struct topo_ops tunnel_topo_ops = { .gate = tunnel_gate };
 
 /* facts */
 
+static bool tunnel_fits(const struct tunnel *t, const struct segment *far)
+{
+	return strcmp(far->bridge, t->cfg->remote_bridge) == 0 &&
+	       strcmp(far->want, t->bridge->name) == 0;
+}
+
 /* The peer's end that names our bridge and is named by us; NULL: it has none. */
 static const struct segment *tunnel_far(const struct tunnel *t)
 {
@@ -109,8 +116,7 @@ static const struct segment *tunnel_far(const struct tunnel *t)
 	const struct segment *segs = session_far_segments(t->peer->session, &n);
 
 	for (unsigned i = 0; i < n; i++) {
-		if (strcmp(segs[i].bridge, t->cfg->remote_bridge) == 0 &&
-		    strcmp(segs[i].want, t->bridge->name) == 0)
+		if (tunnel_fits(t, &segs[i]))
 			return &segs[i];
 	}
 	return NULL;
@@ -183,16 +189,29 @@ static bool _printf_(4, 5) verdict_set(struct verdict *v, enum tunnel_state stat
 	return true;
 }
 
+static bool judge_bridge(const struct tunnel *t, struct verdict *v)
+{
+	const struct bridge *b = t->bridge;
+
+	if (b->ifindex)
+		return false;
+	if (*b->detail)
+		return verdict_set(v, TUNNEL_DOWN, REASON_NO_BRIDGE, "bridge %s: %s", b->name,
+				   b->detail);
+	return verdict_set(v, TUNNEL_DOWN, REASON_NO_BRIDGE,
+			   "bridge %s does not exist; create it or set create = yes (%s:%u)",
+			   b->name, b->cfg->src.file, b->cfg->src.line);
+}
+
 static bool judge_local(const struct tunnel *t, struct verdict *v)
 {
+	if (t->daemon->stopping)
+		return verdict_set(v, TUNNEL_DOWN, REASON_ADMIN, "l2tund ends");
 	if (t->admin_down)
 		return verdict_set(v, TUNNEL_DOWN, REASON_ADMIN,
 				   "switched off; `bridgectl tunnel up %s`", t->name);
-	if (!t->bridge->ifindex)
-		return verdict_set(
-			v, TUNNEL_DOWN, REASON_NO_BRIDGE,
-			"bridge %s does not exist; create it or set create = yes (%s:%u)",
-			t->bridge->name, t->bridge->cfg->src.file, t->bridge->cfg->src.line);
+	if (judge_bridge(t, v))
+		return true;
 	if (t->port.latched)
 		return verdict_set(v, TUNNEL_LATCHED, REASON_PORT, "%s: %s", t->port.name,
 				   t->port.detail);
@@ -223,22 +242,55 @@ static bool judge_session(const struct tunnel *t, struct verdict *v)
 			   info.detail);
 }
 
+/* An end of the peer that no tunnel of ours fits: it may be the one that is meant. */
+static const struct segment *tunnel_far_unmatched(const struct tunnel *t)
+{
+	unsigned n;
+	const struct segment *segs = session_far_segments(t->peer->session, &n);
+	const struct tunnel *o;
+
+	for (unsigned i = 0; i < MIN(n, FAR_LOOKED_AT); i++) {
+		TAILQ_FOREACH(o, &t->daemon->tunnels, link) {
+			if (o->peer == t->peer && tunnel_fits(o, &segs[i]))
+				break;
+		}
+		if (!o)
+			return &segs[i];
+	}
+	return NULL;
+}
+
+static bool judge_no_far(const struct tunnel *t, struct verdict *v)
+{
+	const struct segment *other = tunnel_far_unmatched(t);
+
+	if (other)
+		return verdict_set(v, TUNNEL_DOWN, REASON_REMOTE,
+				   "peer %s has no tunnel from its %s to our %s, but one from its "
+				   "%s to our %s; make bridge and remote-bridge fit at both ends",
+				   t->peer->name, t->cfg->remote_bridge, t->bridge->name,
+				   other->bridge, other->want);
+	return verdict_set(v, TUNNEL_DOWN, REASON_REMOTE,
+			   "peer %s has no tunnel from its %s to our %s; configure it there",
+			   t->peer->name, t->cfg->remote_bridge, t->bridge->name);
+}
+
 static bool judge_far(const struct tunnel *t, struct verdict *v)
 {
 	const struct segment *far = tunnel_far(t);
+	struct session_info info;
 	unsigned n;
 
 	if (far && far->usable)
 		return false;
 	session_far_segments(t->peer->session, &n);
-	if (n == 0)
+	session_get_info(t->peer->session, &info);
+	/* No list and an empty list look the same: after a while it is an empty one. */
+	if (n == 0 && t->daemon->os->now_us(t->daemon->os) - info.since_us < HANDSHAKE_PATIENCE_US)
 		return verdict_set(v, TUNNEL_HANDSHAKE, REASON_REMOTE,
 				   "peer %s has told of no tunnels with us yet", t->peer->name);
 	if (!far)
-		return verdict_set(
-			v, TUNNEL_DOWN, REASON_REMOTE,
-			"peer %s has no tunnel from its %s to our %s; configure it there",
-			t->peer->name, t->cfg->remote_bridge, t->bridge->name);
+		return judge_no_far(t, v);
 	return verdict_set(v, TUNNEL_DOWN, REASON_REMOTE,
 			   "the other end is not ready: its bridge %s is missing or its tunnel is "
 			   "switched off; see `bridgectl status` there",

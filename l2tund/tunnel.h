@@ -46,7 +46,7 @@ struct tunnel {
 
 	enum tunnel_state state;
 	enum tunnel_reason reason;
-	char detail[192];
+	char detail[256];
 	uint64_t since_us;
 	struct tunnel_counters counters;
 };
