@@ -396,11 +396,12 @@ static void test_hello_codec(void **state)
 	in.tx = 8;
 	in.echo_tx = 9;
 	in.echo_rx = 10;
+	memset(in.probe_key, 11, sizeof(in.probe_key));
 	in.n = SESSION_SEGMENTS_MAX;
 	for (unsigned i = 0; i < in.n; i++)
 		in.segs[i] = (struct hello_segment){ (uint16_t)(i * 3), i % 2 };
 	int n = control_build_hello(&in, buf, sizeof(buf));
-	assert_int_equal(n, 56 + 3 * 256);
+	assert_int_equal(n, 72 + 3 * 256);
 	assert_true(n <= CONTROL_BYTES_MAX);
 	assert_int_equal(control_kind(buf, (size_t)n), CONTROL_HELLO);
 	assert_int_equal(control_parse_hello(buf, (size_t)n, &out), 0);
