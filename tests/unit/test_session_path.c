@@ -374,7 +374,7 @@ static void test_lying_hello(void **state)
 {
 	struct sim_pair *f = sim_pair_new(16);
 	struct hello h = { .sent_us = UINT64_MAX / 2, .echo_us = UINT64_MAX };
-	uint8_t rec[64 + RECORD_HDR_BYTES];
+	uint8_t rec[128 + RECORD_HDR_BYTES];
 	(void)state;
 
 	sim_join(&f->a, A_HOST, &f->b, B_HOST);
@@ -385,7 +385,7 @@ static void test_lying_hello(void **state)
 		h.echo_us = i == 0 ? UINT64_MAX : i == 1 ? f->net.now_us + S : 1;
 		h.held_us = UINT32_MAX;
 		h.tx = h.echo_tx = h.echo_rx = UINT64_MAX;
-		int n = control_build_hello(&h, rec + RECORD_HDR_BYTES, 64);
+		int n = control_build_hello(&h, rec + RECORD_HDR_BYTES, 128);
 		assert_true(n > 0);
 		record_put_header(rec, RECORD_CONTROL, 0, 0, (uint16_t)n);
 		session_control_input(f->b.peers[0], rec, RECORD_HDR_BYTES + (size_t)n,
