@@ -46,6 +46,7 @@ static void conn_put(struct os_conn *c)
 {
 	if (c->server != SERVER_CLOSED || !c->client_gone || c->busy)
 		return;
+	TAILQ_REMOVE(&c->host->conns, c, link);
 	event_cancel(c->host->net, &c->ev);
 	queue_fini(&c->in);
 	free(c->out);
@@ -190,7 +191,6 @@ void fake_client_free(struct fake_client *client)
 
 	if (!c)
 		return;
-	TAILQ_REMOVE(&c->host->conns, c, link);
 	c->client_gone = true;
 	if (c->server == SERVER_CLOSED)
 		conn_put(c);

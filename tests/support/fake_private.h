@@ -99,7 +99,7 @@ struct fake_host {
 	struct fake_queue packets_sent;
 	/* control */
 	struct fake_listeners listeners;
-	struct fake_conns conns; /* whose client has not hung up */
+	struct fake_conns conns; /* until both ends are closed */
 };
 
 struct fake_name_entry {

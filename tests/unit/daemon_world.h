@@ -34,7 +34,7 @@ struct world {
 extern const char *const world_names[WORLD_HOSTS];
 extern const char *const world_ips[WORLD_HOSTS][WORLD_UNDERLAYS];
 
-/* `n` hosts without bridges, daemons or configuration. */
+/* `n` hosts without bridges, daemons or configuration. The same seed gives the same keys. */
 struct world *world_new(unsigned n, uint64_t seed);
 /* Ends the daemons; asserts that each leaves nothing open. */
 void world_free(struct world *w);

@@ -5,7 +5,9 @@
 #include "tests/unit/daemon_world.h"
 
 #include <errno.h>
+#include <malloc.h>
 
+#include "common/log.h"
 #include "l2tund/bridge.h"
 
 static int setup(void **state)
@@ -245,6 +247,75 @@ static void owner_with_any_name(void **state)
 	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"events\"}"), "pid 3");
 }
 
+/* Of AddressSanitizer (sanitizer/allocator_interface.h), where it is linked. */
+size_t __attribute__((weak)) __sanitizer_get_current_allocated_bytes(void);
+
+/* The C library counts what it keeps for the next malloc() as in use: not to the byte. */
+static void assert_heap_same(size_t before, size_t now)
+{
+	size_t slack = __sanitizer_get_current_allocated_bytes ? 0 : 16384;
+
+	assert_in_range(now, before < slack ? 0 : before - slack, before + slack);
+}
+
+static size_t heap_bytes(void)
+{
+	if (__sanitizer_get_current_allocated_bytes)
+		return __sanitizer_get_current_allocated_bytes();
+	return mallinfo2().uordblks;
+}
+
+static void down_and_up(struct world *w, unsigned times)
+{
+	for (unsigned n = 0; n < times; n++) {
+		tunnel_set_admin(tunnel(w, n % 2, "sv"), false);
+		daemon_reconcile(w->daemon[n % 2]);
+		fake_run_for(w->net, 20 * US_PER_MS);
+		assert_int_equal(tunnel(w, !(n % 2), "sv")->reason, REASON_REMOTE);
+		tunnel_set_admin(tunnel(w, n % 2, "sv"), true);
+		daemon_reconcile(w->daemon[n % 2]);
+		wait_forwarding(w, US_PER_S);
+	}
+}
+
+static void reload_to_and_fro(struct world *w, unsigned times)
+{
+	static const char more[] = "peer \"new\" { public-key = \"%s\" }\n"
+				   "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+				   "tunnel \"lan\" { peer = \"other\" bridge = \"br-lan\" }\n"
+				   "tunnel \"dmz\" { peer = \"new\" bridge = \"br-sv\" }\n";
+	char text[1024], key[KEY_STRLEN];
+
+	struct key stranger, public_key;
+
+	assert_int_equal(key_generate_private(&stranger), 0);
+	assert_int_equal(key_derive_public(&stranger, &public_key), 0);
+	snprintf(text, sizeof(text), more, key_format(&public_key, key));
+	for (unsigned n = 0; n < times; n++) {
+		write_config(w, 1, n % 2 ? plain : text);
+		assert_has(ask(w, 1, 0, "{\"id\":1,\"method\":\"reload\"}"),
+			   n % 2 ? "tunnel lan removed" : "tunnel lan added");
+	}
+}
+
+/* The first rounds fill the ring of events; it is filled the same way before each look. */
+static void memory_does_not_grow(void **state)
+{
+	struct world *w = *state;
+
+	log_set_level(LOGL_ERR);
+	start_both(w, plain);
+	down_and_up(w, 100);
+	reload_to_and_fro(w, 2 * CONTROL_EVENTS_KEPT);
+	fake_run_for(w->net, 2 * US_PER_S);
+	size_t before = heap_bytes();
+	down_and_up(w, 1000);
+	reload_to_and_fro(w, 2 * CONTROL_EVENTS_KEPT);
+	fake_run_for(w->net, 2 * US_PER_S);
+	log_set_level(LOGL_NOTICE);
+	assert_heap_same(before, heap_bytes());
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -258,6 +329,7 @@ int main(void)
 		TEST(gate_needs_a_tap),
 		TEST(trouble_with_uplinks_is_told_once_and_forgotten),
 		TEST(owner_with_any_name),
+		TEST(memory_does_not_grow),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
