@@ -1,0 +1,88 @@
+/*
+ * Hold-down and latch of one tunnel end. Only blocks that took a forwarding tunnel down cost a
+ * hold-down: one that was found before anything was forwarded has disturbed nobody, and
+ * may go the moment its cause does.
+ */
+#include "l2tund/topology/block.h"
+
+#include "common/util.h"
+
+static bool past_counts(const struct block *b, unsigned i, uint64_t now_us)
+{
+	return b->past_us[i] && b->past_us[i] + BLOCK_MEMORY_US > now_us;
+}
+
+static void past_add(struct block *b, bool latches, uint64_t now_us)
+{
+	unsigned i = b->n_past++ % BLOCK_PAST;
+
+	b->past_us[i] = now_us;
+	b->past_latches[i] = latches;
+}
+
+/* Doubled with each earlier one that is remembered. */
+static uint64_t hold_us(const struct block *b, uint64_t now_us)
+{
+	uint64_t hold_us = BLOCK_HOLD_US;
+
+	for (unsigned i = 1; i < BLOCK_PAST; i++) {
+		unsigned at = (b->n_past + BLOCK_PAST - 1 - i) % BLOCK_PAST;
+
+		if (past_counts(b, at, now_us))
+			hold_us *= 2;
+	}
+	return MIN(hold_us, BLOCK_HOLD_MAX_US);
+}
+
+static bool too_many(const struct block *b, uint64_t now_us)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BLOCK_PAST; i++)
+		n += past_counts(b, i, now_us) && b->past_latches[i];
+	return n >= BLOCK_LATCH;
+}
+
+bool block_evidence(struct block *b, enum tunnel_reason reason, bool forwarding,
+		    uint64_t evidence_until_us, uint64_t now_us)
+{
+	bool begins = b->reason == REASON_NONE;
+
+	b->evidence_until_us = MAX(b->evidence_until_us, evidence_until_us);
+	if (!begins)
+		return false;
+	b->reason = reason;
+	b->since_us = now_us;
+	if (!forwarding)
+		return true;
+	past_add(b, reason == REASON_WATCHDOG || reason == REASON_STORM, now_us);
+	b->hold_until_us = now_us + hold_us(b, now_us);
+	b->latched = too_many(b, now_us);
+	return true;
+}
+
+bool block_stands(struct block *b, uint64_t now_us)
+{
+	if (b->latched)
+		return true;
+	if (b->reason == REASON_NONE)
+		return false;
+	if (now_us < b->evidence_until_us || now_us < b->hold_until_us)
+		return true;
+	b->reason = REASON_NONE;
+	b->evidence_until_us = 0;
+	b->hold_until_us = 0;
+	return false;
+}
+
+uint64_t block_until_us(const struct block *b)
+{
+	if (b->latched || b->reason == REASON_NONE)
+		return NEVER;
+	return MAX(b->evidence_until_us, b->hold_until_us);
+}
+
+void block_clear(struct block *b)
+{
+	*b = (struct block){ 0 };
+}

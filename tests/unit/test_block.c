@@ -1,0 +1,111 @@
+/* Hold-down and latch in virtual time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/util.h"
+#include "l2tund/topology/block.h"
+
+#define S US_PER_S
+#define T0 (1000 * S)
+
+static void before_forwarding_ends_with_the_evidence(void **state)
+{
+	struct block b = { 0 };
+
+	(void)state;
+	assert_false(block_stands(&b, T0));
+	assert_true(block_evidence(&b, REASON_FOREIGN, false, T0 + 3 * S, T0));
+	assert_false(block_evidence(&b, REASON_WATCHDOG, false, T0 + 5 * S, T0 + 2 * S));
+	assert_int_equal(b.reason, REASON_FOREIGN);
+	assert_true(block_stands(&b, T0 + 5 * S - 1));
+	assert_true(block_until_us(&b) == T0 + 5 * S);
+	assert_false(block_stands(&b, T0 + 5 * S));
+	assert_int_equal(b.reason, REASON_NONE);
+	assert_true(block_until_us(&b) == NEVER);
+}
+
+static void hold_down_doubles_and_forgets(void **state)
+{
+	static const uint64_t holds_s[] = { 10, 20, 40, 80, 160, 300, 300 };
+	struct block b = { 0 };
+	uint64_t now_us = T0;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(holds_s); i++) {
+		assert_true(block_evidence(&b, REASON_FOREIGN, true, now_us + 3 * S, now_us));
+		assert_true(block_until_us(&b) == now_us + holds_s[i] * S);
+		now_us = block_until_us(&b);
+		assert_true(block_stands(&b, now_us - 1));
+		assert_false(block_stands(&b, now_us));
+		assert_false(b.latched); /* a foreign path is no riddle: it never latches */
+	}
+	now_us += BLOCK_MEMORY_US + S;
+	assert_true(block_evidence(&b, REASON_FOREIGN, true, now_us + 3 * S, now_us));
+	assert_true(block_until_us(&b) == now_us + 10 * S);
+}
+
+static void evidence_outlasts_the_hold_down(void **state)
+{
+	struct block b = { 0 };
+
+	(void)state;
+	block_evidence(&b, REASON_FOREIGN, true, T0 + 3 * S, T0);
+	for (unsigned i = 1; i <= 60; i++)
+		block_evidence(&b, REASON_FOREIGN, false, T0 + i * S + 3 * S, T0 + i * S);
+	assert_true(block_stands(&b, T0 + 62 * S));
+	assert_false(block_stands(&b, T0 + 63 * S));
+}
+
+static void five_watchdogs_latch_until_cleared(void **state)
+{
+	struct block b = { 0 };
+	uint64_t now_us = T0;
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		assert_false(b.latched);
+		assert_true(block_evidence(&b, i % 2 ? REASON_STORM : REASON_WATCHDOG, true, now_us,
+					   now_us));
+		if (i < 4) {
+			now_us = block_until_us(&b);
+			assert_false(block_stands(&b, now_us));
+		}
+	}
+	assert_true(b.latched);
+	assert_true(block_stands(&b, now_us + 100 * BLOCK_MEMORY_US));
+	assert_true(block_until_us(&b) == NEVER);
+	block_clear(&b);
+	assert_false(block_stands(&b, now_us));
+}
+
+static void slow_watchdogs_do_not_latch(void **state)
+{
+	struct block b = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t now_us = T0 + i * (BLOCK_MEMORY_US / 4);
+
+		assert_true(block_evidence(&b, REASON_WATCHDOG, true, now_us, now_us));
+		assert_false(b.latched);
+		assert_false(block_stands(&b, now_us + BLOCK_HOLD_MAX_US));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(before_forwarding_ends_with_the_evidence),
+		cmocka_unit_test(hold_down_doubles_and_forgets),
+		cmocka_unit_test(evidence_outlasts_the_hold_down),
+		cmocka_unit_test(five_watchdogs_latch_until_cleared),
+		cmocka_unit_test(slow_watchdogs_do_not_latch),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
