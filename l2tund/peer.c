@@ -56,12 +56,14 @@ static void peer_resolved(void *arg, const struct addr *addrs, unsigned n, const
 {
 	struct peer *p = arg;
 	struct daemon *d = p->daemon;
+	char text[160] = "";
 
 	p->query = NULL;
-	if (n == 0)
-		log_info(LOG_SESSION, "peer %s: cannot resolve %s: %s", p->name, p->cfg->host,
-			 error);
-	session_set_addresses(p->session, addrs, n, error, d->os->now_us(d->os));
+	if (n == 0) {
+		snprintf(text, sizeof(text), "cannot resolve %.80s: %s", p->cfg->host, error);
+		log_info(LOG_SESSION, "peer %s: %s", p->name, text);
+	}
+	session_set_addresses(p->session, addrs, n, text, d->os->now_us(d->os));
 	daemon_kick(d);
 }
 

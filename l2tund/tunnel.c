@@ -297,6 +297,18 @@ static bool judge_far(const struct tunnel *t, struct verdict *v)
 			   far->bridge);
 }
 
+/* Frames pass, but not all that a guest may send. */
+static bool judge_forwarding(const struct tunnel *t, const struct segment *far, struct verdict *v)
+{
+	if (far->mtu == t->bridge->mtu)
+		return verdict_set(v, TUNNEL_FORWARDING, REASON_NONE, "%s", "");
+	return verdict_set(
+		v, TUNNEL_FORWARDING, REASON_NONE,
+		"bridge %s has MTU %u here, %s has %u there: frames that are larger than "
+		"the smaller one are lost",
+		t->bridge->name, t->bridge->mtu, far->bridge, far->mtu);
+}
+
 static bool judge_gate(const struct tunnel *t, struct verdict *v)
 {
 	const struct segment *far = tunnel_far(t);
@@ -309,7 +321,7 @@ static bool judge_gate(const struct tunnel *t, struct verdict *v)
 										 TUNNEL_STANDBY,
 				   t->gate_reason, "%s", t->gate_detail);
 	if (far && session_far_open(t->peer->session, far->id))
-		return verdict_set(v, TUNNEL_FORWARDING, REASON_NONE, "%s", "");
+		return judge_forwarding(t, far, v);
 	if (starting)
 		return verdict_set(v, TUNNEL_PREPARE, REASON_REMOTE, "%s",
 				   "waiting for the other end to open its gate");

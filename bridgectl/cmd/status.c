@@ -11,7 +11,7 @@
 
 struct attention {
 	struct out *out;
-	unsigned n;
+	unsigned n, n_tunnels;
 };
 
 static void point_at(struct attention *a, const char *kind, const char *name, enum style style,
@@ -34,6 +34,11 @@ static void attention_tunnels(struct attention *a, const json_t *tunnels, enum h
 	json_array_foreach(tunnels, i, t) {
 		if (view_tunnel_health(tunnels, t) != health)
 			continue;
+		/* One that does its work is shown when there is something to say of it. */
+		if (health == HEALTH_OK &&
+		    (!view_str(t, "detail")[0] || strcmp(view_str(t, "state"), "forwarding") != 0))
+			continue;
+		a->n_tunnels++;
 		view_state(t, state, sizeof(state));
 		snprintf(line, sizeof(line), "%s for %s", state,
 			 unit_duration_s(view_num(t, "since_s"), since));
@@ -99,6 +104,13 @@ static void attention_peers(struct attention *a, const json_t *peers, const json
 	}
 }
 
+/* Where to go on: the list says that it is so, not why. */
+static void point_on(const struct attention *a)
+{
+	if (a->n_tunnels)
+		out_line(a->out, STYLE_DIM, "  (`bridgectl tunnel why NAME` shows the evidence)");
+}
+
 static unsigned count_forwarding(const json_t *tunnels)
 {
 	unsigned n = 0;
@@ -158,7 +170,9 @@ static void status_text(struct cmd_call *call, const json_t *s)
 	attention_tunnels(&a, tunnels, HEALTH_CRITICAL);
 	attention_bridges(&a, json_object_get(s, "bridges"), tunnels);
 	attention_tunnels(&a, tunnels, HEALTH_WARNING);
+	attention_tunnels(&a, tunnels, HEALTH_OK);
 	attention_peers(&a, json_object_get(s, "peers"), tunnels);
+	point_on(&a);
 	if (!json_array_size(tunnels))
 		out_line(&call->out, STYLE_WARN,
 			 "No tunnel is configured: add a tunnel section to l2tund.conf, "

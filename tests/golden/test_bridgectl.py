@@ -128,6 +128,7 @@ BAD = status(
             drops={"gate": 12345, "policer": 0, "queue": 7, "decode": 0, "replay": 0},
         ),
         tunnel("alone", "standby", "priority", bridge="br-a", remote_bridge="br-a"),
+        tunnel("jumbo", bridge="br-j", detail="bridge br-j has MTU 9000 here, br-sv has 1500 there"),
         tunnel("lab", "down", "no-bridge", peer="xen1", bridge="br-lab"),
         tunnel("old", "latched", "watchdog", bridge="br-old", since_s=12),
     ],
@@ -402,7 +403,7 @@ def test_check_json(ask):
     done = ask({"status": BAD}, "check", "--json")
     got = json.loads(done.stdout)
     assert got["code"] == done.returncode == 2
-    assert got["status"] == "CRITICAL" and got["perfdata"]["tunnels"] == "5"
+    assert got["status"] == "CRITICAL" and got["perfdata"]["tunnels"] == "6"
 
 
 def test_check_unreachable(tmp_path):
@@ -715,7 +716,7 @@ def test_complete_names(tmp_path):
         def names(*words):
             return run("__complete", "-s", daemon.path, *words).stdout.decode().split()
 
-        assert names("tunnel", "show", "") == ["sv", "dmz", "alone", "lab", "old"]
+        assert names("tunnel", "show", "") == ["sv", "dmz", "alone", "jumbo", "lab", "old"]
         assert names("tunnel", "why", "d") == ["dmz"]
         assert names("check", "--tunnel", "=", "l") == ["lab"]
         assert names("bridge", "fdb", "br-d") == ["br-dmz"]

@@ -224,6 +224,41 @@ static void switched_off_names_the_command(void **state)
 	assert_once(why(w, 0), "switched off");
 }
 
+static void name_that_does_not_resolve_is_named(void **state)
+{
+	struct world *w = *state;
+	struct key public_key;
+
+	fake_name(w->net, "xen9.example.net", NULL, 0, "Name or service not known");
+	bridge_with_guest(w, 0);
+	assert_int_equal(key_derive_public(&w->key[1], &public_key), 0);
+	edit_peer(w, 0, &public_key, "address = \"xen9.example.net:4655\"",
+		  "tunnel \"sv\" { peer = \"mine\" bridge = \"br-sv\" }\n");
+	start(w, 0);
+	fake_run_for(w->net, PATIENCE_US);
+	assert_string_equal(
+		tunnel(w, 0, "sv")->detail,
+		"peer mine: cannot resolve xen9.example.net: Name or service not known");
+}
+
+static void unlike_mtus_are_told(void **state)
+{
+	struct world *w = *state;
+
+	start_both(w, plain, plain);
+	fake_link_mtu(w->host[0], "guest", 9000);
+	fake_link_mtu(w->host[0], "br-sv", 9000);
+	fake_run_for(w->net, PATIENCE_US);
+	assert_int_equal(tunnel(w, 1, "sv")->state, TUNNEL_FORWARDING);
+	assert_has(tunnel(w, 1, "sv")->detail,
+		   "bridge br-sv has MTU 1500 here, br-sv has 9000 there");
+	fake_link_mtu(w->host[1], "guest", 9000);
+	fake_link_mtu(w->host[1], "br-sv", 9000);
+	fake_run_for(w->net, PATIENCE_US);
+	assert_string_equal(tunnel(w, 1, "sv")->detail, "");
+	assert_string_equal(tunnel(w, 0, "sv")->detail, "");
+}
+
 /* The end of a daemon is one thing to tell, not a closed gate, a missing bridge and a farewell. */
 static void farewell_is_one_change(void **state)
 {
@@ -269,6 +304,8 @@ int main(void)
 		TEST(missing_uplink_is_trouble_until_it_is_there),
 		TEST(taken_device_is_told_once),
 		TEST(switched_off_names_the_command),
+		TEST(name_that_does_not_resolve_is_named),
+		TEST(unlike_mtus_are_told),
 		TEST(farewell_is_one_change),
 		TEST(reload_names_a_changed_bridge),
 	};
