@@ -28,7 +28,7 @@ struct daemon_params {
 	uint64_t incarnation;
 	uint32_t aes_mbps;
 	uint32_t chacha_mbps;
-	uid_t uid; /* of this process, may use every control method */
+	uid_t uid; /* whose daemon this is; he may use every control method */
 };
 
 /* Owned by whoever called daemon_new(), freed by daemon_free(). */

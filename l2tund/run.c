@@ -37,6 +37,7 @@ struct run {
 	struct background background;
 	struct lookout lookout;
 	int lock; /* -1: not held */
+	const char *pid_file; /* NULL: none written */
 	uint64_t incarnation;
 	char err[DAEMON_ERRLEN];
 };
@@ -171,7 +172,10 @@ static int run_open(struct run *run, const struct config_node *node)
 /* Takes `config` over, also on failure. */
 static int run_daemon(struct run *run, struct config *config)
 {
-	struct daemon_params p = { .incarnation = run->incarnation, .uid = geteuid() };
+	struct daemon_params p = {
+		.incarnation = run->incarnation,
+		.uid = privileges_uid(config->node.user),
+	};
 	int r = cipher_measure(run_clock, NULL, &p.aes_mbps, &p.chacha_mbps);
 
 	if (r < 0) {
@@ -196,6 +200,7 @@ static int run_start(struct run *run, const struct options *o, struct config *co
 		return r;
 	if (o->pid_file && (r = background_pidfile(o->pid_file)) < 0)
 		return run_fail(run, r, "pid file %s: %s", o->pid_file, strerror(-r));
+	run->pid_file = o->pid_file;
 	return privileges_drop(run->daemon->config->node.user, run->err, sizeof(run->err));
 }
 
@@ -211,6 +216,9 @@ static void run_close(struct run *run)
 	if (run->loop)
 		loop_free(run->loop);
 	lookout_stop(&run->lookout);
+	/* That of another daemon, which we may have been refused for, is not ours to remove. */
+	if (run->pid_file)
+		unlink(run->pid_file);
 	if (run->lock >= 0)
 		close(run->lock);
 }
@@ -231,8 +239,6 @@ static int run_serve(struct run *run, const struct options *o, struct config *co
 		r = loop_run(run->loop);
 	}
 	run_close(run);
-	if (o->pid_file)
-		unlink(o->pid_file);
 	return r == 0 ? 0 : 1;
 }
 

@@ -7,6 +7,7 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
@@ -68,9 +69,25 @@ static void __attribute__((noreturn)) serve(int fd)
 	_exit(0);
 }
 
-/* Whatever the parent has open is not for this one. */
+/* Those that mean the daemon: Ctrl-C goes to the whole group, `pkill -HUP l2tund` to both. */
+static void ignore_signals(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGUSR1, SIGUSR2 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		signal(signals[i], SIG_IGN);
+}
+
+/*
+ * Whatever the parent has open is not for this one. Nor is the terminal or pipe of whoever started
+ * us: he would wait for its end, which the daemon lets him see when it goes to the background.
+ */
 static void close_all_but(int fd)
 {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
+		dup2(null, i);
 	if (fd > 3)
 		close_range(3, (unsigned)fd - 1, 0);
 	close_range((unsigned)fd + 1, ~0U, 0);
@@ -85,8 +102,7 @@ int lookout_start(struct lookout *ret)
 		return -errno;
 	pid = fork();
 	if (pid == 0) {
-		/* Ctrl-C goes to the whole group; the daemon may still ask while it ends. */
-		signal(SIGINT, SIG_IGN);
+		ignore_signals();
 		close_all_but(fds[1]);
 		serve(fds[1]);
 	}

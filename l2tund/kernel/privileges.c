@@ -107,6 +107,13 @@ int privileges_drop(const char *user, char *err, size_t size)
 	return r;
 }
 
+uid_t privileges_uid(const char *user)
+{
+	const struct passwd *pw = user ? getpwnam(user) : NULL;
+
+	return pw ? pw->pw_uid : geteuid();
+}
+
 int privileges_keep_over_exec(void)
 {
 	static const int caps[] = { KEPT };

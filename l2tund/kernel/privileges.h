@@ -3,6 +3,7 @@
 #define L2TUND_KERNEL_PRIVILEGES_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Keeps CAP_NET_ADMIN and CAP_NET_RAW, gives up every other capability for good, and
@@ -12,6 +13,9 @@
  * On failure `err` (`size` bytes) says what and how to help; the process must then end.
  */
 int privileges_drop(const char *user, char *err, size_t size);
+
+/* Who privileges_drop() will make of us. Ourselves, when it will fail. */
+uid_t privileges_uid(const char *user);
 
 /* Lets the two survive the next execve(), for a daemon that replaces itself. */
 int privileges_keep_over_exec(void);
