@@ -228,14 +228,15 @@ static int start_sockets(struct daemon *d, char *err)
 		if (r == 0)
 			opened++;
 		else if (r == -EAFNOSUPPORT)
-			log_warn(
-				LOG_KERNEL,
-				"listen %s: this kernel has no such address family; going on without",
-				text);
+			log_warn(LOG_KERNEL,
+				 "listen %s: this kernel has no such address family; going on "
+				 "without it",
+				 text);
 		else if (r == -EADDRINUSE)
 			return start_fail(
 				err, r,
-				"listen %s: another program has this UDP port; `ss -ulpn` shows which",
+				"listen %s: another program has this UDP port; `ss -ulpn` "
+				"shows which",
 				text);
 		else if (r == -EADDRNOTAVAIL)
 			return start_fail(err, r,

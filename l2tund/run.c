@@ -36,7 +36,7 @@ struct run {
 	struct loop_signal *signals[4];
 	struct background background;
 	struct lookout lookout;
-	int lock; /* -1: not held */
+	int lock;	      /* -1: not held */
 	const char *pid_file; /* NULL: none written */
 	uint64_t incarnation;
 	char err[DAEMON_ERRLEN];
@@ -124,8 +124,8 @@ static int run_lock(struct run *run, const struct config_node *node)
 	if (r == -EBUSY)
 		return run_fail(
 			run, r,
-			"another l2tund runs with state-dir %s (pid %d); stop it first, or give this "
-			"one a state-dir of its own",
+			"another l2tund runs with state-dir %s (pid %d); stop it first, or give "
+			"this one a state-dir of its own",
 			node->state_dir, (int)holder);
 	if (r < 0)
 		return run_fail(run, r, "state-dir %s: %s", node->state_dir, strerror(-r));

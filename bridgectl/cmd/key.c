@@ -94,9 +94,8 @@ static void print_peer_block(struct cmd_call *call, const char *file, const char
 	out_line(o, STYLE_NONE, "%s", "");
 	out_line(o, STYLE_NONE, "peer \"%s\" {", name);
 	out_line(o, STYLE_NONE, "    public-key = \"%s\"", public_key);
-	out_line(
-		o, STYLE_NONE,
-		"    # This host as the other one reaches it; without an address it is waited for.");
+	out_line(o, STYLE_NONE,
+		 "    # This host as the other one reaches it; without it this one has to call.");
 	out_line(o, STYLE_NONE, "    address    = \"%s:%d\"", name, L2TUND_PORT);
 	out_line(o, STYLE_NONE, "}");
 }

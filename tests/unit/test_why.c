@@ -119,9 +119,9 @@ static void other_bridges_are_named(void **state)
 {
 	struct world *w = *state;
 
-	start_both(
-		w, plain,
-		"tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" remote-bridge = \"br-lan\" }\n");
+	start_both(w, plain,
+		   "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" "
+		   "remote-bridge = \"br-lan\" }\n");
 	fake_run_for(w->net, US_PER_S);
 	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_DOWN);
 	assert_string_equal(
