@@ -19,11 +19,14 @@
 #include "common/util.h"
 #include "l2tund/kernel/os_linux.h"
 
-#define ASK_TIMEOUT_MS 500
+#define ASK_TIMEOUT_MS 100
+#define SILENCE_US (10 * US_PER_S)
+#define FOUND_AGE_US US_PER_S
+#define MISSING_AGE_US (100 * US_PER_MS)
 
 struct answer {
 	int error;
-	char text[64];
+	char text[OWNER_TEXT];
 };
 
 /* ptrace(2) access checks, and folders in /proc of other users' processes. */
@@ -47,11 +50,33 @@ static void keep_reading_rights(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+/* The devices as they were at most `age_us` ago. */
+static int look(struct owners *o, uint64_t *read_us, uint64_t age_us)
+{
+	uint64_t now_us = loop_now_us();
+
+	if (*read_us && now_us - *read_us < age_us)
+		return 0;
+	int r = owners_read(o);
+	*read_us = r < 0 ? 0 : now_us;
+	return r;
+}
+
+/*
+ * Whoever asks for one device mostly asks for all, one by one, while frames wait. One that is
+ * not on the list may be newer.
+ */
 static void serve_one(int fd, const char *name)
 {
+	static struct owners owners;
+	static uint64_t read_us;
 	struct answer a = { 0 };
 
-	a.error = owner_scan(name, a.text, sizeof(a.text));
+	a.error = look(&owners, &read_us, FOUND_AGE_US);
+	if (!a.error)
+		a.error = owners_find(&owners, name, a.text, sizeof(a.text));
+	if (a.error && look(&owners, &read_us, MISSING_AGE_US) == 0)
+		a.error = owners_find(&owners, name, a.text, sizeof(a.text));
 	send(fd, &a, sizeof(a), MSG_NOSIGNAL);
 }
 
@@ -135,18 +160,22 @@ static void drop_old_answers(int fd)
 		continue;
 }
 
-int lookout_ask(const struct lookout *l, const char *name, char *buf, size_t size)
+int lookout_ask(struct lookout *l, const char *name, char *buf, size_t size)
 {
 	char question[IFNAMSIZ] = "";
 	struct pollfd p = { .fd = l->fd, .events = POLLIN };
 	struct answer a;
 
+	if (loop_now_us() < l->silent_us)
+		return -ETIMEDOUT;
 	snprintf(question, sizeof(question), "%s", name);
 	drop_old_answers(l->fd);
 	if (send(l->fd, question, sizeof(question), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return -errno;
-	if (poll(&p, 1, ASK_TIMEOUT_MS) <= 0)
+	if (poll(&p, 1, ASK_TIMEOUT_MS) <= 0) {
+		l->silent_us = loop_now_us() + SILENCE_US;
 		return -ETIMEDOUT;
+	}
 	if (recv(l->fd, &a, sizeof(a), MSG_DONTWAIT) != sizeof(a))
 		return -EIO;
 	if (a.error == 0)

@@ -7,11 +7,13 @@
 #define L2TUND_KERNEL_LOOKOUT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct lookout {
-	int fd;	   /* -1: not running */
-	pid_t pid; /* ends by itself when `fd` is closed */
+	int fd;		    /* -1: not running */
+	pid_t pid;	    /* ends by itself when `fd` is closed */
+	uint64_t silent_us; /* it did not answer: it is not asked again before */
 };
 
 /*
@@ -22,7 +24,10 @@ int lookout_start(struct lookout *ret);
 /* Closes and waits for its end. */
 void lookout_stop(struct lookout *l);
 
-/* As os->tap_owner(); waits half a second at most, then -ETIMEDOUT. */
-int lookout_ask(const struct lookout *l, const char *name, char *buf, size_t size);
+/*
+ * As os->tap_owner(). Waits a tenth of a second at most, less than any dead time, then -ETIMEDOUT,
+ * and so at once for the next ten seconds.
+ */
+int lookout_ask(struct lookout *l, const char *name, char *buf, size_t size);
 
 #endif

@@ -24,7 +24,7 @@ struct os_linux {
 	struct loop *loop;
 	struct rtnl *rtnl;
 	uint8_t *scratch;
-	const struct lookout *lookout; /* NULL: we look ourselves; run.c sets it */
+	struct lookout *lookout; /* NULL: we look ourselves; run.c sets it */
 	LIST_HEAD(, os_conn) conns; /* all of them, also those that only flush */
 };
 
@@ -53,8 +53,19 @@ int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const uint8
 	      size_t len);
 void tap_close(struct os *os, struct os_tap *t);
 
-/* owner.c */
-int owner_scan(const char *name, char *buf, size_t size);
+/* owner.c: all TUN/TAP devices of this network namespace that a process holds */
+#define OWNERS_MAX 512
+#define OWNER_TEXT 64
+struct owners {
+	unsigned n;
+	int missing; /* what to say of a device that is not here: -ENOENT or -EACCES */
+	struct {
+		char name[IFNAMSIZ];
+		char owner[OWNER_TEXT]; /* "vtund pid 812" */
+	} at[OWNERS_MAX];
+};
+int owners_read(struct owners *o);
+int owners_find(const struct owners *o, const char *name, char *buf, size_t size);
 int tap_owner(struct os *os, const char *name, char *buf, size_t size);
 
 /* packet.c */

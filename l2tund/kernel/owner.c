@@ -2,7 +2,8 @@
  * Who holds a TUN/TAP device: the kernel says so in /proc/PID/fdinfo/N of its descriptors
  * ("iff:\tNAME", tun_chr_show_fdinfo). Names are those of the holder's network namespace, so only
  * processes of ours are looked at. Needs the right to look into others (ptrace(2)),
- * which the daemon leaves to its lookout.
+ * which the daemon leaves to its lookout. Reading /proc takes milliseconds on a busy host, so one
+ * reading lists all devices.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -52,20 +53,24 @@ static bool is_tun(int fds, const char *number)
 	       st.st_rdev == makedev(TUN_MAJOR, TUN_MINOR);
 }
 
-static bool fdinfo_names(const char *info, const char *name)
+static bool fdinfo_name(const char *info, char ret[IFNAMSIZ])
 {
 	const char *p = strstr(info, "iff:");
-	size_t len = strlen(name);
 
 	if (!p)
 		return false;
 	p += strlen("iff:");
 	p += strspn(p, " \t");
-	return strncmp(p, name, len) == 0 && (p[len] == '\n' || p[len] == '\0');
+	size_t len = strcspn(p, "\n");
+	if (len == 0 || len >= IFNAMSIZ)
+		return false;
+	memcpy(ret, p, len);
+	ret[len] = '\0';
+	return true;
 }
 
-/* 1: this process holds it; 0: it does not; -EACCES: we may not know. */
-static int process_holds(int proc, const char *name)
+/* Adds what this process holds; -EACCES: we may not know. */
+static int process_list(int proc, const char *owner, struct owners *o)
 {
 	_cleanup_(cleanup_dir) DIR *fds = open_dir(proc, "fd");
 	char path[32 + sizeof(((struct dirent *)0)->d_name)], info[512];
@@ -73,13 +78,15 @@ static int process_holds(int proc, const char *name)
 
 	if (!fds)
 		return errno == EACCES || errno == EPERM ? -EACCES : 0;
-	while ((e = readdir(fds))) {
+	while ((e = readdir(fds)) && o->n < OWNERS_MAX) {
 		if (!isdigit((unsigned char)e->d_name[0]) || !is_tun(dirfd(fds), e->d_name))
 			continue;
 		snprintf(path, sizeof(path), "fdinfo/%s", e->d_name);
 		read_small(proc, path, info, sizeof(info));
-		if (fdinfo_names(info, name))
-			return 1;
+		if (!fdinfo_name(info, o->at[o->n].name))
+			continue;
+		snprintf(o->at[o->n].owner, sizeof(o->at[o->n].owner), "%s", owner);
+		o->n++;
 	}
 	return 0;
 }
@@ -92,48 +99,59 @@ static bool same_netns(int proc, const struct stat *own)
 	       st.st_dev == own->st_dev;
 }
 
-static int check_process(DIR *all, const char *pid, const char *name, const struct stat *own,
-			 char *buf, size_t size)
+static void check_process(DIR *all, const char *pid, const struct stat *own, struct owners *o)
 {
 	_cleanup_close_ int proc = openat(dirfd(all), pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char comm[32];
-	int r;
+	char comm[32], owner[OWNER_TEXT];
 
 	if (proc < 0)
-		return 0;
-	r = process_holds(proc, name);
-	if (r <= 0 || !same_netns(proc, own))
-		return MIN(r, 0);
+		return;
 	read_small(proc, "comm", comm, sizeof(comm));
 	comm[strcspn(comm, "\n")] = '\0';
-	snprintf(buf, size, "%s pid %s", comm, pid);
-	return 1;
+	snprintf(owner, sizeof(owner), "%s pid %.16s", comm, pid);
+
+	unsigned before = o->n;
+	if (process_list(proc, owner, o) == -EACCES)
+		o->missing = -EACCES;
+	if (o->n > before && !same_netns(proc, own))
+		o->n = before;
 }
 
-int owner_scan(const char *name, char *buf, size_t size)
+int owners_read(struct owners *o)
 {
 	_cleanup_(cleanup_dir) DIR *all = open_dir(AT_FDCWD, "/proc");
 	const struct dirent *e;
 	struct stat own;
-	int hidden = -ENOENT;
 
+	o->n = 0;
+	o->missing = -ENOENT;
 	if (!all || stat("/proc/self/ns/net", &own) < 0)
 		return -errno;
-	while ((e = readdir(all))) {
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		int r = check_process(all, e->d_name, name, &own, buf, size);
-		if (r > 0)
-			return 0;
-		if (r == -EACCES)
-			hidden = r;
+	while ((e = readdir(all)) && o->n < OWNERS_MAX) {
+		if (isdigit((unsigned char)e->d_name[0]))
+			check_process(all, e->d_name, &own, o);
 	}
-	return hidden;
+	return 0;
+}
+
+int owners_find(const struct owners *o, const char *name, char *buf, size_t size)
+{
+	for (unsigned i = 0; i < o->n; i++) {
+		if (strcmp(o->at[i].name, name) == 0) {
+			snprintf(buf, size, "%s", o->at[i].owner);
+			return 0;
+		}
+	}
+	return o->missing;
 }
 
 int tap_owner(struct os *os, const char *name, char *buf, size_t size)
 {
-	const struct lookout *l = os_linux(os)->lookout;
+	struct lookout *l = os_linux(os)->lookout;
+	struct owners o;
 
-	return l ? lookout_ask(l, name, buf, size) : owner_scan(name, buf, size);
+	if (l)
+		return lookout_ask(l, name, buf, size);
+	int r = owners_read(&o);
+	return r < 0 ? r : owners_find(&o, name, buf, size);
 }

@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "l2tund/kernel/background.h"
+#include "l2tund/kernel/lookout.h"
 #include "l2tund/kernel/notify.h"
 #include "l2tund/kernel/privileges.h"
 #include "l2tund/kernel/statefile.h"
@@ -388,6 +389,29 @@ static void test_lock(void **state)
 	assert_int_equal(state_lock(d->state, &fd, &holder), -ENOENT);
 }
 
+/* lookout */
+
+/* One that hangs costs a tenth of a second, once: frames and hellos wait meanwhile. */
+static void test_lookout_silent(void **state)
+{
+	struct lookout l;
+	char buf[64];
+	int status, r;
+
+	(void)state;
+	assert_int_equal(lookout_start(&l), 0);
+	r = lookout_ask(&l, "l2t-none", buf, sizeof(buf));
+	assert_true(r == -ENOENT || r == -EACCES);
+	assert_int_equal(kill(l.pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(l.pid, &status, WUNTRACED), l.pid);
+	uint64_t before_us = loop_now_us();
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(lookout_ask(&l, "l2t-none", buf, sizeof(buf)), -ETIMEDOUT);
+	assert_in_range(loop_now_us() - before_us, 100 * US_PER_MS, 350 * US_PER_MS);
+	assert_int_equal(kill(l.pid, SIGCONT), 0);
+	lookout_stop(&l);
+}
+
 /* service manager */
 
 static int manager_socket(const char *name)
@@ -527,6 +551,7 @@ int main(void)
 		cmocka_unit_test(test_drop_in_userns),
 		cmocka_unit_test_setup_teardown(test_incarnation, setup_dir, teardown_dir),
 		cmocka_unit_test_setup_teardown(test_lock, setup_dir, teardown_dir),
+		cmocka_unit_test(test_lookout_silent),
 		cmocka_unit_test_setup_teardown(test_notify, setup_dir, teardown_dir),
 		cmocka_unit_test_setup_teardown(test_background, setup_dir, teardown_dir),
 	};
