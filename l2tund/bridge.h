@@ -1,6 +1,7 @@
 /*
  * A bridge that tunnels attach to: waited for, or made when `create = yes`.
- * Never deleted by us, and one that we did not make is never changed.
+ * Never deleted by us. One that we did not make is never changed, except that a port of ours may
+ * have it keep the MAC that it has (port.c).
  */
 #ifndef L2TUND_BRIDGE_H
 #define L2TUND_BRIDGE_H

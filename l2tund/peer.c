@@ -82,7 +82,7 @@ static void ops_resolve(void *arg, struct session *s)
 
 /* session -> tunnels */
 
-static const char *session_state_word(enum session_state s)
+const char *peer_state_name(enum session_state s)
 {
 	static const char *const words[] = {
 		[SESSION_DOWN] = "down",
@@ -100,8 +100,8 @@ static void peer_tell(struct peer *p)
 	if (now == p->told)
 		return;
 	session_get_info(p->session, &info);
-	events_change(p->daemon->events, "peer", p->name, session_state_word(p->told),
-		      session_state_word(now), "", info.detail);
+	events_change(p->daemon->events, "peer", p->name, peer_state_name(p->told),
+		      peer_state_name(now), "", info.detail);
 	p->told = now;
 	p->mark_us = p->daemon->os->now_us(p->daemon->os);
 }

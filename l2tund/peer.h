@@ -50,6 +50,9 @@ void peer_announce(struct peer *p);
 /* True when there was something to tell: the sessions are then to be ticked. */
 bool peer_flush_segments(struct peer *p);
 
+/* "down", "handshake", "up": the words of the control protocol. */
+const char *peer_state_name(enum session_state s);
+
 /* The ops that the daemon hands to the sessions. */
 extern const struct sessions_ops peer_sessions_ops;
 

@@ -23,8 +23,8 @@ struct port {
 	uint8_t mac[6];
 	struct os_tap *tap;
 	int ifindex;
-	int bridge; /* ifindex of the bridge that we put it in; 0: none yet */
-	int seen;   /* the bridge of the last round; 0: it was missing */
+	int bridge;	/* ifindex of the bridge that we put it in; 0: none yet */
+	int seen;	/* the bridge of the last round; 0: it was missing */
 	bool taken_out; /* of that one, by others, and not put back yet */
 	bool carrier;
 	unsigned removals; /* times that somebody else took it out or deleted it, lately */

@@ -224,11 +224,6 @@ static json_t *peer_drops(const struct peer *p, const struct session_info *i)
 			 "queue", number(c->drop_queue), "reassembly", number(c->drop_reasm));
 }
 
-static const char *session_word(enum session_state s)
-{
-	return s == SESSION_UP ? "up" : s == SESSION_HANDSHAKE ? "handshake" : "down";
-}
-
 json_t *status_peer(const struct peer *p)
 {
 	char key[KEY_STRLEN], endpoint[ADDR_STRLEN], address[ADDR_HOST_STRLEN + 8] = "";
@@ -238,14 +233,13 @@ json_t *status_peer(const struct peer *p)
 	if (p->cfg->host)
 		snprintf(address, sizeof(address), strchr(p->cfg->host, ':') ? "[%s]:%u" : "%s:%u",
 			 p->cfg->host, p->cfg->port);
-	json_t *o =
-		json_pack("{s:s s:s s:s s:s s:s s:o s:s s:s s:s}", "name", p->name, "public_key",
-			  key_format(&p->cfg->public_key, key), "address", address, "endpoint",
-			  addr_is_set(&i.path.remote) ? addr_format(&i.path.remote, endpoint) : "",
-			  "state", session_word(i.state), "detail", jsonline_text(i.detail),
-			  "name_far",
-			  i.far_name, "data_mode", i.handshake_us ? data_mode_name(i.mode) : "",
-			  "cipher", i.handshake_us ? i.cipher : "");
+	json_t *o = json_pack(
+		"{s:s s:s s:s s:s s:s s:o s:s s:s s:s}", "name", p->name, "public_key",
+		key_format(&p->cfg->public_key, key), "address", address, "endpoint",
+		addr_is_set(&i.path.remote) ? addr_format(&i.path.remote, endpoint) : "", "state",
+		peer_state_name(i.state), "detail", jsonline_text(i.detail), "name_far", i.far_name,
+		"data_mode", i.handshake_us ? data_mode_name(i.mode) : "", "cipher",
+		i.handshake_us ? i.cipher : "");
 	if (!o)
 		return NULL;
 	json_object_update_new(
@@ -280,13 +274,13 @@ static json_t *tunnel_drops(const struct tunnel *t)
 
 json_t *status_tunnel(const struct tunnel *t)
 {
-	json_t *o = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:o s:s s:i s:b s:b s:b}", "name",
-			      t->name, "peer", t->peer->name, "bridge", t->bridge->name,
-			      "remote_bridge", t->cfg->remote_bridge, "tap", t->port.name, "state",
-			      tunnel_state_name(t->state), "reason", tunnel_reason_name(t->reason),
-			      "detail", jsonline_text(t->detail), "mode", t->cfg->mesh ? "mesh" : "tree",
-			      "priority", t->cfg->priority, "admin_up", !t->admin_down,
-			      "local_open", t->gate.open, "remote_open", tunnel_remote_open(t));
+	json_t *o = json_pack(
+		"{s:s s:s s:s s:s s:s s:s s:s s:o s:s s:i s:b s:b s:b}", "name", t->name, "peer",
+		t->peer->name, "bridge", t->bridge->name, "remote_bridge", t->cfg->remote_bridge,
+		"tap", t->port.name, "state", tunnel_state_name(t->state), "reason",
+		tunnel_reason_name(t->reason), "detail", jsonline_text(t->detail), "mode",
+		t->cfg->mesh ? "mesh" : "tree", "priority", t->cfg->priority, "admin_up",
+		!t->admin_down, "local_open", t->gate.open, "remote_open", tunnel_remote_open(t));
 	if (!o)
 		return NULL;
 	json_object_update_new(o,
