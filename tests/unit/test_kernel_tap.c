@@ -3,10 +3,15 @@
  * `ip` and `bridge` see the same.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
+#include "l2tund/port.h"
 #include "tests/unit/kernel_support.h"
 
 static int setup(void **state)
@@ -327,6 +332,59 @@ static void test_owner(void **state)
 	test_tap_close(k, &t);
 }
 
+/* A process in a network namespace of its own, to move things to. */
+static pid_t other_netns(void)
+{
+	int fds[2];
+	char byte;
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNET) == 0 && write(fds[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	close(fds[0]);
+	return pid;
+}
+
+static void ignore_lost(void *arg, int err)
+{
+	(void)arg;
+	(void)err;
+}
+
+/* The device lives on where we cannot see it, and its owner gets no event: a new one is made. */
+static void test_moved_away(void **state)
+{
+	static const struct os_tap_ops ops = { .lost = ignore_lost };
+	struct kernel *k = *state;
+	struct os *os = k->os;
+	struct port p;
+	pid_t pid = other_netns();
+
+	assert_int_equal(os->bridge_add(os, "br-k", false, 0), 0);
+	port_init(&p, os, "l2t-k", &ops, NULL);
+	assert_true(port_sync(&p, os->link_by_name(os, "br-k"), US_PER_S));
+	int first = p.ifindex;
+	sh("ip link set l2t-k netns %d", (int)pid);
+	assert_true(kernel_wait_link(k, "l2t-k", false));
+	assert_false(port_sync(&p, os->link_by_name(os, "br-k"), 2 * US_PER_S));
+	assert_null(p.tap);
+	assert_true(port_sync(&p, os->link_by_name(os, "br-k"), p.retry_us));
+	assert_int_not_equal(p.ifindex, first);
+	assert_int_equal(os->link_by_index(os, p.ifindex)->master,
+			 os->link_by_name(os, "br-k")->index);
+	port_fini(&p);
+	sh("ip link del br-k");
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void test_no_leak(void **state)
 {
 	struct kernel *k = *state;
@@ -357,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_no_carrier_no_frames),
 		cmocka_unit_test(test_checksum_hint),
 		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_moved_away),
 		cmocka_unit_test(test_no_leak),
 	};
 
