@@ -303,6 +303,11 @@ def _probe_numgen(ns):
     ns.drop_udp(10)
 
 
+def _probe_netdev_nft(ns):
+    ns.nft("table netdev lab { chain in {\n"
+           "type filter hook ingress device lo priority 0; drop\n}\n}\n")
+
+
 def _probe_vxlan(ns):
     ns.ip("link add name vx type vxlan id 1 dstport 4789 local 127.0.0.1 remote 127.0.0.2")
 
@@ -329,6 +334,7 @@ _PROBES = {
     "tap": (_probe_tap, "no TAP devices here"),
     "ipv6": (_probe_ipv6, "no IPv6 here"),
     "numgen": (_probe_numgen, "nft cannot drop a random share of packets here"),
+    "netdev-nft": (_probe_netdev_nft, "nft has no netdev tables here"),
     "vxlan": (_probe_vxlan, "the kernel has no VXLAN"),
     "iperf3": (_probe_iperf3, "iperf3 is not installed"),
 }

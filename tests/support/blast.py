@@ -1,0 +1,121 @@
+"""A guest that sends broadcasts as fast as it can: every frame different from every other.
+
+    with Blast(guest, rate=200000) as blast:
+        ...
+    assert blast.sent > ...
+
+Runs in a process of its own (this file as a program) and sends with sendmmsg(2), which Python does
+not have; `rate` is what it aims at, and `sent` and `seconds` what became of it.
+"""
+import ctypes
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import frames
+
+BATCH = 256
+SIZE = 60
+PACKET_QDISC_BYPASS = 20
+
+
+class Blast:
+    """Sends from here to the end of the block."""
+
+    def __init__(self, guest, rate, ifname="eth0", destination=frames.BROADCAST):
+        self._sock = guest.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._sock.bind((ifname, frames.ETH_P_TEST))
+        self._source = self._sock.getsockname()[4]
+        self._argv = [str(rate), destination.hex(), self._source.hex()]
+        self._child = None
+        self.sent = 0
+        self.seconds = 0.0
+
+    def __enter__(self):
+        fd = self._sock.fileno()
+        self._child = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), str(fd), *self._argv],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd], text=True,
+            start_new_session=True)
+        assert self._child.stdout.readline() == "started\n", "the blast did not start"
+        return self
+
+    def __exit__(self, *_):
+        try:
+            out, _ = self._child.communicate(timeout=20)
+        finally:
+            self._child.kill()
+            self._sock.close()
+        told = json.loads(out)
+        self.sent, self.seconds = told["sent"], told["seconds"]
+
+    @property
+    def rate(self):
+        return self.sent / self.seconds
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr"""
+    _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint), ("iov", ctypes.c_void_p),
+                ("iovlen", ctypes.c_size_t), ("control", ctypes.c_void_p),
+                ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int),
+                ("len", ctypes.c_uint)]
+
+
+class _Batch:
+    """BATCH frames that share a head, differ in a number, and share the number of the batch."""
+
+    def __init__(self, destination, source):
+        head = frames.ethernet(destination, source, frames.ETH_P_TEST, b"l2tblast")
+        self._head = ctypes.create_string_buffer(head, len(head))
+        self._turn = ctypes.create_string_buffer(8)
+        rest = SIZE - len(head) - 8
+        self._tails = [ctypes.create_string_buffer(struct.pack(">I", index).ljust(rest, b"\0"),
+                                                   rest) for index in range(BATCH)]
+        self._vectors = [(_Iovec * 3)(*(_Iovec(ctypes.addressof(part), len(part))
+                                        for part in (self._head, self._turn, tail)))
+                         for tail in self._tails]
+        self.messages = (_Message * BATCH)(*(
+            _Message(iov=ctypes.addressof(vectors), iovlen=3) for vectors in self._vectors))
+        self._count = 0
+
+    def next(self):
+        self._count += 1
+        struct.pack_into(">Q", self._turn, 0, self._count)
+        return self.messages
+
+
+def main(argv):
+    fd, rate = int(argv[1]), float(argv[2])
+    sock = socket.socket(fileno=fd)
+    sock.setsockopt(frames.SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+    batch = _Batch(bytes.fromhex(argv[3]), bytes.fromhex(argv[4]))
+    libc = ctypes.CDLL(None)
+    print("started", flush=True)
+    sent = 0
+    start = now = time.monotonic()
+    while not select.select([0], [], [], 0)[0]:
+        ahead = sent / rate - (now - start)
+        if ahead > 0:
+            time.sleep(ahead)
+        # What the kernel does not take at once is given up, as a network card would.
+        sent += max(0, libc.sendmmsg(fd, batch.next(), BATCH, socket.MSG_DONTWAIT))
+        now = time.monotonic()
+    json.dump({"sent": sent, "seconds": now - start}, sys.stdout)
+    sock.detach()
+
+
+if __name__ == "__main__":
+    main(sys.argv)

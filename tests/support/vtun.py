@@ -1,0 +1,143 @@
+"""A real vtund between two hosts: a TAP of another program in the same bridges, the accident that
+the guards are for. The left host serves, the right one calls.
+
+vtund keeps its locks and pid files at fixed paths, so each runs with a /run of its own.
+"""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+
+from lab import Netns, wait_for
+
+VTUND = shutil.which("vtund") or "/usr/sbin/vtund"
+TAP = "tap3"
+STOP_S = 3
+
+_CONFIG = """options {{
+  port 5000;
+  timeout 5;
+  ip {ip};
+}}
+default {{
+  compress no;
+  encrypt no;
+  speed 0;
+}}
+join {{
+  passwd secret;
+  type ether;
+  proto tcp;
+  device {tap};
+  up {{
+  ip "link set %% master {bridge} up";
+  }};
+}}
+"""
+_OWN_RUN = "mount -t tmpfs none /run && mkdir -p /run/lock/vtund && exec \"$@\""
+
+
+def why_not():
+    """Why no vtund can run here, or None."""
+    if not os.access(VTUND, os.X_OK):
+        return "vtund is not installed"
+    ns = Netns("probe")
+    try:
+        result = ns.run("unshare", "-m", "sh", "-c", _OWN_RUN, "sh", "true", check=False)
+    finally:
+        ns.close()
+    if result.returncode != 0:
+        return f"vtund cannot have a /run of its own here ({result.stderr.strip()})"
+    return None
+
+
+class Vtun:
+    """Joins a bridge of each of two hosts; start() and stop() as often as wanted."""
+
+    def __init__(self, lab, wan, left, right, bridge="br-sv"):
+        self._hosts = (left, right)
+        self._server = wan.address(left)
+        self._dir = pathlib.Path(lab.dir)
+        self._children = []
+        (self._dir / "vtund.conf").write_text(_CONFIG.format(
+            tap=TAP, bridge=bridge, ip=shutil.which("ip") or "/sbin/ip"), encoding="ascii")
+        lab.logs.append(self._log)
+        lab.on_close(self._kill)
+
+    def _log(self):
+        path = self._dir / "vtund.log"
+        return "log of vtund", path.read_text(errors="replace") if path.exists() else ""
+
+    def _spawn(self, host, *words):
+        with open(self._dir / "vtund.log", "a", encoding="utf-8") as log:
+            argv = ["unshare", "-m", "sh", "-c", _OWN_RUN, "sh", VTUND, "-n",
+                    "-f", str(self._dir / "vtund.conf"), *words]
+            self._children.append(host.popen(argv, stdin=subprocess.DEVNULL, stdout=log,
+                                             stderr=log))
+
+    def _listens(self):
+        return ":5000" in self._hosts[0].run("ss", "-Hltn").stdout
+
+    def start(self, wait=True):
+        """Starts both; with `wait` until both TAPs are in their bridges."""
+        self._spawn(self._hosts[0], "-s")
+        # It would try again only after five seconds.
+        wait_for(self._listens, 5, lambda: f"vtund does not listen\n{self._log()[1]}")
+        self._spawn(self._hosts[1], "join", self._server)
+        if wait:
+            wait_for(self.joined, 5, lambda: f"vtund does not join\n{self._log()[1]}",
+                     interval=0.005)
+
+    def joined(self):
+        links = [host.link(TAP) for host in self._hosts]
+        return all(link and "master" in link for link in links)
+
+    def stop(self):
+        """Ends both, as a service manager would: TERM, and KILL to what does not obey."""
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not any(host.link(TAP) for host in self._hosts), STOP_S,
+                     "the TAPs are still there")
+        self._kill()
+
+    def _signal(self, number):
+        for child in self._children:
+            # Its sessions have processes of their own in the group that we made for it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+
+    def _kill(self):
+        self._signal(signal.SIGKILL)
+        for child in self._children:
+            child.wait()
+        self._children.clear()
+
+    def pids(self):
+        """The processes that hold a TAP, of the left host first."""
+        found = []
+        for child in self._children:
+            found += [pid for pid in _group(child.pid) if _holds_tap(pid)]
+        return found
+
+
+def _group(leader):
+    """All processes of a process group."""
+    members = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(int(entry)) == leader:
+                    members.append(int(entry))
+    return members
+
+
+def _holds_tap(pid):
+    folder = f"/proc/{pid}/fdinfo"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for fd in os.listdir(folder):
+            with open(f"{folder}/{fd}", encoding="ascii") as info:
+                if f"iff:\t{TAP}\n" in info.read():
+                    return True
+    return False
