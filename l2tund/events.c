@@ -67,9 +67,9 @@ void events_change(struct events *ev, const char *kind, const char *name, const 
 
 	events_log(kind, name, from, to, reason, detail);
 	time_format(now, sizeof(now));
-	json_t *event =
-		json_pack("{s:s s:s s:s s:s s:s s:s s:o}", "event", kind, "time", now, "name", name,
-			  "from", from, "to", to, "reason", reason, "detail", jsonline_text(detail));
+	json_t *event = json_pack("{s:s s:s s:s s:s s:s s:s s:o}", "event", kind, "time", now,
+				  "name", name, "from", from, "to", to, "reason", reason, "detail",
+				  jsonline_text(detail));
 	if (!event)
 		return;
 	json_decref(ev->ring[ev->next]);

@@ -28,7 +28,7 @@ struct peer {
 	enum session_state told; /* last state that was made an event */
 	uint64_t mark_us;	 /* when that was */
 
-	/* Segment ids are not used again soon: late frames of an old tunnel must not meet a new one. */
+	/* Segment ids are not used again soon: no late frame of an old tunnel meets a new one. */
 	struct tunnel *by_slot[SESSION_SEGMENTS_MAX]; /* id % SESSION_SEGMENTS_MAX */
 	uint16_t next_id;
 	bool segments_dirty;
