@@ -357,14 +357,16 @@ def missing(feature):
     return None
 
 
-def need(*features):
-    """Skips the running test, with the reason, when the machine lacks one of the features.
-
-    With NET_NO_SKIP=1 it fails instead: for machines that are known to have everything.
-    """
+def skip(reason):
+    """Skips the running test. With NET_NO_SKIP=1 it fails instead: for machines that are known to
+    have everything."""
     import pytest
-    give_up = pytest.fail if os.environ.get("NET_NO_SKIP") == "1" else pytest.skip
+    (pytest.fail if os.environ.get("NET_NO_SKIP") == "1" else pytest.skip)(reason)
+
+
+def need(*features):
+    """Skips the running test, with the reason, when the machine lacks one of the features."""
     for feature in features:
         reason = missing(feature)
         if reason:
-            give_up(reason)
+            skip(reason)
