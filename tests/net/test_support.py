@@ -6,9 +6,12 @@ import time
 
 import pytest
 
+import foreign
 import frames
+import vtun
+from blast import Blast
 from flood import Flood
-from lab import Lab, need, veth, wait_for
+from lab import Lab, need, skip, veth, wait_for
 from relay import DOWN, UP, Relay
 from traffic import assert_pings, ping, pinging, tcp_both_ways
 
@@ -94,6 +97,65 @@ def test_flood_with_three_segments(net):
     with Flood(guests, rate=600) as flood:
         time.sleep(0.3)
     assert all(sorted(frame.counts) == [0, 1, 1] for frame in flood.frames)
+
+
+@pytest.mark.parametrize("kind", ["cable", "to-left", "to-right", "guest", "vtun"])
+def test_foreign_paths_join_and_part(net, kind):
+    """Each passes frames in the directions that it should, each once, and none without it."""
+    hosts, guests = two_bridges(net, 0)
+    wan = net.underlay("wan")
+    for host in hosts:
+        wan.attach(host)
+    if kind == "vtun" and (reason := vtun.why_not()):
+        skip(reason)
+    if kind.startswith("to-"):
+        need("netdev-nft")
+        path = foreign.Cable(net, wan, *hosts, only=kind)
+    else:
+        make = {"cable": foreign.Cable, "guest": foreign.GuestBridge, "vtun": foreign.VtunPath}
+        path = make[kind](net, wan, *hosts)
+    for _ in range(2):
+        path.plug()
+        for host, port in zip(hosts, path.ports):
+            assert host.link(port)["master"] == "br-sv"
+        with Flood(guests, rate=300, verify=False) as flood:
+            time.sleep(0.3)  # how long it floods
+        assert not flood.duplicates
+        closed = {frame.sender for frame, _ in flood.losses()}
+        assert closed == {"to-left": {0}, "to-right": {1}}.get(kind, set()), flood.summary()
+        path.unplug()
+        with Flood(guests, rate=300, verify=False) as flood:
+            time.sleep(0.1)  # how long it floods
+        assert len(flood.losses()) == len(flood.frames)
+
+
+def test_vtund_is_known_by_its_pid(net):
+    hosts, _ = two_bridges(net, 0)
+    wan = net.underlay("wan")
+    for host in hosts:
+        wan.attach(host)
+    if reason := vtun.why_not():
+        skip(reason)
+    path = foreign.VtunPath(net, wan, *hosts)
+    path.plug()
+    assert len(set(path.owners())) == 2
+    for owner in path.owners():
+        pid = owner.removeprefix("vtund pid ")
+        with open(f"/proc/{pid}/comm", encoding="ascii") as comm:
+            assert comm.read() == "vtund\n"
+
+
+def test_blast_sends_what_it_says(net):
+    """Every frame is another one, and the rate is kept when it can be."""
+    _, (left, right) = two_bridges(net, 1)
+    with frames.Port(right, "eth0", frames.ETH_P_TEST) as port:
+        with Blast(left, 2000) as blast:
+            time.sleep(0.5)  # how long it sends
+        heard = []
+        while (frame := port.receive()) is not None:
+            heard.append(frame)
+    assert len(heard) == len(set(heard)) == blast.sent
+    assert 1500 < blast.rate < 3000
 
 
 def test_ping_and_tcp(net):
