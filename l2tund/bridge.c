@@ -23,12 +23,14 @@ struct bridge *bridge_new(struct daemon *d, const struct config_bridge *cfg)
 	b->daemon = d;
 	b->cfg = cfg;
 	snprintf(b->name, sizeof(b->name), "%s", cfg->name);
+	guard_init(&b->guard, b);
 	TAILQ_INSERT_TAIL(&d->bridges, b, link);
 	return b;
 }
 
 void bridge_free(struct bridge *b)
 {
+	guard_fini(&b->guard);
 	TAILQ_REMOVE(&b->daemon->bridges, b, link);
 	free(b);
 }
@@ -136,7 +138,7 @@ static void bridge_sync_uplinks(struct bridge *b, const struct os_link *l, char 
 		bridge_attach_uplink(b, b->cfg->ports[i], text);
 }
 
-void bridge_sync(struct bridge *b)
+static void bridge_sync_link(struct bridge *b)
 {
 	const struct os_link *l = bridge_link(b);
 	char text[sizeof(b->detail)] = "";
@@ -153,4 +155,10 @@ void bridge_sync(struct bridge *b)
 			 "is switched off, so no frame passes it; `ip link set %s up`", b->name);
 	bridge_sync_uplinks(b, l, text);
 	bridge_note(b, text);
+}
+
+void bridge_sync(struct bridge *b)
+{
+	bridge_sync_link(b);
+	guard_sync(&b->guard);
 }

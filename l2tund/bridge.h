@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "l2tund/guard.h"
+
 struct config_bridge;
 struct daemon;
 struct os_link;
@@ -28,6 +30,7 @@ struct bridge {
 	bool stp;
 	bool created;	  /* by us a moment ago: the event that it is there says so */
 	char detail[160]; /* why it is not there, or what is odd about it */
+	struct guard guard;
 };
 
 struct bridge *bridge_new(struct daemon *d, const struct config_bridge *cfg);

@@ -599,8 +599,6 @@ static void build_tunnel(struct conf *k, cfg_t *sec, struct config_tunnel *t)
 	t->policer = get_number(k, sec, "policer", 1, POLICER_MAX, POLICER_DEFAULT);
 	if (t->mesh)
 		opt_warn("mode", NULL, "mesh is not supported yet: it is treated as tree");
-	if (conf_get(sec, "policer"))
-		opt_warn("policer", NULL, "not supported yet: the value has no effect");
 }
 
 /* --- All --- */

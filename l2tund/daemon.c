@@ -66,8 +66,7 @@ static uint64_t tunnels_next_retry(const struct daemon *d, uint64_t next_us)
 	const struct tunnel *t;
 
 	TAILQ_FOREACH(t, &d->tunnels, link) {
-		if (t->port.retry_us)
-			next_us = MIN(next_us, t->port.retry_us);
+		next_us = MIN(next_us, tunnel_wake_us(t));
 	}
 	return next_us;
 }
@@ -120,6 +119,12 @@ void daemon_reconcile_soon(struct daemon *d)
 static void on_reconcile_timer(void *arg)
 {
 	daemon_reconcile(arg);
+}
+
+static void on_guard_timer(void *arg)
+{
+	guard_run(arg);
+	daemon_kick(arg);
 }
 
 static void on_links(void *arg)
@@ -321,6 +326,8 @@ static int start_timers(struct daemon *d, char *err)
 
 	if (r == 0)
 		r = d->os->timer_new(d->os, on_reconcile_timer, d, &d->reconcile_timer);
+	if (r == 0)
+		r = d->os->timer_new(d->os, on_guard_timer, d, &d->guard_timer);
 	return r == 0 ? 0 : start_fail(err, r, "timers: %s", strerror(-r));
 }
 
@@ -359,6 +366,7 @@ int daemon_new(struct config *config, struct os *os, const struct daemon_params 
 		daemon_free(d);
 		return r;
 	}
+	guard_run(d);
 	daemon_reconcile(d);
 	*ret = d;
 	return 0;
@@ -421,6 +429,8 @@ void daemon_free(struct daemon *d)
 		d->os->timer_free(d->os, d->session_timer);
 	if (d->reconcile_timer)
 		d->os->timer_free(d->os, d->reconcile_timer);
+	if (d->guard_timer)
+		d->os->timer_free(d->os, d->guard_timer);
 	events_free(d->events);
 	config_free(d->config);
 	free(d);

@@ -10,9 +10,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "common/log.h"
 #include "l2tund/config.h"
 #include "l2tund/control/server.h"
 #include "l2tund/events.h"
+#include "l2tund/guard.h"
 #include "l2tund/kernel/os.h"
 #include "l2tund/session/session.h"
 #include "l2tund/topology/topology.h"
@@ -45,6 +47,11 @@ struct daemon {
 		*sockets; /* as config->node.listen; NULL where the address could not be had */
 	struct os_timer *session_timer;
 	struct os_timer *reconcile_timer;
+	struct os_timer *guard_timer;
+	struct guard_keys keys;
+	uint64_t probes_unknown; /* heard, and no peer's key fits */
+	struct log_limit probes_limit;
+	uint16_t next_serial; /* of tunnels */
 	bool reconcile_again; /* asked for since the last one began */
 	struct events *events;
 	struct ctl_server *control;

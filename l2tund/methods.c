@@ -4,10 +4,12 @@
  */
 #include "l2tund/methods.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "common/jsonline.h"
 #include "common/log.h"
+#include "l2tund/announce.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
@@ -113,6 +115,17 @@ static json_t *do_tunnel_down(void *ctx, const json_t *params, struct ctl_error 
 	return set_admin(ctx, params, false, err);
 }
 
+static json_t *do_tunnel_clear(void *ctx, const json_t *params, struct ctl_error *err)
+{
+	struct tunnel *t = find_tunnel(ctx, params, err);
+
+	if (!t)
+		return NULL;
+	tunnel_clear(t);
+	daemon_reconcile(ctx);
+	return status_tunnel(t);
+}
+
 static json_t *do_bridge_list(void *ctx, const json_t *params, struct ctl_error *err)
 {
 	(void)params;
@@ -132,6 +145,35 @@ static json_t *do_bridge_fdb(void *ctx, const json_t *params, struct ctl_error *
 	struct bridge *b = find_bridge(ctx, params, err);
 
 	return b ? status_fdb(b) : NULL;
+}
+
+static int parse_mac(const char *text, uint8_t ret[6])
+{
+	unsigned v[6];
+	int end = 0;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
+		   &end) != 6 ||
+	    text[end] || v[0] & 1)
+		return -EINVAL;
+	for (unsigned i = 0; i < 6; i++)
+		ret[i] = (uint8_t)v[i];
+	return 0;
+}
+
+static json_t *do_announce(void *ctx, const json_t *params, struct ctl_error *err)
+{
+	struct bridge *b = find_bridge(ctx, params, err);
+	const char *text = param(params, "mac");
+	uint8_t mac[6];
+
+	if (!b)
+		return NULL;
+	if (text && parse_mac(text, mac) < 0)
+		return ctl_fail(err, "bad-params",
+				"%s is not the address of one host, like 52:54:00:12:34:56", text);
+	return json_pack("{s:s s:i}", "name", b->name, "frames",
+			 (int)announce_bridge(b, text ? mac : NULL));
 }
 
 static json_t *do_peer_list(void *ctx, const json_t *params, struct ctl_error *err)
@@ -216,6 +258,8 @@ static const struct ctl_method rows[] = {
 	{ "tunnel.why", false, "name:s", do_tunnel_why },
 	{ "tunnel.up", true, "name:s", do_tunnel_up },
 	{ "tunnel.down", true, "name:s", do_tunnel_down },
+	{ "tunnel.clear", true, "name:s", do_tunnel_clear },
+	{ "announce", true, "name:s mac:s?", do_announce },
 	{ "bridge.list", false, "", do_bridge_list },
 	{ "bridge.show", false, "name:s", do_bridge_show },
 	{ "bridge.fdb", false, "name:s", do_bridge_fdb },

@@ -269,8 +269,10 @@ struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 	TAILQ_INSERT_TAIL(&d->peers, p, link);
 	p->session = session_add(d->sessions, &params, p, p->mark_us);
 	key_wipe(&params.psk);
-	if (p->session)
+	if (p->session) {
+		guard_tell_key(d, p->session);
 		return p;
+	}
 	TAILQ_REMOVE(&d->peers, p, link);
 fail:
 	stream_free(p->stream);

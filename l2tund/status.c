@@ -52,11 +52,12 @@ static json_t *node_counters(const struct daemon *d)
 {
 	const struct sessions_counters *c = sessions_counters(d->sessions);
 
-	return json_pack("{s:o s:o s:o s:o s:o s:o s:o}", "bad_header", number(c->bad_header),
+	return json_pack("{s:o s:o s:o s:o s:o s:o s:o s:o}", "bad_header", number(c->bad_header),
 			 "bad_mac", number(c->bad_mac), "unknown_index", number(c->unknown_index),
 			 "unknown_key", number(c->unknown_key), "rate_limited",
 			 number(c->rate_limited), "cookies_sent", number(c->cookies_sent),
-			 "replayed_initiations", number(c->replayed_initiations));
+			 "replayed_initiations", number(c->replayed_initiations), "probes_unknown",
+			 number(d->probes_unknown));
 }
 
 static json_t *status_node(const struct daemon *d)
@@ -136,14 +137,54 @@ static json_t *bridge_ports(const struct bridge *b)
 	return list;
 }
 
-json_t *status_bridge(const struct bridge *b)
+/* Who a node is: the peer's name for itself, ours, or its number. */
+static void node_name(const struct daemon *d, const uint8_t node[NODE_ID_BYTES], char *buf,
+		      size_t size)
+{
+	const struct peer *p;
+	struct session_info i;
+
+	snprintf(buf, size, "%s", d->config->node.name);
+	if (memcmp(node, sessions_node_id(d->sessions), NODE_ID_BYTES) == 0)
+		return;
+	TAILQ_FOREACH(p, &d->peers, link) {
+		session_get_info(p->session, &i);
+		if (memcmp(i.far_id, node, NODE_ID_BYTES) == 0)
+			snprintf(buf, size, "%s", *i.far_name ? i.far_name : p->name);
+	}
+}
+
+/* Segments that this bridge is joined with by paths that are not ours. */
+static json_t *bridge_foreign(struct bridge *b)
+{
+	json_t *list = json_array();
+	unsigned n;
+	const struct guard_heard *h = guard_list(&b->guard, &n);
+	uint64_t now_us = b->daemon->os->now_us(b->daemon->os);
+
+	for (unsigned i = 0; i < n; i++) {
+		char name[NAME_MAX_LEN + 1];
+
+		node_name(b->daemon, h[i].node, name, sizeof(name));
+		json_array_append_new(
+			list, json_pack("{s:s s:s s:o s:o s:o s:o}", "node", name, "bridge",
+					h[i].bridge, "via", jsonline_text(h[i].via), "owner",
+					jsonline_text(h[i].owner), "age_ms",
+					number((now_us - h[i].last_us) / US_PER_MS), "since_s",
+					seconds_since(b->daemon, h[i].first_us)));
+	}
+	return list;
+}
+
+json_t *status_bridge(struct bridge *b)
 {
 	char mac[MAC_STRLEN];
 
-	return json_pack("{s:s s:b s:s s:i s:b s:o s:o s:[]}", "name", b->name, "present",
+	return json_pack("{s:s s:b s:s s:i s:b s:o s:o s:o}", "name", b->name, "present",
 			 b->ifindex != 0, "mac", b->ifindex ? mac_format(b->mac, mac) : "", "mtu",
 			 b->ifindex ? (int)b->mtu : 0, "stp", b->ifindex && b->stp, "detail",
-			 jsonline_text(b->detail), "ports", bridge_ports(b), "foreign");
+			 jsonline_text(b->detail), "ports", bridge_ports(b), "foreign",
+			 bridge_foreign(b));
 }
 
 /* Finding a port's owner is work: each port is looked at once, however many addresses it has. */
@@ -266,9 +307,9 @@ static json_t *tunnel_drops(const struct tunnel *t)
 	struct session_info i;
 
 	session_get_info(t->peer->session, &i);
-	return json_pack("{s:o s:i s:o s:o s:o}", "gate", number(t->counters.drop_gate), "policer",
-			 0, "queue", number(t->counters.drop_queue), "decode",
-			 number(stream_counters(t->peer->stream)->drop_decode), "replay",
+	return json_pack("{s:o s:o s:o s:o s:o}", "gate", number(t->counters.drop_gate), "policer",
+			 number(t->counters.drop_policer), "queue", number(t->counters.drop_queue),
+			 "decode", number(stream_counters(t->peer->stream)->drop_decode), "replay",
 			 number(i.drop_replay));
 }
 
@@ -296,7 +337,7 @@ json_t *status_tunnel(const struct tunnel *t)
 json_t *status_json(struct daemon *d)
 {
 	json_t *bridges = json_array(), *peers = json_array(), *tunnels = json_array();
-	const struct bridge *b;
+	struct bridge *b;
 	const struct peer *p;
 	const struct tunnel *t;
 

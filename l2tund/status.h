@@ -13,7 +13,7 @@ struct tunnel;
 json_t *status_json(struct daemon *d);
 json_t *status_tunnel(const struct tunnel *t);
 json_t *status_peer(const struct peer *p);
-json_t *status_bridge(const struct bridge *b);
+json_t *status_bridge(struct bridge *b);
 /* Every address that the bridge has learnt, with its port and what stands behind that. */
 json_t *status_fdb(const struct bridge *b);
 

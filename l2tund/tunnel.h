@@ -12,6 +12,8 @@
 #include "l2tund/datapath/gate.h"
 #include "l2tund/port.h"
 #include "l2tund/session/session.h"
+#include "l2tund/topology/block.h"
+#include "l2tund/topology/storm.h"
 #include "l2tund/topology/topology.h"
 
 struct bridge;
@@ -21,7 +23,7 @@ struct peer;
 struct tunnel_counters {
 	uint64_t rx_frames, rx_bytes; /* from the peer to the bridge */
 	uint64_t tx_frames, tx_bytes; /* from the bridge to the peer */
-	uint64_t drop_gate, drop_queue, drop_decode;
+	uint64_t drop_gate, drop_policer, drop_queue, drop_decode;
 };
 
 /* Owned by the daemon's list, freed by tunnel_free(). */
@@ -33,7 +35,8 @@ struct tunnel {
 	struct peer *peer;
 	struct bridge *bridge;
 
-	uint16_t id; /* our segment */
+	uint16_t id;	 /* our segment, to the peer */
+	uint16_t serial; /* our number for it, in watchdog probes */
 	bool admin_down;
 	struct port port;
 	bool port_ready;
@@ -43,6 +46,15 @@ struct tunnel {
 	uint16_t far_id;		/* the peer's segment, valid while edge_up */
 	enum tunnel_reason gate_reason; /* the topology's last words */
 	char gate_detail[128];
+
+	uint64_t prepared_us; /* live since; may open from then on; 0: not live */
+	struct block block;
+	char block_detail[256];
+
+	struct policer policer_tx, policer_rx;
+	struct recirculation recirculation;
+	uint64_t w_next_us; /* watchdog probes */
+	uint16_t w_seq;
 
 	enum tunnel_state state;
 	enum tunnel_reason reason;
@@ -61,6 +73,28 @@ void tunnel_update(struct tunnel *t, const struct config_tunnel *cfg);
 void tunnel_sync(struct tunnel *t);
 /* `bridgectl tunnel up|down`; up also forgets a latched port. */
 void tunnel_set_admin(struct tunnel *t, bool up);
+/* `bridgectl tunnel clear`: the administrator has looked; latches and hold-downs are forgotten. */
+void tunnel_clear(struct tunnel *t);
+/*
+ * Evidence of a loop from the data path: cuts at once. May be called in the middle of a
+ * frame; reason and sentence are for the administrator.
+ */
+void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, ...) _printf_(3, 4);
+/* When tunnel_sync() has something to do by itself; NEVER: only events. */
+uint64_t tunnel_wake_us(const struct tunnel *t);
+
+/* Facts, for the verdict. */
+bool tunnel_fits(const struct tunnel *t, const struct segment *far);
+/* The peer's end that names our bridge and is named by us; NULL: it has none. */
+const struct segment *tunnel_far(const struct tunnel *t);
+/* Has listened long enough for a foreign path. */
+bool tunnel_prepared(const struct tunnel *t);
+
+/* tunnel_frames.c */
+void tunnel_frames_init(struct tunnel *t);
+void tunnel_frames_open(struct tunnel *t, uint64_t now_us); /* the gate has opened */
+extern const struct os_tap_ops tunnel_tap_ops;
+
 /* Our end as the peer is to know it. */
 void tunnel_describe(const struct tunnel *t, struct segment *ret);
 

@@ -165,6 +165,21 @@ static void say_no_peer(const struct tunnel *t, json_t *list)
 	    t->peer->name, t->peer->cfg->src.file, t->peer->cfg->src.line);
 }
 
+static void say_block(const struct tunnel *t, json_t *list)
+{
+	uint64_t now_us = t->daemon->os->now_us(t->daemon->os);
+	uint64_t until_us = block_until_us(&t->block);
+
+	if (t->block.latched)
+		return; /* its detail says what to do */
+	say(list,
+	    "It goes on by itself when the cause is gone, not before %u s from now; each block of "
+	    "the last half hour makes the next one longer.",
+	    until_us == NEVER || until_us < now_us ?
+		    0 :
+		    (unsigned)((until_us - now_us) / US_PER_S) + 1);
+}
+
 /* What brings it back; nothing when all is well. */
 static void say_remedy(const struct tunnel *t, json_t *list)
 {
@@ -186,6 +201,11 @@ static void say_remedy(const struct tunnel *t, json_t *list)
 		say(list,
 		    "It goes on by itself when the other end is ready; `bridgectl tunnel why` "
 		    "there says more.");
+		break;
+	case REASON_FOREIGN:
+	case REASON_WATCHDOG:
+	case REASON_STORM:
+		say_block(t, list);
 		break;
 	case REASON_PORT:
 		if (t->state != TUNNEL_LATCHED)

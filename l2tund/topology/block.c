@@ -43,12 +43,25 @@ static bool too_many(const struct block *b, uint64_t now_us)
 	return n >= BLOCK_LATCH;
 }
 
+/* A storm whose cause is found is no riddle any more, and does not count towards the latch. */
+static void block_explain(struct block *b, uint64_t now_us)
+{
+	unsigned last = (b->n_past + BLOCK_PAST - 1) % BLOCK_PAST;
+
+	b->reason = REASON_FOREIGN;
+	if (b->past_us[last] == b->since_us)
+		b->past_latches[last] = false;
+	b->latched = too_many(b, now_us);
+}
+
 bool block_evidence(struct block *b, enum tunnel_reason reason, bool forwarding,
 		    uint64_t evidence_until_us, uint64_t now_us)
 {
 	bool begins = b->reason == REASON_NONE;
 
 	b->evidence_until_us = MAX(b->evidence_until_us, evidence_until_us);
+	if (!begins && reason == REASON_FOREIGN && b->reason != REASON_FOREIGN)
+		block_explain(b, now_us);
 	if (!begins)
 		return false;
 	b->reason = reason;

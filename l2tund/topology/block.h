@@ -34,7 +34,8 @@ struct block {
 
 /*
  * Evidence was seen, and counts until `evidence_until_us`. A block that stands is
- * prolonged and keeps its reason. True when a block begins with it.
+ * prolonged and keeps its reason, but for REASON_FOREIGN, which explains the others. True
+ * when a block begins with it.
  */
 bool block_evidence(struct block *b, enum tunnel_reason reason, bool forwarding,
 		    uint64_t evidence_until_us, uint64_t now_us);

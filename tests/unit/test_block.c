@@ -82,6 +82,22 @@ static void five_watchdogs_latch_until_cleared(void **state)
 	assert_false(block_stands(&b, now_us));
 }
 
+static void a_found_cause_explains_the_storm(void **state)
+{
+	struct block b = { 0 };
+	uint64_t now_us = T0;
+
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		assert_true(block_evidence(&b, REASON_STORM, true, now_us, now_us));
+		assert_false(block_evidence(&b, REASON_FOREIGN, false, now_us + 3 * S, now_us + S));
+		assert_int_equal(b.reason, REASON_FOREIGN);
+		assert_false(b.latched);
+		now_us = block_until_us(&b);
+		assert_false(block_stands(&b, now_us));
+	}
+}
+
 static void slow_watchdogs_do_not_latch(void **state)
 {
 	struct block b = { 0 };
@@ -103,6 +119,7 @@ int main(void)
 		cmocka_unit_test(hold_down_doubles_and_forgets),
 		cmocka_unit_test(evidence_outlasts_the_hold_down),
 		cmocka_unit_test(five_watchdogs_latch_until_cleared),
+		cmocka_unit_test(a_found_cause_explains_the_storm),
 		cmocka_unit_test(slow_watchdogs_do_not_latch),
 	};
 

@@ -1,0 +1,424 @@
+/*
+ * Probes on the wire side of the daemon. What a probe is stands in topology/probe.c, what
+ * follows from one in tunnel.c; here they are sent, heard, proven, and traced to a port.
+ *
+ * Only what a peer's key proves is ever acted on. A probe that nobody's key fits is counted and
+ * told: somebody else runs l2tund in this broadcast domain.
+ */
+#include "l2tund/guard.h"
+
+#include <stdio.h>
+
+#include "common/log.h"
+#include "l2tund/bridge.h"
+#include "l2tund/daemon.h"
+#include "l2tund/peer.h"
+#include "l2tund/tunnel.h"
+
+#define KEY_LIFE_US (60 * US_PER_S)
+#define KEY_SETTLE_US (5 * US_PER_S) /* hellos have told it by then */
+#define STRANGER_LOG_US (300 * US_PER_S)
+#define HEED_RATE 2000	  /* probes per second: a dozen segments in burst, and 1 % of a core */
+#define WATCHDOG_SHIFT 16 /* a W-probe's seq: number of its tunnel above, counter below */
+
+static uint64_t now_of(const struct daemon *d)
+{
+	return d->os->now_us(d->os);
+}
+
+/* keys */
+
+void guard_tell_key(struct daemon *d, struct session *s)
+{
+	session_set_probe_key(s, d->keys.now);
+}
+
+static void keys_renew(struct daemon *d, uint64_t now_us)
+{
+	struct guard_keys *k = &d->keys;
+	struct peer *p;
+
+	if (k->made_us && now_us - k->made_us < KEY_LIFE_US)
+		return;
+	memcpy(k->before, k->now, sizeof(k->before));
+	d->os->random(d->os, k->now, sizeof(k->now));
+	if (!k->made_us)
+		memcpy(k->before, k->now, sizeof(k->before));
+	k->made_us = now_us;
+	TAILQ_FOREACH(p, &d->peers, link)
+		guard_tell_key(d, p->session);
+}
+
+/* The newer one only when the peers know it. */
+static const uint8_t *keys_to_sign(const struct daemon *d, uint64_t now_us)
+{
+	return now_us - d->keys.made_us < KEY_SETTLE_US ? d->keys.before : d->keys.now;
+}
+
+/* sending */
+
+static int probe_make(struct daemon *d, enum probe_kind kind, const struct bridge *b, uint32_t seq,
+		      uint64_t now_us, uint8_t frame[PROBE_FRAME_BYTES])
+{
+	struct probe_body body = {
+		.kind = kind,
+		.incarnation = d->params.incarnation,
+		.seq = seq,
+		.time_us = now_us,
+	};
+
+	memcpy(body.node, sessions_node_id(d->sessions), sizeof(body.node));
+	snprintf(body.bridge, sizeof(body.bridge), "%s", b->name);
+	return probe_build(&body, keys_to_sign(d, now_us), frame);
+}
+
+static void send_l_probe(struct guard *g, uint64_t now_us)
+{
+	struct daemon *d = g->bridge->daemon;
+	uint8_t frame[PROBE_FRAME_BYTES];
+
+	if (probe_make(d, PROBE_L, g->bridge, g->seq++, now_us, frame) == 0)
+		d->os->packet_send(d->os, g->packet, frame, sizeof(frame));
+}
+
+static void send_w_probe(struct tunnel *t, uint64_t now_us)
+{
+	struct daemon *d = t->daemon;
+	uint8_t frame[PROBE_FRAME_BYTES];
+	uint32_t seq = (uint32_t)t->serial << WATCHDOG_SHIFT | (t->w_seq++ & 0xffff);
+
+	if (probe_make(d, PROBE_W, t->bridge, seq, now_us, frame) < 0)
+		return;
+	stream_put(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame, sizeof(frame));
+	stream_flush(t->peer->stream);
+}
+
+void guard_burst(struct guard *g)
+{
+	struct daemon *d = g->bridge->daemon;
+
+	if (!g->packet)
+		return;
+	probe_burst(&g->schedule, now_of(d));
+	d->os->timer_set(d->os, d->guard_timer, now_of(d));
+}
+
+/* hearing */
+
+static struct guard_heard *heard_find(struct guard *g, const uint8_t node[TOPO_NODE_ID_BYTES],
+				      const char *bridge)
+{
+	for (unsigned i = 0; i < g->n_heard; i++) {
+		if (memcmp(g->heard[i].node, node, sizeof(g->heard[i].node)) == 0 &&
+		    strcmp(g->heard[i].bridge, bridge) == 0)
+			return &g->heard[i];
+	}
+	return NULL;
+}
+
+static void heard_expire(struct guard *g, uint64_t now_us)
+{
+	for (unsigned i = 0; i < g->n_heard;) {
+		if (now_us - g->heard[i].last_us < GUARD_HEARD_US)
+			i++;
+		else
+			g->heard[i] = g->heard[--g->n_heard];
+	}
+}
+
+const struct guard_heard *guard_find(struct guard *g, const uint8_t node[TOPO_NODE_ID_BYTES],
+				     const char *bridge)
+{
+	heard_expire(g, now_of(g->bridge->daemon));
+	return heard_find(g, node, bridge);
+}
+
+const struct guard_heard *guard_list(struct guard *g, unsigned *ret_n)
+{
+	heard_expire(g, now_of(g->bridge->daemon));
+	*ret_n = g->n_heard;
+	return g->heard;
+}
+
+/* The bridge has learnt the probe's source at the port where it came in. */
+struct via {
+	uint8_t mac[6];
+	int ifindex;
+};
+
+static void via_entry(void *arg, const struct os_fdb_entry *e)
+{
+	struct via *v = arg;
+
+	if (!e->local && memcmp(e->mac, v->mac, sizeof(v->mac)) == 0)
+		v->ifindex = e->ifindex;
+}
+
+static void heard_trace(struct guard *g, struct guard_heard *h, const uint8_t *frame)
+{
+	struct os *os = g->bridge->daemon->os;
+	struct via v = { 0 };
+
+	memcpy(v.mac, frame + 6, sizeof(v.mac));
+	os->fdb_dump(os, g->ifindex, via_entry, &v);
+	const struct os_link *l = v.ifindex ? os->link_by_index(os, v.ifindex) : NULL;
+
+	h->via[0] = h->owner[0] = '\0';
+	if (!l)
+		return;
+	memcpy(h->via, l->name, sizeof(h->via));
+	if (l->kind == OS_LINK_TUN && os->tap_owner(os, h->via, h->owner, sizeof(h->owner)) < 0)
+		h->owner[0] = '\0';
+}
+
+static void heard_take(struct guard *g, const struct probe_body *body, const uint8_t *frame)
+{
+	uint64_t now_us = now_of(g->bridge->daemon);
+	struct guard_heard *h;
+
+	heard_expire(g, now_us);
+	h = heard_find(g, body->node, body->bridge);
+	if (!h) {
+		if (g->n_heard == GUARD_HEARD_MAX)
+			return;
+		h = &g->heard[g->n_heard++];
+		*h = (struct guard_heard){ .first_us = now_us };
+		memcpy(h->node, body->node, sizeof(h->node));
+		memcpy(h->bridge, body->bridge, sizeof(h->bridge));
+	}
+	h->last_us = now_us;
+	if (h->first_us != now_us && *h->via)
+		return;
+	/* Cut first, then ask who it was: looking into /proc takes its time. */
+	daemon_reconcile(g->bridge->daemon);
+	h = heard_find(g, body->node, body->bridge);
+	if (h)
+		heard_trace(g, h, frame);
+	daemon_reconcile_soon(g->bridge->daemon);
+}
+
+static bool peer_proves(const struct peer *p, const uint8_t *frame, size_t len)
+{
+	const uint8_t(*keys)[SESSION_PROBE_KEY_BYTES];
+	unsigned n = session_far_probe_keys(p->session, &keys);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (probe_verify(frame, len, keys[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool probe_proven(struct daemon *d, const struct probe_body *body, const uint8_t *frame,
+			 size_t len)
+{
+	struct session_info info;
+	const struct peer *p;
+
+	TAILQ_FOREACH(p, &d->peers, link) {
+		session_get_info(p->session, &info);
+		if (memcmp(info.far_id, body->node, sizeof(body->node)) == 0 &&
+		    peer_proves(p, frame, len))
+			return true;
+	}
+	return false;
+}
+
+static void heard_stranger(struct guard *g)
+{
+	struct daemon *d = g->bridge->daemon;
+	uint64_t suppressed;
+
+	d->probes_unknown++;
+	if (log_limit_pass(&d->probes_limit, now_of(d), STRANGER_LOG_US, &suppressed))
+		log_info(
+			LOG_TOPOLOGY,
+			"bridge %s: probes of an l2tund that is not our peer are heard; it is in the same "
+			"broadcast domain",
+			g->bridge->name);
+}
+
+static bool own_proven(const struct daemon *d, const uint8_t *frame, size_t len)
+{
+	return probe_verify(frame, len, d->keys.now) || probe_verify(frame, len, d->keys.before);
+}
+
+/* Another bridge of this host, or this one's reflection by a switch, which says nothing. */
+static void heard_own(struct guard *g, const struct probe_body *body, const uint8_t *frame,
+		      size_t len)
+{
+	struct daemon *d = g->bridge->daemon;
+
+	if (strcmp(body->bridge, g->bridge->name) != 0 && own_proven(d, frame, len))
+		heard_take(g, body, frame);
+}
+
+static void on_frame(void *arg, const uint8_t *frame, size_t len)
+{
+	struct guard *g = arg;
+	struct daemon *d = g->bridge->daemon;
+	struct probe_body body;
+
+	if (!probe_is(frame, len) || !policer_pass(&g->heed, now_of(d)) ||
+	    probe_parse(frame, len, &body) < 0)
+		return;
+	bool own = memcmp(body.node, sessions_node_id(d->sessions), sizeof(body.node)) == 0;
+
+	if (body.kind == PROBE_W) {
+		if (own)
+			guard_watchdog(d, g, NULL, frame, len);
+	} else if (own) {
+		heard_own(g, &body, frame, len);
+	} else if (probe_proven(d, &body, frame, len)) {
+		heard_take(g, &body, frame);
+	} else {
+		heard_stranger(g);
+	}
+}
+
+static const struct os_packet_ops packet_ops = { .frame = on_frame };
+
+static struct tunnel *tunnel_by_serial(struct daemon *d, uint32_t serial)
+{
+	struct tunnel *t;
+
+	TAILQ_FOREACH(t, &d->tunnels, link) {
+		if (t->serial == serial)
+			return t;
+	}
+	return NULL;
+}
+
+bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, const uint8_t *frame,
+		    size_t len)
+{
+	struct probe_body body;
+
+	if (probe_parse(frame, len, &body) < 0 || body.kind != PROBE_W ||
+	    memcmp(body.node, sessions_node_id(d->sessions), sizeof(body.node)) != 0 ||
+	    !own_proven(d, frame, len))
+		return false;
+	struct tunnel *sender = tunnel_by_serial(d, body.seq >> WATCHDOG_SHIFT);
+	struct tunnel *t = through ? through : sender;
+	if (!t)
+		return false;
+	/* Back by the way it went: something at the far end reflects. That loop is not ours. */
+	if (through == sender)
+		return true;
+	tunnel_block(t, REASON_WATCHDOG,
+		     "a watchdog frame that left through tunnel %s came back %s %s",
+		     sender ? sender->name : "?", through ? "through tunnel" : "on bridge",
+		     through ? through->name : g->bridge->name);
+	return true;
+}
+
+/* following the bridge */
+
+/* FNV-1a over the ports that are not ours: another set or another carrier is another number. */
+static uint64_t ports_fingerprint(struct os *os, int bridge)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (const struct os_link *l = os->link_next(os, NULL); l; l = os->link_next(os, l)) {
+		if (l->master != bridge)
+			continue;
+		hash = (hash ^ (uint64_t)l->index) * UINT64_C(1099511628211);
+		hash = (hash ^ l->carrier) * UINT64_C(1099511628211);
+	}
+	return hash;
+}
+
+static void guard_close(struct guard *g)
+{
+	struct os *os = g->bridge->daemon->os;
+
+	if (g->packet)
+		os->packet_close(os, g->packet);
+	g->packet = NULL;
+	g->ifindex = 0;
+	g->n_heard = 0;
+}
+
+static void guard_open(struct guard *g, int ifindex)
+{
+	struct os *os = g->bridge->daemon->os;
+	int r = os->packet_open(os, ifindex, PROBE_ETHERTYPE, &packet_ops, g, &g->packet);
+
+	if (r < 0) {
+		g->packet = NULL;
+		log_warn(LOG_TOPOLOGY,
+			 "bridge %s: cannot listen for probes, so its tunnels stay closed: %s",
+			 g->bridge->name, strerror(-r));
+		return;
+	}
+	g->ifindex = ifindex;
+}
+
+void guard_init(struct guard *g, struct bridge *b)
+{
+	*g = (struct guard){ .bridge = b };
+	policer_init(&g->heed, HEED_RATE, now_of(b->daemon));
+}
+
+void guard_fini(struct guard *g)
+{
+	guard_close(g);
+}
+
+void guard_sync(struct guard *g)
+{
+	struct bridge *b = g->bridge;
+
+	if (g->ifindex != b->ifindex)
+		guard_close(g);
+	if (!g->packet && b->ifindex)
+		guard_open(g, b->ifindex);
+	if (!g->packet)
+		return;
+	uint64_t ports = ports_fingerprint(b->daemon->os, b->ifindex);
+	if (ports != g->ports)
+		guard_burst(g);
+	g->ports = ports;
+}
+
+/* the timer */
+
+static uint64_t run_bridge(struct guard *g, uint64_t now_us)
+{
+	unsigned before = g->n_heard;
+
+	if (!g->packet)
+		return NEVER;
+	if (probe_due(&g->schedule, now_us))
+		send_l_probe(g, now_us);
+	heard_expire(g, now_us);
+	if (g->n_heard != before)
+		daemon_reconcile_soon(g->bridge->daemon);
+	return g->schedule.next_us;
+}
+
+static uint64_t run_tunnel(struct tunnel *t, uint64_t now_us)
+{
+	if (t->state != TUNNEL_FORWARDING)
+		return NEVER;
+	if (now_us >= t->w_next_us) {
+		t->w_next_us = now_us + PROBE_STEADY_US;
+		send_w_probe(t, now_us);
+	}
+	return t->w_next_us;
+}
+
+void guard_run(struct daemon *d)
+{
+	uint64_t now_us = now_of(d), next_us = NEVER;
+	struct bridge *b;
+	struct tunnel *t;
+
+	keys_renew(d, now_us);
+	TAILQ_FOREACH(b, &d->bridges, link)
+		next_us = MIN(next_us, run_bridge(&b->guard, now_us));
+	TAILQ_FOREACH(t, &d->tunnels, link)
+		next_us = MIN(next_us, run_tunnel(t, now_us));
+	/* Bridges that are steady fall into step, so that many cost one wake-up. */
+	d->os->timer_set(d->os, d->guard_timer, next_us);
+}

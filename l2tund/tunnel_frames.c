@@ -1,0 +1,117 @@
+/*
+ * Frames through one tunnel end: from the TAP to the session's stream, and back. In either
+ * direction the gate comes first, then the storm guards, which look at flooded frames only.
+ */
+#include "l2tund/tunnel.h"
+
+#include "l2tund/bridge.h"
+#include "l2tund/daemon.h"
+#include "l2tund/guard.h"
+#include "l2tund/peer.h"
+
+static bool tunnel_passes(struct tunnel *t, uint64_t now_us)
+{
+	if (gate_passes(&t->gate, session_lease_us(t->peer->session), now_us))
+		return true;
+	t->counters.drop_gate++;
+	return false;
+}
+
+/* Broadcast and multicast, in one direction: what multiplies in a loop. */
+static bool flood_passes(struct tunnel *t, struct policer *p, const uint8_t *frame, size_t len,
+			 uint64_t now_us)
+{
+	if (!frame_is_group(frame))
+		return true;
+	if (recirculation_storm(&t->recirculation, frame, len, now_us)) {
+		tunnel_block(t, REASON_STORM, "the same flooded frame came %d times within %u ms",
+			     STORM_REPEATS, (unsigned)(STORM_WINDOW_US / US_PER_MS));
+		return false;
+	}
+	if (policer_pass(p, now_us))
+		return true;
+	t->counters.drop_policer++;
+	return false;
+}
+
+/* An L-probe that went through us would prove a path that is ours. */
+static bool probe_stays(const uint8_t *frame, size_t len)
+{
+	struct probe_body body;
+
+	return probe_is(frame, len) && (probe_parse(frame, len, &body) < 0 || body.kind == PROBE_L);
+}
+
+static void tap_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
+{
+	struct tunnel *t = arg;
+	uint64_t now_us = t->daemon->os->now_us(t->daemon->os);
+
+	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) ||
+	    !flood_passes(t, &t->policer_tx, frame, len, now_us))
+		return;
+	if (stream_put(t->peer->stream, t->far_id, v, frame, len) < 0) {
+		t->counters.drop_queue++;
+		return;
+	}
+	t->counters.tx_frames++;
+	t->counters.tx_bytes += len;
+}
+
+static void tap_drained(void *arg)
+{
+	struct tunnel *t = arg;
+
+	stream_flush(t->peer->stream);
+}
+
+static void tap_lost(void *arg, int err)
+{
+	struct tunnel *t = arg;
+	struct os *os = t->daemon->os;
+
+	(void)err;
+	t->gate.open = false;
+	port_lost(&t->port, os->now_us(os));
+	daemon_reconcile(t->daemon);
+}
+
+const struct os_tap_ops tunnel_tap_ops = {
+	.frame = tap_frame,
+	.drained = tap_drained,
+	.lost = tap_lost,
+};
+
+void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame, size_t len,
+		    uint64_t now_us)
+{
+	struct os *os = t->daemon->os;
+
+	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) ||
+	    (probe_is(frame, len) && guard_watchdog(t->daemon, &t->bridge->guard, t, frame, len)) ||
+	    !flood_passes(t, &t->policer_rx, frame, len, now_us))
+		return;
+	if (os->tap_write(os, t->port.tap, v, frame, len) < 0) {
+		t->counters.drop_queue++;
+		return;
+	}
+	t->counters.rx_frames++;
+	t->counters.rx_bytes += len;
+}
+
+void tunnel_frames_init(struct tunnel *t)
+{
+	struct os *os = t->daemon->os;
+	uint64_t seed, now_us = os->now_us(os);
+
+	os->random(os, &seed, sizeof(seed));
+	recirculation_init(&t->recirculation, seed);
+	policer_init(&t->policer_tx, t->cfg->policer, now_us);
+	policer_init(&t->policer_rx, t->cfg->policer, now_us);
+}
+
+void tunnel_frames_open(struct tunnel *t, uint64_t now_us)
+{
+	policer_open(&t->policer_tx, now_us);
+	policer_open(&t->policer_rx, now_us);
+}
