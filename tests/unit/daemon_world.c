@@ -159,6 +159,33 @@ struct tunnel *tunnel(struct world *w, unsigned i, const char *name)
 	return t;
 }
 
+/* By ethertype: the daemon's own. */
+static bool is_ours(const struct fake_frame *f)
+{
+	return f->len >= 14 && ((f->bytes[12] == 0x88 && f->bytes[13] == 0xb5) ||
+				(f->bytes[12] == 0x80 && f->bytes[13] == 0x35));
+}
+
+bool guest_recv(struct world *w, unsigned i, struct fake_frame *ret)
+{
+	while (fake_recv(w->host[i], "guest", ret)) {
+		if (!is_ours(ret))
+			return true;
+	}
+	return false;
+}
+
+void guest_drain(struct world *w, unsigned i)
+{
+	struct fake_frame f;
+	int ifindex;
+
+	while (fake_recv(w->host[i], "guest", &f))
+		continue;
+	while (fake_packet_sent(w->host[i], &ifindex, &f))
+		continue;
+}
+
 /* control */
 
 const char *ask(struct world *w, unsigned i, uid_t uid, const char *line)

@@ -56,6 +56,11 @@ void end(struct world *w, unsigned i);
 void bridge_with_guest(struct world *w, unsigned i);
 struct tunnel *tunnel(struct world *w, unsigned i, const char *name);
 
+/* The next frame that came to the guest, but for probes and announcements. As fake_recv(). */
+bool guest_recv(struct world *w, unsigned i, struct fake_frame *ret);
+/* Forgets what host i's guest got, and what its packet sockets sent. */
+void guest_drain(struct world *w, unsigned i);
+
 /* One request over the control socket as user `uid`; its reply, valid until the next. */
 const char *ask(struct world *w, unsigned i, uid_t uid, const char *line);
 void assert_has(const char *text, const char *part);

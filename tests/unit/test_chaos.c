@@ -141,7 +141,7 @@ static void receive(struct chaos *c)
 	struct fake_frame f;
 
 	for (unsigned i = 0; i < HOSTS; i++) {
-		while (fake_recv(c->w->host[i], "guest", &f)) {
+		while (guest_recv(c->w, i, &f)) {
 			uint32_t n = get_le32(f.bytes + 20);
 
 			assert_true(n < c->sent);

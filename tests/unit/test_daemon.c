@@ -61,14 +61,6 @@ static bool any_forwarding(void *arg)
 
 /* frames */
 
-static void drain(struct world *w, unsigned i)
-{
-	struct fake_frame f;
-
-	while (fake_recv(w->host[i], "guest", &f))
-		continue;
-}
-
 /* How many copies of a frame of `len` bytes from one guest reach the other within 100 ms. */
 static unsigned copies(struct world *w, unsigned from, size_t len)
 {
@@ -80,10 +72,10 @@ static unsigned copies(struct world *w, unsigned from, size_t len)
 		frame[k] = (uint8_t)(k * 7 + len);
 	memset(frame, 0xff, 6);
 	memcpy(frame + 6, "\x52\x54\x00\x00\x00\x01", 6);
-	drain(w, !from);
+	guest_drain(w, !from);
 	assert_int_equal(fake_send(w->host[from], "guest", &(struct vnet){ 0 }, frame, len), 0);
 	fake_run_for(w->net, 100 * US_PER_MS);
-	while (fake_recv(w->host[!from], "guest", &f)) {
+	while (guest_recv(w, !from, &f)) {
 		assert_int_equal(f.len, len);
 		assert_memory_equal(f.bytes, frame, len);
 		n++;
@@ -253,7 +245,7 @@ static void stopped_daemon_forwards_nothing_old(void **state)
 
 	start_both(w, plain);
 	wait_forwarding(w, US_PER_S);
-	drain(w, 0);
+	guest_drain(w, 0);
 	fake_host_stall(w->host[0], 10 * US_PER_S);
 	uint8_t frame[64] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2 };
 	uint64_t before = tunnel(w, 0, "sv")->counters.tx_frames;

@@ -250,12 +250,15 @@ static void owner_with_any_name(void **state)
 /* Of AddressSanitizer (sanitizer/allocator_interface.h), where it is linked. */
 size_t __attribute__((weak)) __sanitizer_get_current_allocated_bytes(void);
 
-/* The C library counts what it keeps for the next malloc() as in use: not to the byte. */
+/*
+ * Not to the byte: frames are on their way, and the C library counts what it keeps for the next
+ * malloc() as in use. A leak of 11 bytes in each of the 1,512 rounds is found.
+ */
+#define HEAP_SLACK_BYTES 16384
+
 static void assert_heap_same(size_t before, size_t now)
 {
-	size_t slack = __sanitizer_get_current_allocated_bytes ? 0 : 16384;
-
-	assert_in_range(now, before < slack ? 0 : before - slack, before + slack);
+	assert_true(now <= before + HEAP_SLACK_BYTES);
 }
 
 static size_t heap_bytes(void)
@@ -263,6 +266,13 @@ static size_t heap_bytes(void)
 	if (__sanitizer_get_current_allocated_bytes)
 		return __sanitizer_get_current_allocated_bytes();
 	return mallinfo2().uordblks;
+}
+
+/* What the made-up kernel keeps for the test is not the daemon's. */
+static void drain_both(struct world *w)
+{
+	guest_drain(w, 0);
+	guest_drain(w, 1);
 }
 
 static void down_and_up(struct world *w, unsigned times)
@@ -275,6 +285,7 @@ static void down_and_up(struct world *w, unsigned times)
 		tunnel_set_admin(tunnel(w, n % 2, "sv"), true);
 		daemon_reconcile(w->daemon[n % 2]);
 		wait_forwarding(w, US_PER_S);
+		drain_both(w);
 	}
 }
 
@@ -308,10 +319,12 @@ static void memory_does_not_grow(void **state)
 	down_and_up(w, 100);
 	reload_to_and_fro(w, 2 * CONTROL_EVENTS_KEPT);
 	fake_run_for(w->net, 2 * US_PER_S);
+	drain_both(w);
 	size_t before = heap_bytes();
 	down_and_up(w, 1000);
 	reload_to_and_fro(w, 2 * CONTROL_EVENTS_KEPT);
 	fake_run_for(w->net, 2 * US_PER_S);
+	drain_both(w);
 	log_set_level(LOGL_NOTICE);
 	assert_heap_same(before, heap_bytes());
 }
