@@ -9,8 +9,7 @@
 
 /* Commands that the design has and this version has not. */
 static const char *const later[] = {
-	"watch",	"topology", "announce", "tunnel add", "tunnel del",
-	"tunnel clear", "disk",	    "domain",	"migrate",
+	"watch", "topology", "tunnel add", "tunnel del", "disk", "domain", "migrate",
 };
 
 /* Optimal string alignment distance, for short words: insert, delete, change, swap neighbours. */

@@ -44,6 +44,10 @@ const struct cmd cmd_table[] = {
 	  .args = "TUNNEL",
 	  .summary = "switch a tunnel off until `tunnel up` or a restart",
 	  .fn = cmd_tunnel_down },
+	{ .words = "tunnel clear",
+	  .args = "TUNNEL",
+	  .summary = "forget latches and hold-downs: the cause was found",
+	  .fn = cmd_tunnel_clear },
 	{ .words = "tunnel why",
 	  .args = "TUNNEL",
 	  .summary = "the chain of evidence behind a tunnel's state",
@@ -60,6 +64,15 @@ const struct cmd cmd_table[] = {
 	  .args = "BRIDGE",
 	  .summary = "MAC addresses and on which side they are",
 	  .fn = cmd_bridge_fdb },
+	{ .words = "announce",
+	  .args = "BRIDGE",
+	  .options = { { "--mac", 0, "MAC", "announce this address alone" } },
+	  .summary = "make the other side relearn where addresses are",
+	  .text = "Sends one RARP broadcast for each address behind this host's own ports of the "
+		  "bridge through its forwarding tunnels, so that switches and "
+		  "bridges there relearn it at once. The daemon does this by itself when a tunnel "
+		  "begins to forward.",
+	  .fn = cmd_announce },
 	{ .words = "peer list",
 	  .args = "",
 	  .summary = "all peers with round trip, loss and traffic",

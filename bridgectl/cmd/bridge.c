@@ -135,3 +135,17 @@ enum exit_code cmd_bridge_fdb(struct cmd_call *call)
 	json_decref(fdb);
 	return r;
 }
+
+enum exit_code cmd_announce(struct cmd_call *call)
+{
+	json_t *done;
+	enum exit_code r = view_ask(
+		call, "announce",
+		json_pack("{s:s, s:s*}", "name", call->args[0], "mac", call->options[0]), &done);
+
+	if (done && !call->quiet)
+		out_line(&call->out, STYLE_NONE, "bridge %s: %.0f announcements sent",
+			 view_str(done, "name"), view_num(done, "frames"));
+	json_decref(done);
+	return r;
+}

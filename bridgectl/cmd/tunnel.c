@@ -64,7 +64,7 @@ enum exit_code cmd_tunnel_show(struct cmd_call *call)
 	return r;
 }
 
-static enum exit_code set_admin(struct cmd_call *call, const char *method)
+static enum exit_code change(struct cmd_call *call, const char *method)
 {
 	json_t *t;
 	enum exit_code r = view_ask(call, method, view_name_param(call), &t);
@@ -81,12 +81,17 @@ static enum exit_code set_admin(struct cmd_call *call, const char *method)
 
 enum exit_code cmd_tunnel_up(struct cmd_call *call)
 {
-	return set_admin(call, "tunnel.up");
+	return change(call, "tunnel.up");
 }
 
 enum exit_code cmd_tunnel_down(struct cmd_call *call)
 {
-	return set_admin(call, "tunnel.down");
+	return change(call, "tunnel.down");
+}
+
+enum exit_code cmd_tunnel_clear(struct cmd_call *call)
+{
+	return change(call, "tunnel.clear");
 }
 
 enum exit_code cmd_tunnel_why(struct cmd_call *call)

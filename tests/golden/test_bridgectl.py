@@ -690,7 +690,7 @@ def test_complete():
         return done.returncode, done.stdout.decode().split()
 
     assert complete("tu") == (0, ["tunnel"])
-    assert complete("tunnel", "") == (0, ["list", "show", "up", "down", "why"])
+    assert complete("tunnel", "") == (0, ["list", "show", "up", "down", "clear", "why"])
     assert complete("tunnel", "s") == (0, ["show"])
     assert complete("log", "d") == (0, ["debug"])
     assert complete("log", "debug", "se") == (0, ["session"])
