@@ -187,6 +187,21 @@ static int run_daemon(struct run *run, struct config *config)
 	return daemon_new(config, run->os, &p, &run->daemon, run->err);
 }
 
+/* TAPs are made again later, when a bridge or a port was lost: the user must be able to. */
+static int run_drop(struct run *run)
+{
+	const char *user = run->daemon->config->node.user;
+	int r = privileges_drop(user, run->err, sizeof(run->err));
+
+	if (r == 0 && user && access("/dev/net/tun", R_OK | W_OK) < 0 && errno == EACCES)
+		return run_fail(
+			run, -EACCES,
+			"user %s cannot open /dev/net/tun; chmod 0666 it (as udev does; the kernel "
+			"asks for CAP_NET_ADMIN anyway), or leave `user` out",
+			user);
+	return r;
+}
+
 static int run_start(struct run *run, const struct options *o, struct config *config)
 {
 	int r = run_open(run, &config->node);
@@ -201,7 +216,7 @@ static int run_start(struct run *run, const struct options *o, struct config *co
 	if (o->pid_file && (r = background_pidfile(o->pid_file)) < 0)
 		return run_fail(run, r, "pid file %s: %s", o->pid_file, strerror(-r));
 	run->pid_file = o->pid_file;
-	return privileges_drop(run->daemon->config->node.user, run->err, sizeof(run->err));
+	return run_drop(run);
 }
 
 static void run_close(struct run *run)

@@ -10,7 +10,7 @@ import pytest
 
 from flood import Flood
 from lab import wait_for
-from node import BRIDGECTL, ControlClient, Pair
+from node import BRIDGECTL, L2TUND, ControlClient, Pair
 from traffic import assert_pings, pinging
 
 KEYS = {
@@ -172,24 +172,49 @@ def test_group_may_look_but_not_touch(lab):
     assert pair.left.tunnel_status()["reason"] != "admin"
 
 
+def run_as_nobody(node):
+    """The configuration names a service user, and its files are his."""
+    node.options["user"] = "nobody"
+    for path in (node.dir / "private.key", node.dir / "state", node.dir):
+        os.chown(path, NOBODY, -1)
+
+
+def with_tun_device(node, mode):
+    """The words that start a program with a /dev/net/tun of this mode."""
+    tun = node.dir / "tun"
+    return ("unshare", "-m", "sh", "-c",
+            f"mknod -m {mode} {tun} c 10 200 && mount --bind {tun} /dev/net/tun && exec \"$@\"", "sh")
+
+
 def test_privileges_are_given_up(lab):
     """CAP_NET_ADMIN and CAP_NET_RAW at most remain, as root and as a service user."""
     pair = Pair(lab)
-    pair.right.options["user"] = "nobody"
-    os.chown(pair.right.dir / "private.key", NOBODY, -1)
-    os.chown(pair.right.dir / "state", NOBODY, -1)
-    os.chown(pair.right.dir, NOBODY, -1)
+    # Where udev has not opened the device to all, root is what can be tested.
+    if os.stat("/dev/net/tun").st_mode & 0o006 == 0o006:
+        run_as_nobody(pair.right)
     pair.start()
     for node in pair.nodes:
         assert node.capabilities() & ~(CAP_NET_ADMIN | CAP_NET_RAW) == 0, hex(node.capabilities())
-    assert os.stat(f"/proc/{pair.right.pid}").st_uid == NOBODY
-    # And what is left suffices to make a port again, where udev has opened the device to all.
-    tun_for_all = os.stat("/dev/net/tun").st_mode & 0o006 == 0o006
-    for node in pair.nodes if tun_for_all else (pair.left,):
+    uid = NOBODY if "user" in pair.right.options else 0
+    assert os.stat(f"/proc/{pair.right.pid}").st_uid == uid
+    # And what is left suffices to make a port again.
+    for node in pair.nodes:
         node.ctl("tunnel", "down", "sv")
         node.ctl("tunnel", "up", "sv")
     pair.wait_forwarding()
     assert_pings(pair.guest_left, Pair.RIGHT_IP, count=5)
+
+
+def test_user_who_cannot_make_ports_is_refused_at_start(lab):
+    """Not hours later, when the first port has to be made again."""
+    node = Pair(lab).left
+    run_as_nobody(node)
+    node.write_config()
+    result = node.host.run(*with_tun_device(node, "600"), L2TUND, "-f", "-c",
+                           str(node.config_path), check=False)
+    assert result.returncode == 1, result
+    assert "user nobody cannot open /dev/net/tun" in result.stderr, result.stderr
+    assert node.host.link("l2t-sv") is None
 
 
 # Bare clients
