@@ -9,7 +9,10 @@
 struct bridge;
 struct tunnel;
 
-/* One RARP through the tunnel for each address that its bridge has behind other ports. Gives their number. */
+/*
+ * One RARP through the tunnel for each address that its bridge has behind other ports. Gives
+ * their number.
+ */
 unsigned announce_tunnel(struct tunnel *t);
 /* Through all forwarding tunnels of a bridge; `mac` NULL: all addresses. */
 unsigned announce_bridge(struct bridge *b, const uint8_t *mac);
