@@ -68,11 +68,6 @@ static uint64_t tunnel_now(const struct tunnel *t)
 	return t->daemon->os->now_us(t->daemon->os);
 }
 
-bool tunnel_prepared(const struct tunnel *t)
-{
-	return t->prepared_us && tunnel_now(t) >= t->prepared_us;
-}
-
 /* Nothing at this end stands in the way. */
 static bool tunnel_usable(const struct tunnel *t)
 {
@@ -188,7 +183,7 @@ uint64_t tunnel_wake_us(const struct tunnel *t)
 
 	if (t->port.retry_us)
 		next_us = MIN(next_us, t->port.retry_us);
-	if (t->prepared_us && !tunnel_prepared(t))
+	if (t->prepared_us && !t->prepared)
 		next_us = MIN(next_us, t->prepared_us);
 	return next_us;
 }
@@ -223,7 +218,9 @@ void tunnel_sync(struct tunnel *t)
 	tunnel_sync_port(t);
 	tunnel_sync_block(t);
 	tunnel_sync_edge(t);
-	topo_edge_ready(t->edge, tunnel_usable(t) && tunnel_prepared(t));
+	/* Kept: had every asker his own look at the clock, the moment could fall between two. */
+	t->prepared = t->prepared_us && tunnel_now(t) >= t->prepared_us;
+	topo_edge_ready(t->edge, tunnel_usable(t) && t->prepared);
 	tunnel_settle(t);
 }
 

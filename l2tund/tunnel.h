@@ -47,7 +47,8 @@ struct tunnel {
 	enum tunnel_reason gate_reason; /* the topology's last words */
 	char gate_detail[128];
 
-	uint64_t prepared_us; /* live since; may open from then on; 0: not live */
+	uint64_t prepared_us; /* when it has listened long enough for a foreign path; 0: not live */
+	bool prepared;	      /* that had come at the last tunnel_sync() */
 	struct block block;
 	char block_detail[256];
 
@@ -87,8 +88,6 @@ uint64_t tunnel_wake_us(const struct tunnel *t);
 bool tunnel_fits(const struct tunnel *t, const struct segment *far);
 /* The peer's end that names our bridge and is named by us; NULL: it has none. */
 const struct segment *tunnel_far(const struct tunnel *t);
-/* Has listened long enough for a foreign path. */
-bool tunnel_prepared(const struct tunnel *t);
 
 /* tunnel_frames.c */
 void tunnel_frames_init(struct tunnel *t);

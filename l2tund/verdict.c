@@ -192,7 +192,7 @@ static bool judge_block(const struct tunnel *t, struct verdict *v)
 /* Listening for a foreign path before anything may pass. */
 static bool judge_prepare(const struct tunnel *t, struct verdict *v)
 {
-	if (tunnel_prepared(t))
+	if (t->prepared)
 		return false;
 	return verdict_set(v, TUNNEL_PREPARE, REASON_NONE, "%s",
 			   "listening whether the two bridges are joined already");
