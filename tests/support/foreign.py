@@ -2,7 +2,8 @@
 
 Each joins br-sv of two hosts by plug() and parts them by unplug(), as often as wanted. `ports` are
 the names of the ports by which the bridges of the left and of the right host get at it, `owners()`
-what a daemon says of who holds them.
+what a daemon says of who holds them. lay() and join() are plug() in two steps: all but the last,
+and that one.
 """
 from lab import veth
 from vtun import TAP, Vtun
@@ -87,13 +88,13 @@ class VtunPath:
         self._vtun = Vtun(lab, wan, left, right, BRIDGE)
 
     def lay(self):
-        """There is no half of it."""
+        self._vtun.make_taps()
 
     def plug(self):
         self._vtun.start()
 
     def join(self):
-        self._vtun.start(wait=False)
+        self._vtun.begin()
 
     def unplug(self):
         self._vtun.stop()

@@ -2,6 +2,9 @@
 the guards are for. The left host serves, the right one calls.
 
 vtund keeps its locks and pid files at fixed paths, so each runs with a /run of its own.
+
+It does not wait for its `up` commands: a session ends at once (EIO) when a frame comes before the new
+TAP is up. So start() tries again, and where frames flow already make_taps() comes first.
 """
 import contextlib
 import os
@@ -15,11 +18,11 @@ from lab import Netns, wait_for
 VTUND = shutil.which("vtund") or "/usr/sbin/vtund"
 TAP = "tap3"
 STOP_S = 3
+ATTEMPTS = 5
 
 _CONFIG = """options {{
   port 5000;
   timeout 5;
-  ip {ip};
 }}
 default {{
   compress no;
@@ -32,7 +35,7 @@ join {{
   proto tcp;
   device {tap};
   up {{
-  ip "link set %% master {bridge} up";
+  program {ip} "link set %% master {bridge} up";
   }};
 }}
 """
@@ -58,6 +61,7 @@ class Vtun:
 
     def __init__(self, lab, wan, left, right, bridge="br-sv"):
         self._hosts = (left, right)
+        self._bridge = bridge
         self._server = wan.address(left)
         self._dir = pathlib.Path(lab.dir)
         self._children = []
@@ -80,26 +84,46 @@ class Vtun:
     def _listens(self):
         return ":5000" in self._hosts[0].run("ss", "-Hltn").stdout
 
-    def start(self, wait=True):
-        """Starts both; with `wait` until both TAPs are in their bridges."""
+    def make_taps(self):
+        """TAPs that are in the bridges before vtund takes them, and after; without it, they have
+        no carrier."""
+        for host in self._hosts:
+            host.ip(f"tuntap add dev {TAP} mode tap", f"link set {TAP} master {self._bridge} up")
+
+    def start(self):
+        """Starts both and waits until both TAPs are in their bridges, in use."""
+        for _ in range(ATTEMPTS):
+            self.begin()
+            wait_for(lambda: self.joined() or self._ended(), 5,
+                     lambda: f"vtund does not join\n{self._log()[1]}", interval=0.005)
+            if not self._ended():
+                return
+            self._kill()
+        raise AssertionError(f"vtund does not stay\n{self._log()[1]}")
+
+    def begin(self):
+        """Starts both, without a look at what becomes of it."""
         self._spawn(self._hosts[0], "-s")
         # It would try again only after five seconds.
         wait_for(self._listens, 5, lambda: f"vtund does not listen\n{self._log()[1]}")
         self._spawn(self._hosts[1], "join", self._server)
-        if wait:
-            wait_for(self.joined, 5, lambda: f"vtund does not join\n{self._log()[1]}",
-                     interval=0.005)
+
+    def _ended(self):
+        return any(child.poll() is not None for child in self._children)
+
+    def _in_use(self):
+        links = [host.link(TAP) for host in self._hosts]
+        return [link is not None and "master" in link and "LOWER_UP" in link["flags"]
+                for link in links]
 
     def joined(self):
-        links = [host.link(TAP) for host in self._hosts]
-        return all(link and "master" in link for link in links)
+        return all(self._in_use())
 
     def stop(self):
         """Ends both, as a service manager would: TERM, and KILL to what does not obey."""
         self._signal(signal.SIGTERM)
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not any(host.link(TAP) for host in self._hosts), STOP_S,
-                     "the TAPs are still there")
+            wait_for(lambda: not any(self._in_use()), STOP_S, "the TAPs are still in use")
         self._kill()
 
     def _signal(self, number):
