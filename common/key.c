@@ -14,6 +14,8 @@
 #include <openssl/rand.h>
 #include <sys/stat.h>
 
+#include "common/io.h"
+
 #define TEXT_LEN (KEY_STRLEN - 1)
 #define FILE_MAX_BYTES 64 /* one key, its newline, and room to see that there is more */
 
@@ -129,25 +131,6 @@ static int check_stat(const struct stat *st, const char *path, char *err)
 	return 0;
 }
 
-/* Reads until the end or until `size` is full; the number of bytes or a negative errno. */
-static ssize_t read_all(int fd, char *buf, size_t size)
-{
-	size_t n = 0;
-
-	while (n < size) {
-		ssize_t r = read(fd, buf + n, size - n);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (r == 0)
-			break;
-		n += (size_t)r;
-	}
-	return (ssize_t)n;
-}
-
 int key_read_file(const char *path, struct key *ret, char *err)
 {
 	char text[FILE_MAX_BYTES + 1] = "";
@@ -168,7 +151,7 @@ int key_read_file(const char *path, struct key *ret, char *err)
 	r = check_stat(&st, path, err);
 	if (r < 0)
 		return r;
-	n = read_all(fd, text, FILE_MAX_BYTES);
+	n = io_read_all(fd, text, FILE_MAX_BYTES);
 	if (n < 0) {
 		snprintf(err, KEY_ERRLEN, "%s: cannot be read: %s; check the disk", path,
 			 strerror((int)-n));

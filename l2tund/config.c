@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 
+#include "common/io.h"
 #include "l2tund/config_private.h"
 
 /* --- The world --- */
@@ -24,7 +25,7 @@ static int system_read_file(const char *path, char **ret, size_t *ret_len)
 {
 	_cleanup_free_ char *text = NULL;
 	struct stat st;
-	size_t n = 0;
+	ssize_t n;
 	/* O_NONBLOCK: a FIFO must not hang us before fstat() tells. */
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
@@ -37,23 +38,14 @@ static int system_read_file(const char *path, char **ret, size_t *ret_len)
 	text = malloc(CONF_FILE_MAX_BYTES + 1);
 	if (!text)
 		return -ENOMEM;
-	/* To the end, not to st_size: files in /proc and files that grow are read right too. */
-	for (;;) {
-		ssize_t r = read(fd, text + n, CONF_FILE_MAX_BYTES + 1 - n);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (r == 0)
-			break;
-		n += (size_t)r;
-		if (n > CONF_FILE_MAX_BYTES)
-			return -EFBIG;
-	}
+	n = io_read_all(fd, text, CONF_FILE_MAX_BYTES + 1);
+	if (n < 0)
+		return (int)n;
+	if (n > CONF_FILE_MAX_BYTES)
+		return -EFBIG;
 	text[n] = '\0';
 	*ret = steal(text);
-	*ret_len = n;
+	*ret_len = (size_t)n;
 	return 0;
 }
 

@@ -2,49 +2,11 @@
  * The fake kernel's underlay: datagrams, what happens to them on the way, a stopped daemon,
  * and the name service.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 
-#include "tests/support/os_fake.h"
+#include "tests/unit/fake_pair.h"
 
 #define MS US_PER_MS
-
-struct world {
-	struct fake_net *net;
-	struct fake_host *a, *b;
-	struct os *os, *os_b;
-};
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	w->net = fake_net_new(1);
-	w->a = fake_host_new(w->net, "a");
-	w->b = fake_host_new(w->net, "b");
-	w->os = fake_host_os(w->a);
-	w->os_b = fake_host_os(w->b);
-	fake_addr_add(w->a, "192.0.2.1");
-	fake_addr_add(w->b, "192.0.2.2");
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	assert_int_equal(fake_host_open(w->a), 0);
-	assert_int_equal(fake_host_open(w->b), 0);
-	fake_net_free(w->net);
-	free(w);
-	return 0;
-}
 
 /* ---- underlay ---- */
 
@@ -121,7 +83,7 @@ static void assert_addr(const struct addr *a, const char *want)
 
 static void datagrams_travel(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 
 	assert_int_equal(sink_open(&a, w->os, "0.0.0.0:4655", 0), 0);
@@ -155,7 +117,7 @@ static void datagrams_travel(void **state)
 
 static void sockets_refuse(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, x;
 	struct path p = { .remote = at("192.0.2.2:1"), .local = at("192.0.2.9:1") };
 
@@ -176,7 +138,7 @@ static void sockets_refuse(void **state)
 
 static void ipv6_and_source_choice(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 
 	fake_addr_add(w->a, "2001:db8:1::1");
@@ -195,7 +157,7 @@ static void ipv6_and_source_choice(void **state)
 
 static void path_mtu_is_silent(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 
 	sink_open(&a, w->os, "0.0.0.0:1", 0);
@@ -210,7 +172,7 @@ static void path_mtu_is_silent(void **state)
 	sink_close(&b);
 }
 
-static void send_many(struct world *w, struct sink *s, const char *to, unsigned n)
+static void send_many(struct fake_pair *w, struct sink *s, const char *to, unsigned n)
 {
 	struct path p = { .remote = at(to) };
 	uint8_t bytes[64] = { 0 };
@@ -234,7 +196,7 @@ static unsigned count_inversions(const struct sink *s)
 
 static void loss_copies_order_cuts(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 	struct fake_path *p = fake_path(w->a, w->b);
 
@@ -273,7 +235,7 @@ static void loss_copies_order_cuts(void **state)
 
 static void corruption(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 	unsigned bits = 0;
 
@@ -291,7 +253,7 @@ static void corruption(void **state)
 
 static void nat_and_its_change(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 
 	sink_open(&a, w->os, "0.0.0.0:4655", 0);
@@ -344,7 +306,7 @@ static bool spy_on(void *arg, const struct addr *from, const struct addr *to, co
 
 static void filter_and_forge(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 	struct spy spy = { .pass = false };
 
@@ -368,7 +330,7 @@ static void filter_and_forge(void **state)
 
 static void close_inside_callback(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 
 	sink_open(&a, w->os, "0.0.0.0:1", 0);
@@ -389,7 +351,7 @@ static void count_call(void *arg)
 
 static void stall(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct sink a, b;
 	unsigned fired = 0;
 	struct os_timer *timer;
@@ -430,7 +392,7 @@ static void answered(void *arg, const struct addr *addrs, unsigned n, const char
 	snprintf(a->error, sizeof(a->error), "%s", error ? error : "");
 }
 
-static struct answer look_up(struct world *w, const char *name)
+static struct answer look_up(struct fake_pair *w, const char *name)
 {
 	struct answer a = { 0 };
 	struct os_query *q;
@@ -444,7 +406,7 @@ static struct answer look_up(struct world *w, const char *name)
 
 static void names(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct answer a = look_up(w, "198.51.100.7"), none = { 0 };
 	struct os_query *q;
 
@@ -473,7 +435,7 @@ static void names(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fake_pair_setup, fake_pair_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(datagrams_travel),
 		TEST(sockets_refuse),

@@ -3,49 +3,11 @@
  * on bridges, carriers and TAPs were seen on the real kernel first. The underlay has a test
  * of its own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 
-#include "tests/support/os_fake.h"
+#include "tests/unit/fake_pair.h"
 
 #define MS US_PER_MS
-
-struct world {
-	struct fake_net *net;
-	struct fake_host *a, *b;
-	struct os *os, *os_b;
-};
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	w->net = fake_net_new(1);
-	w->a = fake_host_new(w->net, "a");
-	w->b = fake_host_new(w->net, "b");
-	w->os = fake_host_os(w->a);
-	w->os_b = fake_host_os(w->b);
-	fake_addr_add(w->a, "192.0.2.1");
-	fake_addr_add(w->b, "192.0.2.2");
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	assert_int_equal(fake_host_open(w->a), 0);
-	assert_int_equal(fake_host_open(w->b), 0);
-	fake_net_free(w->net);
-	free(w);
-	return 0;
-}
 
 /* ---- time ---- */
 
@@ -72,7 +34,7 @@ static void tick(void *arg)
 
 static void timers(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct ticker t = { .os = w->os, .limit = 3, .every_us = 10 };
 	uint64_t start = w->os->now_us(w->os);
 
@@ -107,7 +69,7 @@ static void timers(void **state)
 
 static void clocks_differ_and_agree_on_speed(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	uint64_t a = w->os->now_us(w->os), b = w->os_b->now_us(w->os_b);
 	uint64_t wall = w->os->wall_s(w->os);
 
@@ -125,7 +87,7 @@ static bool less_than_two(void *arg)
 
 static void run_while(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct ticker t = { .os = w->os, .limit = 10, .every_us = 10 * MS };
 	uint64_t start = fake_now(w->net);
 
@@ -140,7 +102,7 @@ static void run_while(void **state)
 
 static void random_repeats(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	uint64_t x[2], y[2], z;
 	struct fake_net *other = fake_net_new(1);
 	struct os *os = fake_host_os(fake_host_new(other, "a"));
@@ -161,7 +123,7 @@ static const uint8_t high_mac[6] = { 0xfe, 0, 0, 0, 0, 1 };
 
 static void bridge_follows_its_ports(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	static const uint8_t zero[6], own[6] = { 0x06, 1, 2, 3, 4, 5 };
 
 	fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
@@ -201,7 +163,7 @@ static void bridge_follows_its_ports(void **state)
 
 static void links_refuse(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	static const uint8_t group[6] = { 0x03 }, zero[6];
 	int br = fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
 	int br1 = fake_link_add(w->a, "br1", OS_LINK_BRIDGE);
@@ -229,7 +191,7 @@ static void count_call(void *arg)
 
 static void table_and_watch(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct os *os = w->os;
 	unsigned calls = 0;
 	int br = fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
@@ -272,7 +234,7 @@ static void table_and_watch(void **state)
 
 static void bridge_of_ours(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct os *os = w->os;
 	uint8_t mac[6];
 
@@ -296,7 +258,7 @@ static void bridge_of_ours(void **state)
 
 static void owners(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	char buf[64];
 
 	fake_link_add(w->a, "tap3", OS_LINK_TUN);
@@ -346,7 +308,7 @@ static void tap_lost(void *arg, int err)
 static const struct os_tap_ops tap_ops = { tap_frame, tap_drained, tap_lost };
 
 /* A TAP in br0, where guest `g` is. */
-static void tap_open(struct world *w, struct tap *t)
+static void tap_open(struct fake_pair *w, struct tap *t)
 {
 	struct os_tap_params p = { .name = "l2t-x", .mac = { 0xfe, 9 }, .mtu = 1500 };
 
@@ -371,7 +333,7 @@ static int tap_write(struct tap *t)
 
 static void tap_carrier_gates(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct tap t;
 	struct fake_frame f;
 
@@ -416,7 +378,7 @@ static void tap_carrier_gates(void **state)
 
 static void tap_reads(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct tap t;
 	static uint8_t big[2000];
 
@@ -454,7 +416,7 @@ static void tap_reads(void **state)
 
 static void tap_errors(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct tap t;
 	struct os_tap *other;
 	struct os_tap_params p = { .name = "l2t-x", .mtu = 1500 };
@@ -485,7 +447,7 @@ static void tap_errors(void **state)
 
 static void isolated_ports(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct tap t;
 	struct fake_frame f;
 	int g2 = fake_link_add(w->a, "g2", OS_LINK_VETH);
@@ -515,7 +477,7 @@ static void packet_frame(void *arg, const uint8_t *bytes, size_t len)
 
 static void packets(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct tap t, heard = { .os = w->os };
 	static const struct os_packet_ops ops = { packet_frame };
 	struct os_packet *p, *q;
@@ -594,7 +556,7 @@ static const struct os_conn_ops server_ops = { server_accepted, server_input, se
 
 static void control(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct server s = { .os = w->os };
 	struct os_listener *l, *other;
 
@@ -640,7 +602,7 @@ static void control(void **state)
 
 static void control_queue_is_bounded(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct server s = { .os = w->os };
 	struct os_listener *l;
 	static char big[OS_CONN_QUEUE_BYTES];
@@ -664,7 +626,7 @@ static void control_queue_is_bounded(void **state)
 
 static void faults(void **state)
 {
-	struct world *w = *state;
+	struct fake_pair *w = *state;
 	struct os *os = w->os;
 	int p = fake_link_add(w->a, "p", OS_LINK_VETH);
 
@@ -680,7 +642,7 @@ static void faults(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fake_pair_setup, fake_pair_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(timers),
 		TEST(clocks_differ_and_agree_on_speed),
