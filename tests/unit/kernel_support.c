@@ -159,6 +159,26 @@ void kernel_fini(struct kernel *k)
 	loop_free(k->loop);
 }
 
+int kernel_setup(void **state)
+{
+	static struct kernel k;
+
+	kernel_init(&k);
+	*state = &k;
+	return 0;
+}
+
+int kernel_teardown(void **state)
+{
+	kernel_fini(*state);
+	return 0;
+}
+
+const struct os_link *kernel_link(struct kernel *k, const char *name)
+{
+	return k->os->link_by_name(k->os, name);
+}
+
 static void timed_out(void *arg)
 {
 	*(bool *)arg = true;

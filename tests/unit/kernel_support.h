@@ -45,6 +45,11 @@ struct kernel {
 
 void kernel_init(struct kernel *k);
 void kernel_fini(struct kernel *k);
+/* The same as fixtures: *state is the one struct kernel of the program. */
+int kernel_setup(void **state);
+int kernel_teardown(void **state);
+/* A link as the table has it, or NULL; as os->link_by_name(). */
+const struct os_link *kernel_link(struct kernel *k, const char *name);
 /* Runs the loop until `fn` is true; false after WAIT_US. */
 bool kernel_wait(struct kernel *k, bool (*fn)(void *arg), void *arg);
 /* Until the link of this name is there (or not). */

@@ -8,29 +8,9 @@
 
 #include "tests/unit/kernel_support.h"
 
-static int setup(void **state)
-{
-	static struct kernel k;
-
-	kernel_init(&k);
-	*state = &k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kernel_fini(*state);
-	return 0;
-}
-
-static const struct os_link *by_name(struct kernel *k, const char *name)
-{
-	return k->os->link_by_name(k->os, name);
-}
-
 static int index_of(struct kernel *k, const char *name)
 {
-	const struct os_link *l = by_name(k, name);
+	const struct os_link *l = kernel_link(k, name);
 
 	assert_non_null(l);
 	return l->index;
@@ -60,8 +40,8 @@ static void test_events(void **state)
 
 	build(k);
 	kernel_compare_links(k);
-	assert_int_equal(by_name(k, "v0")->master, index_of(k, "br0"));
-	assert_true(by_name(k, "v0")->carrier);
+	assert_int_equal(kernel_link(k, "v0")->master, index_of(k, "br0"));
+	assert_true(kernel_link(k, "v0")->carrier);
 	static const char *const steps[] = {
 		"ip link set v0 nomaster",
 		"ip link set v0 master br0",
@@ -103,7 +83,7 @@ static void test_bridge_deleted_and_made_again(void **state)
 	kernel_settle(k);
 	assert_int_not_equal(index_of(k, "br0"), before);
 	assert_null(k->os->link_by_index(k->os, before));
-	assert_int_equal(by_name(k, "v0")->master, 0);
+	assert_int_equal(kernel_link(k, "v0")->master, 0);
 	demolish(k);
 }
 
@@ -114,14 +94,14 @@ static void test_leaving_is_not_deletion(void **state)
 	const struct os_link *v0;
 
 	build(k);
-	v0 = by_name(k, "v0");
+	v0 = kernel_link(k, "v0");
 	sh("ip link set v0 nomaster");
 	kernel_settle(k);
-	assert_ptr_equal(by_name(k, "v0"), v0);
+	assert_ptr_equal(kernel_link(k, "v0"), v0);
 	assert_int_equal(v0->master, 0);
 	sh("ip link set v0 master br0 && ip link del br0");
 	kernel_settle(k);
-	assert_ptr_equal(by_name(k, "v0"), v0);
+	assert_ptr_equal(kernel_link(k, "v0"), v0);
 	assert_int_equal(v0->master, 0);
 	demolish(k);
 }
@@ -131,11 +111,11 @@ static void test_stp_and_alias(void **state)
 	struct kernel *k = *state;
 
 	build(k);
-	assert_false(by_name(k, "br0")->stp);
+	assert_false(kernel_link(k, "br0")->stp);
 	sh("ip link set br0 type bridge stp_state 1 && ip link set br0 alias 'a b'");
 	kernel_settle(k);
-	assert_true(by_name(k, "br0")->stp);
-	assert_string_equal(by_name(k, "br0")->alias, "a b");
+	assert_true(kernel_link(k, "br0")->stp);
+	assert_string_equal(kernel_link(k, "br0")->alias, "a b");
 	demolish(k);
 }
 
@@ -148,7 +128,7 @@ static void test_one_call_per_turn(void **state)
 	kernel_settle(k);
 	/* Some hundred messages, all of which waited. */
 	assert_in_range(k->notified - before, 1, 4);
-	assert_non_null(by_name(k, "e20"));
+	assert_non_null(kernel_link(k, "e20"));
 	sh("for i in $(seq 20); do ip link del d$i; done");
 	kernel_settle(k);
 	kernel_compare_links(k);
@@ -204,7 +184,7 @@ static void test_errors_are_errno(void **state)
 	assert_int_equal(os->bridge_add(os, "v0", false, 0), -EEXIST);
 	assert_int_equal(os->bridge_add(os, "a-name-that-is-too-long", false, 0), -EINVAL);
 	assert_int_equal(os->bridge_add(os, "br1", true, 31), -EINVAL);
-	assert_null(by_name(k, "br1"));
+	assert_null(kernel_link(k, "br1"));
 	demolish(k);
 }
 
@@ -215,14 +195,14 @@ static void test_pointers_stay(void **state)
 	const struct os_link *v0, *w0;
 
 	build(k);
-	v0 = by_name(k, "v0");
-	w0 = by_name(k, "w0");
+	v0 = kernel_link(k, "v0");
+	w0 = kernel_link(k, "w0");
 	sh("ip link del v0 && for i in $(seq 30); do ip link add d$i type bridge; done");
 	assert_int_equal(k->os->link_set_mtu(k->os, w0->index, 1400), 0);
 	assert_string_equal(v0->name, "v0"); /* the sanitizer looks too */
-	assert_null(by_name(k, "v0"));
-	assert_non_null(by_name(k, "d30"));
-	assert_ptr_equal(by_name(k, "w0"), w0);
+	assert_null(kernel_link(k, "v0"));
+	assert_non_null(kernel_link(k, "d30"));
+	assert_ptr_equal(kernel_link(k, "w0"), w0);
 	sh("for i in $(seq 30); do ip link del d$i; done");
 	demolish(k);
 }
@@ -255,7 +235,7 @@ static void test_bridge_add(void **state)
 
 	assert_int_equal(os->bridge_add(os, "br0", false, 0), 0);
 	assert_int_equal(os->bridge_add(os, "br1", true, 4), 0);
-	const struct os_link *l = by_name(k, "br0");
+	const struct os_link *l = kernel_link(k, "br0");
 	assert_non_null(l);
 	assert_int_equal(l->kind, OS_LINK_BRIDGE);
 	assert_true(l->up);
@@ -265,24 +245,24 @@ static void test_bridge_add(void **state)
 	assert_link_int("br0", "linkinfo.info_data.stp_state", 0);
 	assert_link_int("br0", "linkinfo.info_data.forward_delay", 0);
 	assert_link_text("br0", "ifalias", "l2tund");
-	assert_true(by_name(k, "br1")->stp);
+	assert_true(kernel_link(k, "br1")->stp);
 	assert_link_int("br1", "linkinfo.info_data.stp_state", 1);
 	assert_link_int("br1", "linkinfo.info_data.forward_delay", 400);
-	assert_memory_not_equal(l->mac, by_name(k, "br1")->mac, 6);
+	assert_memory_not_equal(l->mac, kernel_link(k, "br1")->mac, 6);
 	/* Its MAC is not moved by a port with a lower one. */
 	memcpy(mac, l->mac, sizeof(mac));
 	sh("ip link add v0 address 00:00:00:00:00:01 type veth peer name v1 &&"
 	   " ip link set v0 up master br0");
 	kernel_settle(k);
-	assert_memory_equal(by_name(k, "br0")->mac, mac, sizeof(mac));
+	assert_memory_equal(kernel_link(k, "br0")->mac, mac, sizeof(mac));
 	/* Its own MAC set once more holds that of a bridge that others made. */
 	sh("ip link add br2 type bridge");
 	kernel_settle(k);
-	memcpy(mac, by_name(k, "br2")->mac, sizeof(mac));
+	memcpy(mac, kernel_link(k, "br2")->mac, sizeof(mac));
 	assert_int_equal(os->link_set_mac(os, index_of(k, "br2"), mac), 0);
 	sh("ip link set v0 master br2");
 	kernel_settle(k);
-	assert_memory_equal(by_name(k, "br2")->mac, mac, sizeof(mac));
+	assert_memory_equal(kernel_link(k, "br2")->mac, mac, sizeof(mac));
 	kernel_compare_links(k);
 	sh("ip link del br2");
 	demolish(k);
@@ -308,16 +288,16 @@ static void test_overrun(void **state)
 	assert_true(kernel_wait(k, resynced, k));
 	kernel_settle(k);
 	kernel_compare_links(k);
-	assert_non_null(by_name(k, "e40"));
-	assert_null(by_name(k, "v0"));
-	assert_int_equal(by_name(k, "w0")->mtu, 1333);
+	assert_non_null(kernel_link(k, "e40"));
+	assert_null(kernel_link(k, "v0"));
+	assert_int_equal(kernel_link(k, "w0")->mtu, 1333);
 	assert_true(k->notified > 0);
 	/* And the same when a change of ours is what meets the overrun. */
 	unsigned before = rtnl_resyncs(os_linux(k->os)->rtnl);
 	sh("for i in $(seq 40); do ip link del d$i; done");
 	assert_int_equal(k->os->link_set_mtu(k->os, index_of(k, "w0"), 1350), 0);
 	assert_true(rtnl_resyncs(os_linux(k->os)->rtnl) > before);
-	assert_null(by_name(k, "e40"));
+	assert_null(kernel_link(k, "e40"));
 	kernel_compare_links(k);
 	demolish(k);
 	kernel_fini(k);
@@ -440,5 +420,5 @@ int main(void)
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	netns_enter();
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, kernel_setup, kernel_teardown);
 }

@@ -8,21 +8,6 @@
 
 #include "tests/unit/kernel_support.h"
 
-static int setup(void **state)
-{
-	static struct kernel k;
-
-	kernel_init(&k);
-	*state = &k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kernel_fini(*state);
-	return 0;
-}
-
 /* One socket with what it has heard. */
 struct end {
 	struct os *os;
@@ -361,5 +346,5 @@ int main(void)
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	netns_enter();
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, kernel_setup, kernel_teardown);
 }

@@ -14,26 +14,6 @@
 #include "l2tund/port.h"
 #include "tests/unit/kernel_support.h"
 
-static int setup(void **state)
-{
-	static struct kernel k;
-
-	kernel_init(&k);
-	*state = &k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kernel_fini(*state);
-	return 0;
-}
-
-static const struct os_link *by_name(struct kernel *k, const char *name)
-{
-	return k->os->link_by_name(k->os, name);
-}
-
 struct port_wait {
 	const char *name, *state;
 };
@@ -66,7 +46,7 @@ static void test_born_dead(void **state)
 	json_t *root, *v;
 
 	assert_int_equal(test_tap_open(k, &t, "l2t-a", 1400), 0);
-	const struct os_link *l = by_name(k, "l2t-a");
+	const struct os_link *l = kernel_link(k, "l2t-a");
 	assert_non_null(l);
 	assert_int_equal(l->index, t.index);
 	assert_int_equal(l->kind, OS_LINK_TUN);
@@ -96,9 +76,9 @@ static void test_port_follows_carrier(void **state)
 	sh("ip link add br0 type bridge forward_delay 0 && ip link set br0 up");
 	assert_true(kernel_wait_link(k, "br0", true));
 	assert_int_equal(test_tap_open(k, &t, "l2t-b", 1500), 0);
-	int br = by_name(k, "br0")->index;
+	int br = kernel_link(k, "br0")->index;
 	assert_int_equal(k->os->link_set_master(k->os, t.index, br), 0);
-	assert_int_equal(by_name(k, "l2t-b")->master, br);
+	assert_int_equal(kernel_link(k, "l2t-b")->master, br);
 	assert_link_text("l2t-b", "master", "br0");
 	assert_link_text("l2t-b", "linkinfo.info_slave_data.state", "disabled");
 	/* It stays so whatever others do to port and bridge. */
@@ -123,17 +103,17 @@ static void test_attach_leaves_the_bridge(void **state)
 	   " ip link set v0 up master br0 && ip link set br0 up");
 	assert_true(kernel_wait_link(k, "br0", true));
 	kernel_settle(k);
-	before = *by_name(k, "br0");
+	before = *kernel_link(k, "br0");
 	assert_int_equal(before.mtu, 1400);
 	assert_int_equal(test_tap_open(k, &t, "l2t-c", before.mtu), 0);
 	assert_int_equal(k->os->link_set_master(k->os, t.index, before.index), 0);
-	assert_memory_equal(by_name(k, "br0")->mac, before.mac, 6);
-	assert_int_equal(by_name(k, "br0")->mtu, before.mtu);
+	assert_memory_equal(kernel_link(k, "br0")->mac, before.mac, 6);
+	assert_int_equal(kernel_link(k, "br0")->mtu, before.mtu);
 	kernel_settle(k);
 	kernel_compare_links(k);
 	/* And that the test would see it: another MTU does move the bridge's. */
 	assert_int_equal(k->os->link_set_mtu(k->os, t.index, 1300), 0);
-	assert_int_equal(by_name(k, "br0")->mtu, 1300);
+	assert_int_equal(kernel_link(k, "br0")->mtu, 1300);
 	test_tap_close(k, &t);
 	sh("ip link del br0 && ip link del v0");
 	assert_true(kernel_wait_link(k, "v0", false));
@@ -275,9 +255,9 @@ static void test_no_carrier_no_frames(void **state)
 	sh("ip link add br0 type bridge forward_delay 0 && ip link set br0 up");
 	assert_true(kernel_wait_link(k, "br0", true));
 	assert_int_equal(test_tap_open(k, &t, "l2t-k", 1500), 0);
-	assert_int_equal(k->os->link_set_master(k->os, t.index, by_name(k, "br0")->index), 0);
-	assert_int_equal(k->os->packet_open(k->os, by_name(k, "br0")->index, 0, &heard_ops, &h, &p),
-			 0);
+	assert_int_equal(k->os->link_set_master(k->os, t.index, kernel_link(k, "br0")->index), 0);
+	assert_int_equal(
+		k->os->packet_open(k->os, kernel_link(k, "br0")->index, 0, &heard_ops, &h, &p), 0);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(k->os->tap_write(k->os, t.tap, &none, frame, sizeof(frame)), 0);
 	kernel_settle(k);
@@ -422,5 +402,5 @@ int main(void)
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	netns_enter();
 	need_tap();
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, kernel_setup, kernel_teardown);
 }
