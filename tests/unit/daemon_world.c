@@ -120,6 +120,18 @@ void world_free(struct world *w)
 	free(w);
 }
 
+int world_setup(void **state)
+{
+	*state = world_new(2, 11);
+	return 0;
+}
+
+int world_teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
 int start_err(struct world *w, unsigned i, char *err)
 {
 	struct daemon_params p = { .incarnation = ++w->incarnation,
@@ -157,6 +169,40 @@ struct tunnel *tunnel(struct world *w, unsigned i, const char *name)
 
 	assert_non_null(t);
 	return t;
+}
+
+const char world_plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
+
+void world_start_both(struct world *w, const char *rest0, const char *rest1)
+{
+	const char *rest[] = { rest0, rest1 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rest); i++) {
+		bridge_with_guest(w, i);
+		write_config(w, i, rest[i]);
+		start(w, i);
+	}
+}
+
+void world_start_plain(struct world *w)
+{
+	world_start_both(w, world_plain, world_plain);
+}
+
+static bool not_forwarding(void *arg)
+{
+	struct world *w = arg;
+
+	return tunnel(w, 0, "sv")->state != TUNNEL_FORWARDING ||
+	       tunnel(w, 1, "sv")->state != TUNNEL_FORWARDING;
+}
+
+void world_wait_forwarding(struct world *w, uint64_t limit_us)
+{
+	if (!fake_run_while(w->net, not_forwarding, w, limit_us))
+		fail_msg("not forwarding: %s %s | %s %s",
+			 tunnel_state_name(tunnel(w, 0, "sv")->state), tunnel(w, 0, "sv")->detail,
+			 tunnel_state_name(tunnel(w, 1, "sv")->state), tunnel(w, 1, "sv")->detail);
 }
 
 /* By ethertype: the daemon's own. */

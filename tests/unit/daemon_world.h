@@ -38,6 +38,9 @@ extern const char *const world_ips[WORLD_HOSTS][WORLD_UNDERLAYS];
 struct world *world_new(unsigned n, uint64_t seed);
 /* Ends the daemons; asserts that each leaves nothing open. */
 void world_free(struct world *w);
+/* The same as fixtures, with two hosts. */
+int world_setup(void **state);
+int world_teardown(void **state);
 
 void write_text(const char *path, const char *text);
 void config_path(const struct world *w, unsigned i, char *buf, size_t size);
@@ -55,6 +58,15 @@ void end(struct world *w, unsigned i);
 /* br-sv with the port "guest" in it. */
 void bridge_with_guest(struct world *w, unsigned i);
 struct tunnel *tunnel(struct world *w, unsigned i, const char *name);
+
+/* The usual `rest`: tunnel "sv" to "there" in br-sv. */
+extern const char world_plain[];
+/* Hosts 0 and 1: bridge_with_guest(), write_config() with the rest of each, start(). */
+void world_start_both(struct world *w, const char *rest0, const char *rest1);
+/* With world_plain at both ends. */
+void world_start_plain(struct world *w);
+/* Runs until "sv" forwards at both ends; asserts that it does within the limit. */
+void world_wait_forwarding(struct world *w, uint64_t limit_us);
 
 /* The next frame that came to the guest, but for probes and announcements. As fake_recv(). */
 bool guest_recv(struct world *w, unsigned i, struct fake_frame *ret);

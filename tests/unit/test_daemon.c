@@ -8,47 +8,13 @@
 #include "l2tund/bridge.h"
 #include "tests/unit/daemon_world.h"
 
-#define HOSTS 2
+#define HOSTS 2 /* as world_setup() makes them */
 
-static int setup(void **state)
-{
-	*state = world_new(HOSTS, 7);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
-static const char plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
-
-static void start_both(struct world *w, const char *rest)
-{
-	for (unsigned i = 0; i < HOSTS; i++) {
-		bridge_with_guest(w, i);
-		write_config(w, i, rest);
-		start(w, i);
-	}
-}
-
-static bool not_forwarding(void *arg)
-{
-	struct world *w = arg;
-
-	return tunnel(w, 0, "sv")->state != TUNNEL_FORWARDING ||
-	       tunnel(w, 1, "sv")->state != TUNNEL_FORWARDING;
-}
-
+/* And until frames pass: the kernel's port follows the carrier a little later. */
 static void wait_forwarding(struct world *w, uint64_t limit_us)
 {
-	if (!fake_run_while(w->net, not_forwarding, w, limit_us))
-		fail_msg("not forwarding: %s %s | %s %s",
-			 tunnel_state_name(tunnel(w, 0, "sv")->state), tunnel(w, 0, "sv")->detail,
-			 tunnel_state_name(tunnel(w, 1, "sv")->state), tunnel(w, 1, "sv")->detail);
-	fake_run_for(w->net,
-		     10 * US_PER_MS); /* the kernel's port follows the carrier a little later */
+	world_wait_forwarding(w, limit_us);
+	fake_run_for(w->net, 10 * US_PER_MS);
 }
 
 static bool any_forwarding(void *arg)
@@ -89,7 +55,7 @@ static void joins_and_carries_frames(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	assert_int_equal(copies(w, 0, 60), 0);
 	wait_forwarding(w, US_PER_S);
 	for (size_t len = 60; len <= 1514; len += 97) {
@@ -132,7 +98,7 @@ static void bridge_made_again_is_joined_again(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	fake_link_del(w->host[0], "br-sv");
 	fake_run_for(w->net, 50 * US_PER_MS);
@@ -172,7 +138,7 @@ static void nomaster_backs_off_then_latches(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	for (unsigned n = 1; n < PORT_REMOVALS_MAX; n++) {
 		fake_link_master(w->host[0], "l2t-sv", NULL);
@@ -195,7 +161,7 @@ static void mtu_follows_the_bridge(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	/* Somebody raises the uplink: our port must not be what keeps the bridge at 1500. */
 	for (unsigned i = 0; i < HOSTS; i++)
@@ -213,7 +179,7 @@ static void deleted_tap_comes_back(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	fake_link_del(w->host[1], "l2t-sv");
 	fake_run_for(w->net, 20 * US_PER_MS);
@@ -226,7 +192,7 @@ static void cut_is_noticed_and_healed(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	fake_host_cut(w->host[0], true);
 	assert_true(fake_run_while(w->net, any_forwarding, w, 2500 * US_PER_MS));
@@ -243,7 +209,7 @@ static void stopped_daemon_forwards_nothing_old(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	guest_drain(w, 0);
 	fake_host_stall(w->host[0], 10 * US_PER_S);
@@ -262,7 +228,7 @@ static void restart_is_back_soon(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	end(w, 1); /* no farewell: as kill -9 */
 	start(w, 1);
@@ -275,7 +241,7 @@ static void farewell_is_heard_at_once(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	daemon_stop(w->daemon[0]);
 	fake_run_for(w->net, 20 * US_PER_MS);
@@ -338,11 +304,7 @@ static void parallel_tunnels_forward_once_and_fail_over(void **state)
 	struct world *w = *state;
 	struct pair p = { .w = w };
 
-	for (unsigned i = 0; i < HOSTS; i++) {
-		bridge_with_guest(w, i);
-		write_config(w, i, redundant);
-		start(w, i);
-	}
+	world_start_both(w, redundant, redundant);
 	fake_run_for(w->net, 3 * US_PER_S);
 	p.active = tunnel(w, 0, "sv")->state != TUNNEL_FORWARDING;
 	pair_check(&p);
@@ -362,7 +324,7 @@ static void control_steers_tunnels(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"status\"}"), "\"state\":\"forwarding\"");
 	assert_has(ask(w, 0, 1000,
@@ -389,7 +351,7 @@ static void reload_leaves_the_rest_alone(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	struct tunnel *before = tunnel(w, 0, "sv");
 	uint64_t since = before->since_us;
@@ -411,7 +373,7 @@ static void reload_leaves_the_rest_alone(void **state)
 	write_text(path, "tunnel \"lan\" { peer = \"nobody\" }\n");
 	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}"), "\"code\":\"config\"");
 	assert_non_null(daemon_find_tunnel(w->daemon[0], "lan"));
-	write_config(w, 0, plain);
+	write_config(w, 0, world_plain);
 	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}"), "tunnel lan removed");
 	assert_null(fake_link(w->host[0], "l2t-lan"));
 	assert_int_equal(copies(w, 1, 60), 1);
@@ -425,7 +387,7 @@ static void reload_adds_a_tunnel_at_both_ends(void **state)
 				  "tunnel \"lan\" { peer = \"there\" bridge = \"br-lan\" }\n";
 	struct world *w = *state;
 
-	start_both(w, plain);
+	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
 	for (unsigned round = 0; round < 4; round++) {
 		for (unsigned k = 0; k < HOSTS; k++) {
@@ -441,7 +403,7 @@ static void reload_adds_a_tunnel_at_both_ends(void **state)
 		for (unsigned i = 0; i < HOSTS; i++)
 			assert_int_equal(tunnel(w, i, "lan")->state, TUNNEL_FORWARDING);
 		for (unsigned i = 0; i < HOSTS; i++) {
-			write_config(w, i, plain);
+			write_config(w, i, world_plain);
 			ask(w, i, 0, "{\"id\":1,\"method\":\"reload\"}");
 		}
 	}
@@ -455,7 +417,7 @@ static void failed_starts_leave_nothing(void **state)
 	struct world *w = *state;
 
 	bridge_with_guest(w, 0);
-	write_config(w, 0, plain);
+	write_config(w, 0, world_plain);
 	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
 		char err[DAEMON_ERRLEN] = "";
 
@@ -475,7 +437,7 @@ static void kernel_errors_are_retried(void **state)
 
 	for (unsigned i = 0; i < HOSTS; i++) {
 		bridge_with_guest(w, i);
-		write_config(w, i, plain);
+		write_config(w, i, world_plain);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
 		fake_fail(w->host[0], ops[i], 0, 1, -ENOBUFS);
@@ -490,7 +452,7 @@ static void kernel_errors_are_retried(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(joins_and_carries_frames),
 		TEST(bridge_keeps_mac_and_mtu),

@@ -10,41 +10,10 @@
 #include "common/log.h"
 #include "l2tund/bridge.h"
 
-static int setup(void **state)
+static void start_forwarding(struct world *w)
 {
-	*state = world_new(2, 11);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
-static const char plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
-
-static bool not_forwarding(void *arg)
-{
-	struct world *w = arg;
-
-	return tunnel(w, 0, "sv")->state != TUNNEL_FORWARDING ||
-	       tunnel(w, 1, "sv")->state != TUNNEL_FORWARDING;
-}
-
-static void wait_forwarding(struct world *w, uint64_t limit_us)
-{
-	assert_true(fake_run_while(w->net, not_forwarding, w, limit_us));
-}
-
-static void start_both(struct world *w, const char *rest)
-{
-	for (unsigned i = 0; i < w->n; i++) {
-		bridge_with_guest(w, i);
-		write_config(w, i, rest);
-		start(w, i);
-	}
-	wait_forwarding(w, US_PER_S);
+	world_start_plain(w);
+	world_wait_forwarding(w, US_PER_S);
 }
 
 /* The time of the next try was left behind, and the loop asked for it again and again. */
@@ -52,7 +21,7 @@ static void switched_off_while_waiting_to_retry(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	start_forwarding(w);
 	fake_link_master(w->host[0], "l2t-sv", NULL);
 	fake_run_for(w->net, 20 * US_PER_MS);
 	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
@@ -61,7 +30,7 @@ static void switched_off_while_waiting_to_retry(void **state)
 		"\"reason\":\"admin\"");
 	fake_run_for(w->net, 30 * US_PER_S); /* aborts when the clock stands still */
 	ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.up\",\"params\":{\"name\":\"sv\"}}");
-	wait_forwarding(w, US_PER_S);
+	world_wait_forwarding(w, US_PER_S);
 }
 
 struct carrier_watch {
@@ -84,7 +53,7 @@ static void carrier_fails_inside_a_reconciliation(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	start_forwarding(w);
 	for (unsigned i = 0; i < w->n; i++) {
 		fake_link_master(w->host[i], "l2t-sv", NULL);
 		fake_run_for(w->net, US_PER_S);
@@ -95,7 +64,7 @@ static void carrier_fails_inside_a_reconciliation(void **state)
 		assert_int_equal(tunnel(w, i, "sv")->state, TUNNEL_DOWN);
 		assert_int_equal(tunnel(w, i, "sv")->reason, REASON_PORT);
 		assert_has(tunnel(w, i, "sv")->detail, "carrier");
-		wait_forwarding(w, 6 * US_PER_S);
+		world_wait_forwarding(w, 6 * US_PER_S);
 	}
 }
 
@@ -104,7 +73,7 @@ static void bridge_goes_in_two_events(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	start_forwarding(w);
 	for (unsigned n = 0; n < 2 * PORT_REMOVALS_MAX; n++) {
 		fake_link_master(w->host[0], "l2t-sv", NULL);
 		fake_run_for(w->net, US_PER_MS);
@@ -113,7 +82,7 @@ static void bridge_goes_in_two_events(void **state)
 		assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_NO_BRIDGE);
 		fake_link_add(w->host[0], "br-sv", OS_LINK_BRIDGE);
 		fake_link_master(w->host[0], "guest", "br-sv");
-		wait_forwarding(w, US_PER_S);
+		world_wait_forwarding(w, US_PER_S);
 		assert_int_equal(tunnel(w, 0, "sv")->port.removals, 0);
 	}
 }
@@ -123,7 +92,7 @@ static void bridge_goes_after_the_port_was_cleared(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	start_forwarding(w);
 	fake_link_master(w->host[0], "l2t-sv", NULL);
 	fake_run_for(w->net, US_PER_MS);
 	fake_fail(w->host[0], FAKE_LINK_SET_MASTER, 0, 1, -ENODEV);
@@ -138,7 +107,7 @@ static void new_bridge_is_tried_at_once(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	start_forwarding(w);
 	fake_link_del(w->host[0], "br-sv");
 	fake_run_for(w->net, 10 * US_PER_MS);
 	fake_fail(w->host[0], FAKE_LINK_SET_MASTER, 0, 1, -ENODEV);
@@ -147,7 +116,7 @@ static void new_bridge_is_tried_at_once(void **state)
 	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
 	fake_link_del(w->host[0], "br-sv");
 	fake_link_add(w->host[0], "br-sv", OS_LINK_BRIDGE);
-	wait_forwarding(w, US_PER_S);
+	world_wait_forwarding(w, US_PER_S);
 }
 
 /* `ip link set l2t-sv netns …`: the descriptor still works, the device is out of our sight. */
@@ -155,12 +124,12 @@ static void tap_moved_out_of_sight(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain);
+	start_forwarding(w);
 	fake_link_leave(w->host[0], "l2t-sv");
 	fake_run_for(w->net, 20 * US_PER_MS);
 	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
 	assert_has(tunnel(w, 0, "sv")->detail, "put back in 2 s");
-	wait_forwarding(w, 3 * US_PER_S);
+	world_wait_forwarding(w, 3 * US_PER_S);
 	assert_int_equal(fake_link(w->host[0], "l2t-sv")->master,
 			 fake_link(w->host[0], "br-sv")->index);
 }
@@ -240,7 +209,7 @@ static void owner_with_any_name(void **state)
 	bridge_with_guest(w, 0);
 	fake_link_add(w->host[0], "l2t-sv", OS_LINK_TUN);
 	fake_link_owner(w->host[0], "l2t-sv", "\xff\xfe pid 3");
-	write_config(w, 0, plain);
+	write_config(w, 0, world_plain);
 	start(w, 0);
 	fake_run_for(w->net, 20 * US_PER_MS);
 	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"status\"}"), "pid 3");
@@ -284,7 +253,7 @@ static void down_and_up(struct world *w, unsigned times)
 		assert_int_equal(tunnel(w, !(n % 2), "sv")->reason, REASON_REMOTE);
 		tunnel_set_admin(tunnel(w, n % 2, "sv"), true);
 		daemon_reconcile(w->daemon[n % 2]);
-		wait_forwarding(w, US_PER_S);
+		world_wait_forwarding(w, US_PER_S);
 		drain_both(w);
 	}
 }
@@ -303,7 +272,7 @@ static void reload_to_and_fro(struct world *w, unsigned times)
 	assert_int_equal(key_derive_public(&stranger, &public_key), 0);
 	snprintf(text, sizeof(text), more, key_format(&public_key, key));
 	for (unsigned n = 0; n < times; n++) {
-		write_config(w, 1, n % 2 ? plain : text);
+		write_config(w, 1, n % 2 ? world_plain : text);
 		assert_has(ask(w, 1, 0, "{\"id\":1,\"method\":\"reload\"}"),
 			   n % 2 ? "tunnel lan removed" : "tunnel lan added");
 	}
@@ -315,7 +284,7 @@ static void memory_does_not_grow(void **state)
 	struct world *w = *state;
 
 	log_set_level(LOGL_ERR);
-	start_both(w, plain);
+	start_forwarding(w);
 	down_and_up(w, 100);
 	reload_to_and_fro(w, 2 * CONTROL_EVENTS_KEPT);
 	fake_run_for(w->net, 2 * US_PER_S);
@@ -331,7 +300,7 @@ static void memory_does_not_grow(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(switched_off_while_waiting_to_retry),
 		TEST(carrier_fails_inside_a_reconciliation),

@@ -11,31 +11,6 @@
 /* Five seconds until a peer counts as silent, and as much until the next look at everything. */
 #define PATIENCE_US (12 * US_PER_S)
 
-static int setup(void **state)
-{
-	*state = world_new(2, 11);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_free(*state);
-	return 0;
-}
-
-static const char plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
-
-static void start_both(struct world *w, const char *rest0, const char *rest1)
-{
-	const char *rest[] = { rest0, rest1 };
-
-	for (unsigned i = 0; i < 2; i++) {
-		bridge_with_guest(w, i);
-		write_config(w, i, rest[i]);
-		start(w, i);
-	}
-}
-
 static const char *why(struct world *w, unsigned i)
 {
 	return ask(w, i, 0, "{\"id\":1,\"method\":\"tunnel.why\",\"params\":{\"name\":\"sv\"}}");
@@ -103,7 +78,7 @@ static void stale_key_is_told_at_both_ends(void **state)
 	assert_int_equal(key_derive_public(&stale, &public_key), 0);
 	edit_peer(w, 0, &public_key, "address = \"192.0.2.2:4655\"",
 		  "tunnel \"sv\" { peer = \"mine\" bridge = \"br-sv\" }\n");
-	write_config(w, 1, plain);
+	write_config(w, 1, world_plain);
 	start(w, 0);
 	start(w, 1);
 	fake_run_for(w->net, PATIENCE_US);
@@ -119,9 +94,9 @@ static void other_bridges_are_named(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain,
-		   "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" "
-		   "remote-bridge = \"br-lan\" }\n");
+	world_start_both(w, world_plain,
+			 "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" "
+			 "remote-bridge = \"br-lan\" }\n");
 	fake_run_for(w->net, US_PER_S);
 	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_DOWN);
 	assert_string_equal(
@@ -135,10 +110,10 @@ static void fitting_tunnels_are_not_named(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w,
-		   "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
-		   "tunnel \"b\" { peer = \"there\" bridge = \"br-b\" }\n",
-		   plain);
+	world_start_both(w,
+			 "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+			 "tunnel \"b\" { peer = \"there\" bridge = \"br-b\" }\n",
+			 world_plain);
 	fake_link_add(w->host[0], "br-b", OS_LINK_BRIDGE);
 	fake_run_for(w->net, US_PER_S);
 	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_FORWARDING);
@@ -151,7 +126,7 @@ static void no_tunnel_there_is_down_after_a_while(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain, "");
+	world_start_both(w, world_plain, "");
 	fake_run_for(w->net, US_PER_S);
 	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_HANDSHAKE);
 	fake_run_for(w->net, PATIENCE_US);
@@ -178,7 +153,7 @@ static void bridge_that_is_off_is_trouble_until_it_is_on(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain, plain);
+	world_start_plain(w);
 	fake_link_up(w->host[0], "br-sv", false);
 	fake_run_for(w->net, US_PER_S);
 	assert_has(daemon_find_bridge(w->daemon[0], "br-sv")->detail, "`ip link set br-sv up`");
@@ -207,7 +182,7 @@ static void taken_device_is_told_once(void **state)
 	struct world *w = *state;
 
 	fake_link_add(w->host[0], "l2t-sv", OS_LINK_TUN);
-	start_both(w, plain, plain);
+	world_start_plain(w);
 	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_PORT);
 	assert_once(why(w, 0), "the device exists already");
 	assert_has_not(why(w, 0), "File exists");
@@ -218,7 +193,7 @@ static void switched_off_names_the_command(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain, plain);
+	world_start_plain(w);
 	ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.down\",\"params\":{\"name\":\"sv\"}}");
 	assert_once(why(w, 0), "`bridgectl tunnel up sv`");
 	assert_once(why(w, 0), "switched off");
@@ -245,7 +220,7 @@ static void unlike_mtus_are_told(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain, plain);
+	world_start_plain(w);
 	fake_link_mtu(w->host[0], "guest", 9000);
 	fake_link_mtu(w->host[0], "br-sv", 9000);
 	fake_run_for(w->net, PATIENCE_US);
@@ -264,7 +239,7 @@ static void farewell_is_one_change(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain, plain);
+	world_start_plain(w);
 	fake_run_for(w->net, 2 * US_PER_S);
 	assert_int_equal(tunnel(w, 1, "sv")->state, TUNNEL_FORWARDING);
 	daemon_stop(w->daemon[0]);
@@ -280,7 +255,7 @@ static void reload_names_a_changed_bridge(void **state)
 {
 	struct world *w = *state;
 
-	start_both(w, plain, plain);
+	world_start_plain(w);
 	write_config(w, 0,
 		     "bridge \"br-sv\" { create = yes }\n"
 		     "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n");
@@ -289,7 +264,7 @@ static void reload_names_a_changed_bridge(void **state)
 	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}"), "\"changed\":[]");
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
 {
