@@ -456,18 +456,27 @@ static void relative_keys(void **state)
 	config_free(c);
 }
 
-static void open_key(void **state)
+/* What is said of a file that cannot be taken; to be freed with config_report_fini(). */
+static struct config_report load_bad(const char *path)
 {
 	struct config_report report = { 0 };
 	struct config *c = NULL;
+
+	assert_int_equal(config_load(path, &c, &report), -EINVAL);
+	assert_null(c);
+	return report;
+}
+
+static void open_key(void **state)
+{
+	struct config_report report;
 	const char *path;
 
 	(void)state;
 	write_file("open.key", PRIVATE "\n", 0644);
 	path = write_file("open.conf", "\n\nnode { name = n1\n private-key = \"open.key\" }\n",
 			  0644);
-	assert_int_equal(config_load(path, &c, &report), -EINVAL);
-	assert_null(c);
+	report = load_bad(path);
 	assert_int_equal(report.n_errors, 1);
 	assert_non_null(strstr(report.lines[0], "open.conf:4: node: private-key: "));
 	assert_non_null(strstr(report.lines[0], "open.key: others can"));
@@ -476,11 +485,8 @@ static void open_key(void **state)
 
 static void refused(const char *path, const char *why)
 {
-	struct config_report report = { 0 };
-	struct config *c = NULL;
+	struct config_report report = load_bad(path);
 
-	assert_int_equal(config_load(path, &c, &report), -EINVAL);
-	assert_null(c);
 	assert_int_equal(report.n, 1);
 	assert_int_equal(report.n_errors, 1);
 	assert_int_equal(strncmp(report.lines[0], path, strlen(path)), 0);
@@ -509,24 +515,33 @@ static void unreadable(void **state)
 /* The same file under ever longer names: only the depth stops it. */
 static void include_loop(void **state)
 {
-	struct config_report report = { 0 };
-	struct config *c = NULL;
-	const char *path;
+	struct config_report report;
 
 	(void)state;
 	assert_int_equal(mkdir(in_dir("d"), 0700), 0);
-	path = write_file("d/loop.conf", "include(\"../d/loop.conf\")\n", 0600);
-	assert_int_equal(config_load(path, &c, &report), -EINVAL);
+	report = load_bad(write_file("d/loop.conf", "include(\"../d/loop.conf\")\n", 0600));
 	assert_int_equal(report.n_errors, 2);
 	assert_non_null(strstr(report.lines[1], "more than 8 levels"));
 	assert_non_null(strstr(report.lines[0], "no node section"));
 	config_report_fini(&report);
 }
 
-static void many_objects(void **state)
+/* Ends the stream and loads its text: what is said of it is one thing. */
+static struct config_report load_stream(FILE *f, char **text)
 {
 	struct config_report report;
 	struct config *c;
+
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(load_text(*text, &c, &report), -EINVAL);
+	assert_int_equal(report.n, 1);
+	free(*text);
+	return report;
+}
+
+static void many_objects(void **state)
+{
+	struct config_report report;
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
@@ -535,19 +550,15 @@ static void many_objects(void **state)
 	fputs(NODE, f);
 	for (int i = 0; i <= CONF_OBJECTS_MAX; i++)
 		fprintf(f, "bridge \"b%d\" { create = yes }\n", i);
-	fclose(f);
-	assert_int_equal(load_text(text, &c, &report), -EINVAL);
-	assert_int_equal(report.n, 1);
+	report = load_stream(f, &text);
 	assert_string_equal(report.lines[0],
 			    "t:4098: more than 4096 sections of kind bridge; remove some");
 	config_report_fini(&report);
-	free(text);
 }
 
 static void many_tunnels(void **state)
 {
 	struct config_report report;
-	struct config *c;
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
@@ -556,13 +567,10 @@ static void many_tunnels(void **state)
 	fputs(NODE "peer \"p\" { public-key = \"" OTHER "\" }\n", f);
 	for (int i = 0; i <= 257; i++)
 		fprintf(f, "tunnel \"t%d\" { peer = \"p\" bridge = \"b%d\" }\n", i, i);
-	fclose(f);
-	assert_int_equal(load_text(text, &c, &report), -EINVAL);
-	assert_int_equal(report.n, 1);
+	report = load_stream(f, &text);
 	assert_non_null(
 		strstr(report.lines[0], "t:259: tunnel t256: peer: peer p has more than 256"));
 	config_report_fini(&report);
-	free(text);
 }
 
 static void report_lines(void **state)
