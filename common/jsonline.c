@@ -8,6 +8,7 @@
 #include "common/jsonline.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,4 +157,17 @@ json_t *jsonline_text(const char *text)
 			*p = '?';
 	}
 	return copy ? json_string(copy) : NULL;
+}
+
+const char *jsonline_append(json_t *list, const char *fmt, ...)
+{
+	char text[JSONLINE_TEXTLEN];
+	json_t *value;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	value = jsonline_text(text);
+	return json_array_append_new(list, value) == 0 ? json_string_value(value) : "";
 }

@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "common/util.h"
+
 /* Embedded by whoever reads a stream. `max` counts the bytes of a line without its newline. */
 struct jsonline {
 	size_t max;
@@ -27,6 +29,7 @@ int jsonline_take(struct jsonline *j, const char **data, size_t *len, char **ret
 		  size_t *ret_len);
 
 #define JSONLINE_ERRLEN 192
+#define JSONLINE_TEXTLEN 512
 
 /*
  * One JSON object from a line (RFC 8259, UTF-8, no key twice, no NUL in strings, at
@@ -40,6 +43,12 @@ json_t *jsonline_parse(const char *line, size_t len, char *err);
  * becomes `?`. A new reference, NULL only without memory.
  */
 json_t *jsonline_text(const char *text);
+
+/*
+ * Appends a text made by `fmt` (at most JSONLINE_TEXTLEN - 1 bytes, the rest is cut) to an array, as
+ * jsonline_text(). The text as it stands there, valid as long as the array; "" without memory.
+ */
+const char *jsonline_append(json_t *list, const char *fmt, ...) _printf_(2, 3);
 
 /* The value as one line with its newline, to be freed; NULL: no memory. */
 char *jsonline_dump(const json_t *value, size_t *ret_len);

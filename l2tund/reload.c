@@ -6,25 +6,20 @@
 #include "l2tund/reload.h"
 
 #include <errno.h>
-#include <stdarg.h>
 
+#include "common/jsonline.h"
 #include "common/log.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
 #include "l2tund/tunnel.h"
 
-static void _printf_(2, 3) say(json_t *list, const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	log_notice(LOG_CONFIG, "reload: %s", text);
-	json_array_append_new(list, json_string(text));
-}
+/* What a reload does is told to its caller and logged. */
+#define say(list, ...)                                                  \
+	do {                                                            \
+		const char *_said = jsonline_append(list, __VA_ARGS__); \
+		log_notice(LOG_CONFIG, "reload: %s", _said);            \
+	} while (0)
 
 static bool text_equal(const char *a, const char *b)
 {
