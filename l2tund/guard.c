@@ -18,8 +18,9 @@
 #define KEY_LIFE_US (60 * US_PER_S)
 #define KEY_SETTLE_US (5 * US_PER_S) /* hellos have told it by then */
 #define STRANGER_LOG_US (300 * US_PER_S)
-#define HEED_RATE 2000	  /* probes per second: a dozen segments in burst, and 1 % of a core */
-#define WATCHDOG_SHIFT 16 /* a W-probe's seq: number of its tunnel above, counter below */
+#define HEED_RATE 2000	     /* probes per second: a dozen segments in burst, and 1 % of a core */
+#define WATCHDOG_US US_PER_S /* the second line behind the L-probes: half as often */
+#define WATCHDOG_SHIFT 16    /* a W-probe's seq: number of its tunnel above, counter below */
 
 static uint64_t now_of(const struct daemon *d)
 {
@@ -90,7 +91,6 @@ static void send_w_probe(struct tunnel *t, uint64_t now_us)
 	if (probe_make(d, PROBE_W, t->bridge, seq, now_us, frame) < 0)
 		return;
 	stream_put(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame, sizeof(frame));
-	stream_flush(t->peer->stream);
 }
 
 void guard_burst(struct guard *g)
@@ -383,14 +383,23 @@ void guard_sync(struct guard *g)
 
 /* the timer */
 
+/* Whatever is steady falls into step, so that a hundred bridges and tunnels cost one wake-up. */
+static uint64_t in_step(uint64_t next_us, uint64_t now_us)
+{
+	return next_us - now_us < PROBE_STEADY_US ? next_us :
+						    next_us / PROBE_STEADY_US * PROBE_STEADY_US;
+}
+
 static uint64_t run_bridge(struct guard *g, uint64_t now_us)
 {
 	unsigned before = g->n_heard;
 
 	if (!g->packet)
 		return NEVER;
-	if (probe_due(&g->schedule, now_us))
+	if (probe_due(&g->schedule, now_us)) {
 		send_l_probe(g, now_us);
+		g->schedule.next_us = in_step(g->schedule.next_us, now_us);
+	}
 	heard_expire(g, now_us);
 	if (g->n_heard != before)
 		daemon_reconcile_soon(g->bridge->daemon);
@@ -402,7 +411,7 @@ static uint64_t run_tunnel(struct tunnel *t, uint64_t now_us)
 	if (t->state != TUNNEL_FORWARDING)
 		return NEVER;
 	if (now_us >= t->w_next_us) {
-		t->w_next_us = now_us + PROBE_STEADY_US;
+		t->w_next_us = in_step(now_us + WATCHDOG_US, now_us);
 		send_w_probe(t, now_us);
 	}
 	return t->w_next_us;
@@ -413,12 +422,14 @@ void guard_run(struct daemon *d)
 	uint64_t now_us = now_of(d), next_us = NEVER;
 	struct bridge *b;
 	struct tunnel *t;
+	struct peer *p;
 
 	keys_renew(d, now_us);
 	TAILQ_FOREACH(b, &d->bridges, link)
 		next_us = MIN(next_us, run_bridge(&b->guard, now_us));
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		next_us = MIN(next_us, run_tunnel(t, now_us));
-	/* Bridges that are steady fall into step, so that many cost one wake-up. */
+	TAILQ_FOREACH(p, &d->peers, link)
+		stream_flush(p->stream);
 	d->os->timer_set(d->os, d->guard_timer, next_us);
 }
