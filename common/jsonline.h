@@ -45,8 +45,9 @@ json_t *jsonline_parse(const char *line, size_t len, char *err);
 json_t *jsonline_text(const char *text);
 
 /*
- * Appends a text made by `fmt` (at most JSONLINE_TEXTLEN - 1 bytes, the rest is cut) to an array, as
- * jsonline_text(). The text as it stands there, valid as long as the array; "" without memory.
+ * Appends a text made by `fmt` to an array, as jsonline_text(); what is longer than
+ * JSONLINE_TEXTLEN - 1 bytes is cut. The text as it stands there, valid as long as the
+ * array; "" without memory.
  */
 const char *jsonline_append(json_t *list, const char *fmt, ...) _printf_(2, 3);
 
