@@ -11,7 +11,7 @@ import pytest
 from flood import Flood
 from lab import wait_for
 from node import PORT, Node, Pair, bridgectl
-from relay import DOWN, UP, Relay
+from relay import DOWN, UP
 from traffic import assert_pings, pinging
 
 INITIATION, RESPONSE, COOKIE, DATA, CONTROL = 1, 2, 3, 4, 5
@@ -92,12 +92,7 @@ def test_same_key_claimed_by_another_host(lab):
 
 
 def relayed(lab, **options):
-    pair = Pair(lab, passive=True, **options)
-    between = lab.host("between")
-    pair.wan.attach(between)
-    relay = lab.enter(Relay(between, (pair.wan.address(between), PORT),
-                            (pair.wan.address(pair.right.host), PORT)))
-    pair.left.peers["xen1"]["address"] = pair.wan.endpoint(between)
+    pair, relay = Pair.relayed(lab, **options)
     relay.capturing = True
     return pair.start(), relay
 

@@ -5,8 +5,7 @@ import pytest
 
 from flood import Flood
 from lab import need, wait_for
-from node import PORT, Pair
-from relay import Relay
+from node import Pair
 from traffic import assert_pings, ping, tcp_both_ways
 
 
@@ -55,12 +54,7 @@ def test_loss_is_told(lab):
 def test_duplicated_and_reordered(lab, mode):
     """Datagrams that come twice or 50 ms late: each frame once all the same. (Mode none has no
     counter in its data: what its wire doubles arrives twice.)"""
-    pair = Pair(lab, passive=True, mtu=9000, data=[mode])
-    between = lab.host("between")
-    pair.wan.attach(between)
-    relay = lab.enter(Relay(between, (pair.wan.address(between), PORT),
-                            (pair.wan.address(pair.right.host), PORT)))
-    pair.left.peers["xen1"]["address"] = pair.wan.endpoint(between)
+    pair, relay = Pair.relayed(lab, mtu=9000, data=[mode])
     pair.start()
     relay.duplicate = relay.reorder = 0.2
     with Flood(pair.guests, rate=200):

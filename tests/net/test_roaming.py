@@ -5,8 +5,8 @@ import pytest
 
 from flood import Flood
 from lab import wait_for
-from node import PORT, Pair
-from relay import UP, Relay
+from node import Pair
+from relay import UP
 from traffic import assert_pings, pinging
 
 OUTAGE_S = 0.7
@@ -14,12 +14,7 @@ OUTAGE_S = 0.7
 
 def behind_nat(lab, **options):
     """A pair whose left node reaches the right one through a relay that acts as a NAT."""
-    pair = Pair(lab, passive=True, **options)
-    nat = lab.host("nat")
-    pair.wan.attach(nat)
-    relay = lab.enter(Relay(nat, (pair.wan.address(nat), PORT),
-                            (pair.wan.address(pair.right.host), PORT)))
-    pair.left.peers["xen1"]["address"] = pair.wan.endpoint(nat)
+    pair, relay = Pair.relayed(lab, "nat", **options)
     return pair.start(), relay
 
 
@@ -65,9 +60,7 @@ def test_a_stranger_cannot_move_the_endpoint(lab):
     """Packets from elsewhere, recorded or made up, change nothing."""
     pair, relay = behind_nat(lab)
     stranger = lab.host("stranger")
-    pair.wan.attach(stranger)
-    other = lab.enter(Relay(stranger, (pair.wan.address(stranger), PORT),
-                            (pair.wan.address(pair.right.host), PORT)))
+    other = pair.relay(stranger)
     relay.capturing = True
     assert_pings(pair.guest_left, Pair.RIGHT_IP, count=20)
     relay.capturing = False

@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from lab import Host, wait_for
+from relay import Relay
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 L2TUND = os.path.abspath(os.environ.get("L2TUND") or ROOT / "build/l2tund/l2tund")
@@ -363,6 +364,22 @@ class Pair:
     @property
     def guests(self):
         return self.guest_left, self.guest_right
+
+    @classmethod
+    def relayed(cls, lab, name="between", **options):
+        """A pair, not started, whose left node reaches the right one through a relay only, on a
+        host of this name; and the relay."""
+        pair = cls(lab, passive=True, **options)
+        host = lab.host(name)
+        relay = pair.relay(host)
+        pair.left.peers["xen1"]["address"] = pair.wan.endpoint(host)
+        return pair, relay
+
+    def relay(self, host):
+        """Puts the host on the underlay, with a relay to the right node."""
+        self.wan.attach(host)
+        return self.lab.enter(Relay(host, (self.wan.address(host), PORT),
+                                    (self.wan.address(self.right.host), PORT)))
 
     def start(self):
         for node in self.nodes:
