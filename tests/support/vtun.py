@@ -3,8 +3,8 @@ the guards are for. The left host serves, the right one calls.
 
 vtund keeps its locks and pid files at fixed paths, so each runs with a /run of its own.
 
-It does not wait for its `up` commands: a session ends at once (EIO) when a frame comes before the new
-TAP is up. So start() tries again, and where frames flow already make_taps() comes first.
+It does not wait for its `up` commands: a session ends at once (EIO) when a frame comes before the
+new TAP is up. So start() tries again, and where frames flow already make_taps() comes first.
 """
 import contextlib
 import os
