@@ -55,8 +55,8 @@ static void test_events(void **state)
 		"bridge link set dev v0 isolated on",
 		"bridge link set dev v0 isolated off",
 		"bridge link set dev v0 isolated on && ip link set v0 nomaster",
-		"ip link set v0 master br0 && ip link add br1 type bridge && "
-		"ip link set v0 master br1",
+		("ip link set v0 master br0 && ip link add br1 type bridge && "
+		 "ip link set v0 master br1"),
 		"ip link del br0 && ip link add br0 type bridge && ip link set w0 master br0",
 		"ip link del v0",
 	};
