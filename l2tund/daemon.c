@@ -23,6 +23,9 @@ static bool peers_flush_segments(struct daemon *d)
 	struct peer *p;
 	bool any = false;
 
+	if (!d->segments_dirty)
+		return false;
+	d->segments_dirty = false;
 	TAILQ_FOREACH(p, &d->peers, link)
 		any |= peer_flush_segments(p);
 	return any;

@@ -52,6 +52,7 @@ struct daemon {
 	uint64_t probes_unknown; /* heard, and no peer's key fits */
 	struct log_limit probes_limit;
 	uint16_t next_serial; /* of tunnels */
+	bool segments_dirty;  /* of some peer */
 	bool reconcile_again; /* asked for since the last one began */
 	struct events *events;
 	struct ctl_server *control;

@@ -343,6 +343,7 @@ void peer_leave(struct peer *p, struct tunnel *t)
 void peer_announce(struct peer *p)
 {
 	p->segments_dirty = true;
+	p->daemon->segments_dirty = true;
 }
 
 bool peer_flush_segments(struct peer *p)
