@@ -390,16 +390,30 @@ static int bridge_add(struct os *os, const char *name, bool stp, unsigned forwar
 	return 0;
 }
 
-/* A hub learns nothing. */
+void fake_fdb_learn(struct fake_host *h, const char *port, const uint8_t mac[6])
+{
+	struct os_fdb_entry *e = &h->fdb[h->n_fdb++ % FAKE_FDB];
+
+	*e = (struct os_fdb_entry){ .ifindex = link_find_name(h, port)->pub.index };
+	memcpy(e->mac, mac, sizeof(e->mac));
+}
+
 static int fdb_dump(struct os *os, int bridge, void (*fn)(void *arg, const struct os_fdb_entry *e),
 		    void *arg)
 {
 	int r;
 	struct fake_link *l = change(os, FAKE_FDB_DUMP, bridge, &r);
 
-	(void)fn;
-	(void)arg;
-	return l ? 0 : r;
+	if (!l)
+		return r;
+	for (unsigned i = 0; i < MIN(host_of(os)->n_fdb, FAKE_FDB); i++) {
+		const struct os_fdb_entry *e = &host_of(os)->fdb[i];
+		const struct fake_link *port = link_find(host_of(os), e->ifindex);
+
+		if (port && port->pub.master == bridge)
+			fn(arg, e);
+	}
+	return 0;
 }
 
 static int tap_owner(struct os *os, const char *name, char *buf, size_t size)

@@ -9,9 +9,10 @@
 
 #define FAKE_ADDRS 8
 #define FAKE_NAMES 16
-#define FAKE_RCVBUF 512		   /* datagrams */
-#define FAKE_TXQUEUE 500	   /* frames waiting for a TAP's reader */
-#define FAKE_COLLECT 65536	   /* frames kept for the test, per port */
+#define FAKE_RCVBUF 512	   /* datagrams */
+#define FAKE_TXQUEUE 500   /* frames waiting for a TAP's reader */
+#define FAKE_COLLECT 65536 /* frames kept for the test, per port */
+#define FAKE_FDB 16
 #define FAKE_BUDGET 64		   /* of one read callback */
 #define FAKE_CARRIER_ON_US 5000	   /* carrier until forwarding */
 #define FAKE_CARRIER_OFF_US 100000 /* the link watch notices that it went */
@@ -92,6 +93,8 @@ struct fake_host {
 	struct fake_links links;
 	struct fake_links gone; /* deleted, kept until the loop runs */
 	int next_ifindex;
+	struct os_fdb_entry fdb[FAKE_FDB]; /* a ring */
+	unsigned n_fdb;
 	void (*watch_fn)(void *arg);
 	void *watch_arg;
 	struct fake_event watch_ev;

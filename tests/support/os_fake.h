@@ -8,7 +8,7 @@
  * told otherwise; a TAP without carrier forwards nothing though writes succeed; a port that loses
  * its carrier goes on forwarding for a moment; leaving a bridge forgets the port's attributes.
  *
- * A bridge here is a hub: it learns nothing, so it shows loops as they are.
+ * A bridge here is a hub: it learns nothing but what a test tells it, and forwards everywhere, so it shows loops as they are.
  */
 #ifndef TESTS_SUPPORT_OS_FAKE_H
 #define TESTS_SUPPORT_OS_FAKE_H
@@ -135,6 +135,8 @@ int fake_link_up(struct fake_host *h, const char *name, bool up);
 int fake_link_carrier(struct fake_host *h, const char *name, bool on);
 /* Who holds a TUN/TAP, as tap_owner() answers. */
 void fake_link_owner(struct fake_host *h, const char *name, const char *owner);
+/* Its bridge has learnt an address at a port; it forgets none but the 16th before. */
+void fake_fdb_learn(struct fake_host *h, const char *port, const uint8_t mac[6]);
 /* NULL when there is none. Valid until it is deleted. */
 const struct os_link *fake_link(struct fake_host *h, const char *name);
 /*
