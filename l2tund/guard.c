@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "l2tund/announce.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
@@ -17,6 +18,8 @@
 
 #define KEY_LIFE_US (60 * US_PER_S)
 #define KEY_SETTLE_US (5 * US_PER_S) /* hellos have told it by then */
+#define TRACE_RETRY_US (200 * US_PER_MS)
+#define TRACE_AGAIN_US (10 * US_PER_S)
 #define STRANGER_LOG_US (300 * US_PER_S)
 #define HEED_RATE 2000	     /* probes per second: a dozen segments in burst, and 1 % of a core */
 #define WATCHDOG_US US_PER_S /* the second line behind the L-probes: half as often */
@@ -50,10 +53,15 @@ static void keys_renew(struct daemon *d, uint64_t now_us)
 		guard_tell_key(d, p->session);
 }
 
-/* The newer one only when the peers know it. */
-static const uint8_t *keys_to_sign(const struct daemon *d, uint64_t now_us)
+/*
+ * Until hellos have told the newer one, both in turn: a peer that has just started knows no other.
+ * Each key signs every other of the broadcast probes too, whose numbers are multiples of four.
+ */
+static const uint8_t *keys_to_sign(const struct daemon *d, uint32_t seq, uint64_t now_us)
 {
-	return now_us - d->keys.made_us < KEY_SETTLE_US ? d->keys.before : d->keys.now;
+	bool settled = now_us - d->keys.made_us >= KEY_SETTLE_US;
+
+	return settled || (seq ^ seq >> 2) & 1 ? d->keys.now : d->keys.before;
 }
 
 /* sending */
@@ -70,7 +78,7 @@ static int probe_make(struct daemon *d, enum probe_kind kind, const struct bridg
 
 	memcpy(body.node, sessions_node_id(d->sessions), sizeof(body.node));
 	snprintf(body.bridge, sizeof(body.bridge), "%s", b->name);
-	return probe_build(&body, keys_to_sign(d, now_us), frame);
+	return probe_build(&body, keys_to_sign(d, seq, now_us), frame);
 }
 
 static void send_l_probe(struct guard *g, uint64_t now_us)
@@ -164,11 +172,42 @@ static void heard_trace(struct guard *g, struct guard_heard *h, const uint8_t *f
 	const struct os_link *l = v.ifindex ? os->link_by_index(os, v.ifindex) : NULL;
 
 	h->via[0] = h->owner[0] = '\0';
-	if (!l)
+	/* A tunnel carries W-probes of the same address; the next L-probe moves it back. */
+	if (!l || daemon_find_tap(g->bridge->daemon, l->name))
 		return;
 	memcpy(h->via, l->name, sizeof(h->via));
 	if (l->kind == OS_LINK_TUN && os->tap_owner(os, h->via, h->owner, sizeof(h->owner)) < 0)
 		h->owner[0] = '\0';
+}
+
+/* When there are too many, the one that was silent longest makes room: a new one must be heard. */
+static struct guard_heard *heard_add(struct guard *g, const struct probe_body *body,
+				     uint64_t now_us)
+{
+	struct guard_heard *h = &g->heard[0];
+
+	if (g->n_heard < GUARD_HEARD_MAX)
+		h = &g->heard[g->n_heard++];
+	else
+		for (unsigned i = 1; i < g->n_heard; i++)
+			h = g->heard[i].last_us < h->last_us ? &g->heard[i] : h;
+	*h = (struct guard_heard){ .first_us = now_us, .last_us = now_us };
+	memcpy(h->node, body->node, sizeof(h->node));
+	memcpy(h->bridge, body->bridge, sizeof(h->bridge));
+	return h;
+}
+
+/* Every tunnel that it concerns, before the topology may open one in another's place. */
+static void heard_cut(struct guard *g)
+{
+	struct daemon *d = g->bridge->daemon;
+	struct tunnel *t;
+
+	TAILQ_FOREACH(t, &d->tunnels, link) {
+		if (t->bridge == g->bridge)
+			tunnel_heed_foreign(t);
+	}
+	daemon_reconcile(d);
 }
 
 static void heard_take(struct guard *g, const struct probe_body *body, const uint8_t *frame)
@@ -178,22 +217,20 @@ static void heard_take(struct guard *g, const struct probe_body *body, const uin
 
 	heard_expire(g, now_us);
 	h = heard_find(g, body->node, body->bridge);
-	if (!h) {
-		if (g->n_heard == GUARD_HEARD_MAX)
-			return;
-		h = &g->heard[g->n_heard++];
-		*h = (struct guard_heard){ .first_us = now_us };
-		memcpy(h->node, body->node, sizeof(h->node));
-		memcpy(h->bridge, body->bridge, sizeof(h->bridge));
+	if (h) {
+		h->last_us = now_us;
+	} else {
+		heard_add(g, body, now_us);
+		/* Cut first, then ask who it was: looking into /proc takes its time. */
+		heard_cut(g);
+		h = heard_find(g, body->node, body->bridge);
 	}
-	h->last_us = now_us;
-	if (h->first_us != now_us && *h->via)
+	/* Anew from time to time: the path may have moved. In a loop thousands of probes ask. */
+	if (!h ||
+	    (h->traced_us && now_us - h->traced_us < (*h->via ? TRACE_AGAIN_US : TRACE_RETRY_US)))
 		return;
-	/* Cut first, then ask who it was: looking into /proc takes its time. */
-	daemon_reconcile(g->bridge->daemon);
-	h = heard_find(g, body->node, body->bridge);
-	if (h)
-		heard_trace(g, h, frame);
+	h->traced_us = now_us;
+	heard_trace(g, h, frame);
 	daemon_reconcile_soon(g->bridge->daemon);
 }
 
@@ -298,6 +335,9 @@ bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, c
 	    memcmp(body.node, sessions_node_id(d->sessions), sizeof(body.node)) != 0 ||
 	    !own_proven(d, frame, len))
 		return false;
+	/* At another bridge of this host: a way round by the peer, but not a loop. */
+	if (strcmp(body.bridge, g->bridge->name) != 0)
+		return false;
 	struct tunnel *sender = tunnel_by_serial(d, body.seq >> WATCHDOG_SHIFT);
 	struct tunnel *t = through ? through : sender;
 	if (!t)
@@ -314,13 +354,16 @@ bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, c
 
 /* following the bridge */
 
-/* FNV-1a over the ports that are not ours: another set or another carrier is another number. */
-static uint64_t ports_fingerprint(struct os *os, int bridge)
+/* FNV-1a over the bridge and the ports that are not ours: another set or another carrier is another number. */
+static uint64_t ports_fingerprint(struct daemon *d, int bridge)
 {
+	struct os *os = d->os;
 	uint64_t hash = UINT64_C(14695981039346656037);
 
 	for (const struct os_link *l = os->link_next(os, NULL); l; l = os->link_next(os, l)) {
-		if (l->master != bridge)
+		bool itself = l->index == bridge && l->up; /* its ports forward from then on */
+
+		if (!itself && (l->master != bridge || daemon_find_tap(d, l->name)))
 			continue;
 		hash = (hash ^ (uint64_t)l->index) * UINT64_C(1099511628211);
 		hash = (hash ^ l->carrier) * UINT64_C(1099511628211);
@@ -337,6 +380,7 @@ static void guard_close(struct guard *g)
 	g->packet = NULL;
 	g->ifindex = 0;
 	g->n_heard = 0;
+	g->ports = 0;
 }
 
 static void guard_open(struct guard *g, int ifindex)
@@ -346,11 +390,15 @@ static void guard_open(struct guard *g, int ifindex)
 
 	if (r < 0) {
 		g->packet = NULL;
-		log_warn(LOG_TOPOLOGY,
-			 "bridge %s: cannot listen for probes, so its tunnels stay closed: %s",
-			 g->bridge->name, strerror(-r));
+		if (r != g->err)
+			log_warn(LOG_TOPOLOGY,
+				 "bridge %s: cannot listen for probes, so its tunnels stay closed: "
+				 "%s",
+				 g->bridge->name, strerror(-r));
+		g->err = r;
 		return;
 	}
+	g->err = 0;
 	g->ifindex = ifindex;
 }
 
@@ -375,10 +423,13 @@ void guard_sync(struct guard *g)
 		guard_open(g, b->ifindex);
 	if (!g->packet)
 		return;
-	uint64_t ports = ports_fingerprint(b->daemon->os, b->ifindex);
-	if (ports != g->ports)
-		guard_burst(g);
+	uint64_t ports = ports_fingerprint(b->daemon, b->ifindex);
+	if (ports == g->ports)
+		return;
 	g->ports = ports;
+	guard_burst(g);
+	for (unsigned i = 0; i < g->n_heard; i++) /* the way they come may be another now */
+		g->heard[i].traced_us = 0;
 }
 
 /* the timer */
@@ -386,8 +437,10 @@ void guard_sync(struct guard *g)
 /* Whatever is steady falls into step, so that a hundred bridges and tunnels cost one wake-up. */
 static uint64_t in_step(uint64_t next_us, uint64_t now_us)
 {
-	return next_us - now_us < PROBE_STEADY_US ? next_us :
-						    next_us / PROBE_STEADY_US * PROBE_STEADY_US;
+	uint64_t step_us = next_us / PROBE_STEADY_US * PROBE_STEADY_US;
+	bool steady = next_us - now_us >= PROBE_STEADY_US;
+
+	return steady && step_us >= now_us + PROBE_BURST_US ? step_us : next_us;
 }
 
 static uint64_t run_bridge(struct guard *g, uint64_t now_us)
@@ -414,7 +467,11 @@ static uint64_t run_tunnel(struct tunnel *t, uint64_t now_us)
 		t->w_next_us = in_step(now_us + WATCHDOG_US, now_us);
 		send_w_probe(t, now_us);
 	}
-	return t->w_next_us;
+	if (t->announce_us && now_us >= t->announce_us) {
+		t->announce_us = 0;
+		announce_tunnel(t);
+	}
+	return t->announce_us ? MIN(t->announce_us, t->w_next_us) : t->w_next_us;
 }
 
 void guard_run(struct daemon *d)

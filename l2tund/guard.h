@@ -28,6 +28,7 @@ struct guard_heard {
 	uint8_t node[TOPO_NODE_ID_BYTES];
 	char bridge[TOPO_BRIDGE_MAX + 1];
 	uint64_t first_us, last_us;
+	uint64_t traced_us; /* when `via` was asked for; 0: not yet, or not since ports changed */
 	char via[IFNAMSIZ]; /* the port that it came in at; "" when the kernel did not tell */
 	char owner[64];	    /* of that port when it is a TAP: "vtund pid 812" */
 };
@@ -37,6 +38,7 @@ struct guard {
 	struct bridge *bridge;
 	struct os_packet *packet; /* NULL: deaf, so no tunnel of this bridge may forward */
 	int ifindex;
+	int err; /* why it is deaf, told once */
 	struct probe_schedule schedule;
 	uint32_t seq;
 	struct policer
@@ -71,9 +73,9 @@ void guard_run(struct daemon *d);
 void guard_tell_key(struct daemon *d, struct session *s);
 
 /*
- * Our own W-probe has come back by another way than it went. `through`: the tunnel that brought
+ * Our own W-probe has come back, to the bridge that it left, by another way than it went. `through`: the tunnel that brought
  * it, NULL when it was heard on the bridge of `g`; then the tunnel that carried it away is
- * to blame. False: it is not ours; true: it is to be dropped.
+ * to blame. False: it is not ours, or proves nothing; true: it is to be dropped.
  */
 bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, const uint8_t *frame,
 		    size_t len);

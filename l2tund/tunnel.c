@@ -12,7 +12,6 @@
 #include <stdio.h>
 
 #include "common/log.h"
-#include "l2tund/announce.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/guard.h"
@@ -28,6 +27,8 @@ static void tunnel_gate(void *arg, struct topo_edge *e, bool open, enum tunnel_r
 	struct tunnel *t = topo_edge_user(e);
 	uint64_t now_us = d->os->now_us(d->os);
 
+	/* Evidence may be ahead of the topology, which then offers another tunnel of the bundle. */
+	open = open && t->block.reason == REASON_NONE;
 	t->gate_reason = reason;
 	snprintf(t->gate_detail, sizeof(t->gate_detail), "%s", detail);
 	if (!open)
@@ -112,8 +113,6 @@ static void tunnel_sync_edge(struct tunnel *t)
 
 static void tunnel_sync_port(struct tunnel *t)
 {
-	bool was = t->port_ready;
-
 	if (t->admin_down || t->daemon->stopping) {
 		port_fini(&t->port);
 		t->port_ready = false;
@@ -121,12 +120,9 @@ static void tunnel_sync_port(struct tunnel *t)
 		t->port_ready = port_sync(&t->port, bridge_link(t->bridge),
 					  t->daemon->os->now_us(t->daemon->os));
 	}
-	if (was != t->port_ready)
-		peer_announce(t->peer);
 }
 
-/* A foreign path between this tunnel's two segments, as long as its probes are heard. */
-static void tunnel_sync_foreign(struct tunnel *t)
+void tunnel_heed_foreign(struct tunnel *t)
 {
 	const struct guard_heard *h;
 	struct session_info info;
@@ -146,18 +142,45 @@ static void tunnel_sync_foreign(struct tunnel *t)
 			*h->via ? h->via : "(not known yet)", *h->owner ? " (" : "", h->owner,
 			*h->owner ? ")" : "");
 	if (begins)
-		peer_announce(t->peer);
+		t->gate.open = false;
 }
 
 static void tunnel_sync_block(struct tunnel *t)
 {
-	bool was = t->block.reason != REASON_NONE;
-
-	tunnel_sync_foreign(t);
-	if (!block_stands(&t->block, tunnel_now(t)) && was)
-		peer_announce(t->peer);
+	tunnel_heed_foreign(t);
+	/* Also when it is over at this first look: it opens by way of PREPARE only. */
+	if (t->block.reason != REASON_NONE) {
+		topo_edge_ready(t->edge, false);
+		t->prepared_us = 0;
+	}
+	block_stands(&t->block, tunnel_now(t));
 	if (!tunnel_usable(t))
 		topo_edge_ready(t->edge, false);
+	if (tunnel_usable(t) != t->told_usable)
+		peer_announce(t->peer);
+	t->told_usable = tunnel_usable(t);
+}
+
+/* Between the same two bridges: a loop through the one is a loop through the other. */
+static bool tunnel_beside(const struct tunnel *t, const struct tunnel *o)
+{
+	return o != t && o->bridge == t->bridge &&
+	       strcmp(o->cfg->remote_bridge, t->cfg->remote_bridge) == 0 &&
+	       memcmp(&o->peer->cfg->public_key, &t->peer->cfg->public_key, sizeof(struct key)) ==
+		       0;
+}
+
+/* `o` must not take over from `t` what made a loop; it has done nothing wrong itself. */
+static void tunnel_block_beside(struct tunnel *o, const struct tunnel *t)
+{
+	bool begins = block_evidence(&o->block, t->block.reason, false, t->block.hold_until_us,
+				     tunnel_now(t));
+
+	o->gate.open = false;
+	o->block.latched |= t->block.latched;
+	if (begins)
+		snprintf(o->block_detail, sizeof(o->block_detail), "as tunnel %s: %.180s", t->name,
+			 t->block_detail);
 }
 
 void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, ...)
@@ -173,7 +196,11 @@ void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, 
 	va_start(ap, fmt);
 	vsnprintf(t->block_detail, sizeof(t->block_detail), fmt, ap);
 	va_end(ap);
-	peer_announce(t->peer);
+	struct tunnel *o;
+	TAILQ_FOREACH(o, &t->daemon->tunnels, link) {
+		if (tunnel_beside(t, o))
+			tunnel_block_beside(o, t);
+	}
 	daemon_reconcile_soon(t->daemon);
 }
 
@@ -187,6 +214,9 @@ uint64_t tunnel_wake_us(const struct tunnel *t)
 		next_us = MIN(next_us, t->prepared_us);
 	return next_us;
 }
+
+/* The other end's port forwards some milliseconds after its carrier has come. */
+#define ANNOUNCE_AFTER_US (50 * US_PER_MS)
 
 /* the state */
 
@@ -207,8 +237,8 @@ static void tunnel_settle(struct tunnel *t)
 	events_change(t->daemon->events, "tunnel", t->name, tunnel_state_name(from),
 		      tunnel_state_name(t->state), tunnel_reason_name(t->reason), t->detail);
 	if (t->state == TUNNEL_FORWARDING) {
+		t->announce_us = t->since_us + ANNOUNCE_AFTER_US;
 		guard_burst(&t->bridge->guard);
-		announce_tunnel(t);
 	}
 }
 
@@ -277,6 +307,7 @@ void tunnel_update(struct tunnel *t, const struct config_tunnel *cfg)
 	if (t->cfg->priority != cfg->priority)
 		peer_announce(t->peer);
 	t->cfg = cfg;
+	tunnel_frames_update(t);
 }
 
 void tunnel_set_admin(struct tunnel *t, bool up)
@@ -291,10 +322,15 @@ void tunnel_set_admin(struct tunnel *t, bool up)
 
 void tunnel_clear(struct tunnel *t)
 {
+	struct tunnel *o;
+
 	block_clear(&t->block);
+	TAILQ_FOREACH(o, &t->daemon->tunnels, link) {
+		if (tunnel_beside(t, o))
+			block_clear(&o->block);
+	}
 	port_clear(&t->port);
-	peer_announce(t->peer);
-	tunnel_sync(t);
+	daemon_reconcile(t->daemon);
 }
 
 void tunnel_describe(const struct tunnel *t, struct segment *ret)

@@ -42,6 +42,7 @@ struct tunnel {
 	bool port_ready;
 	struct topo_edge *edge;
 	bool edge_up;
+	bool told_usable; /* what the peer knows, or is about to be told, of our end */
 	struct gate gate;
 	uint16_t far_id;		/* the peer's segment, valid while edge_up */
 	enum tunnel_reason gate_reason; /* the topology's last words */
@@ -54,7 +55,8 @@ struct tunnel {
 
 	struct policer policer_tx, policer_rx;
 	struct recirculation recirculation;
-	uint64_t w_next_us; /* watchdog probes */
+	uint64_t w_next_us;   /* watchdog probes */
+	uint64_t announce_us; /* 0: done */
 	uint16_t w_seq;
 
 	enum tunnel_state state;
@@ -81,6 +83,8 @@ void tunnel_clear(struct tunnel *t);
  * frame; reason and sentence are for the administrator.
  */
 void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, ...) _printf_(3, 4);
+/* Takes what the bridge's guard has heard: a foreign path to the far segment cuts at once. */
+void tunnel_heed_foreign(struct tunnel *t);
 /* When tunnel_sync() has something to do by itself; NEVER: only events. */
 uint64_t tunnel_wake_us(const struct tunnel *t);
 
@@ -92,6 +96,7 @@ const struct segment *tunnel_far(const struct tunnel *t);
 /* tunnel_frames.c */
 void tunnel_frames_init(struct tunnel *t);
 void tunnel_frames_open(struct tunnel *t, uint64_t now_us); /* the gate has opened */
+void tunnel_frames_update(struct tunnel *t);		    /* to its configuration */
 extern const struct os_tap_ops tunnel_tap_ops;
 
 /* Our end as the peer is to know it. */

@@ -115,3 +115,10 @@ void tunnel_frames_open(struct tunnel *t, uint64_t now_us)
 	policer_open(&t->policer_tx, now_us);
 	policer_open(&t->policer_rx, now_us);
 }
+
+/* Credit and early rate go on. */
+void tunnel_frames_update(struct tunnel *t)
+{
+	t->policer_tx.rate = t->cfg->policer;
+	t->policer_rx.rate = t->cfg->policer;
+}
