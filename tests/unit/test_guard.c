@@ -1,0 +1,289 @@
+/*
+ * Foreign paths and storms, as whole daemons meet them: what is heard on a bridge is made
+ * here, under the true keys, since bridges of the made-up kernel are not joined.
+ */
+#include "tests/unit/daemon_world.h"
+
+#include <errno.h>
+
+#include "l2tund/announce.h"
+#include "l2tund/bridge.h"
+
+#define TWO                                                       \
+	"tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n" \
+	"tunnel \"alt\" { peer = \"other\" bridge = \"br-sv\" }\n"
+
+static struct daemon *daemon_of(struct world *w, unsigned i)
+{
+	return w->daemon[i];
+}
+
+static uint64_t now_of(struct world *w, unsigned i)
+{
+	return w->daemon[i]->os->now_us(w->daemon[i]->os);
+}
+
+static void make(struct world *w, unsigned from, enum probe_kind kind, uint32_t seq,
+		 const char *bridge, uint8_t frame[PROBE_FRAME_BYTES])
+{
+	struct probe_body body = { .kind = kind, .incarnation = 1, .seq = seq };
+
+	memcpy(body.node, sessions_node_id(daemon_of(w, from)->sessions), sizeof(body.node));
+	snprintf(body.bridge, sizeof(body.bridge), "%s", bridge);
+	assert_int_equal(probe_build(&body, daemon_of(w, from)->keys.now, frame), 0);
+}
+
+/* A probe of `from` is heard on br-sv of host `at`. */
+static void hear(struct world *w, unsigned from, unsigned at, enum probe_kind kind, uint32_t seq,
+		 const char *bridge)
+{
+	uint8_t frame[PROBE_FRAME_BYTES];
+
+	make(w, from, kind, seq, bridge, frame);
+	fake_packet_heard(w->host[at], "br-sv", frame, sizeof(frame));
+	fake_run_for(w->net, US_PER_MS);
+}
+
+static void up(struct world *w, const char *rest)
+{
+	world_start_both(w, rest, rest);
+	world_wait_forwarding(w, 2 * US_PER_S);
+	fake_run_for(w->net, 2 * US_PER_S);
+}
+
+static void foreign_path_blocks_and_ends(void **state)
+{
+	struct world *w = *state;
+	struct tunnel *t;
+
+	up(w, world_plain);
+	t = tunnel(w, 0, "sv");
+	hear(w, 1, 0, PROBE_L, 1, "br-sv");
+	assert_int_equal(t->state, TUNNEL_BLOCKED);
+	assert_int_equal(t->reason, REASON_FOREIGN);
+	assert_false(t->gate.open);
+	fake_run_for(w->net, 500 * US_PER_MS);
+	assert_int_equal(tunnel(w, 1, "sv")->reason, REASON_REMOTE);
+	fake_run_for(w->net, 9 * US_PER_S); /* the hold-down */
+	assert_int_equal(t->state, TUNNEL_BLOCKED);
+	world_wait_forwarding(w, 2 * US_PER_S);
+	hear(w, 1, 0, PROBE_L, 2, "br-sv");
+	fake_run_for(w->net, 19 * US_PER_S); /* twice as long */
+	assert_int_equal(t->state, TUNNEL_BLOCKED);
+	world_wait_forwarding(w, 2 * US_PER_S);
+}
+
+static void port_and_owner_are_named(void **state)
+{
+	struct world *w = *state;
+	uint8_t mac[6];
+
+	up(w, world_plain);
+	fake_link_add(w->host[0], "tap3", OS_LINK_TUN);
+	fake_link_owner(w->host[0], "tap3", "vtund pid 812");
+	fake_link_master(w->host[0], "tap3", "br-sv");
+	probe_source(sessions_node_id(daemon_of(w, 1)->sessions), "br-sv", mac);
+	/* Our own port, by a watchdog frame: it is not to blame. */
+	fake_fdb_learn(w->host[0], "l2t-sv", mac);
+	hear(w, 1, 0, PROBE_L, 1, "br-sv");
+	assert_has(tunnel(w, 0, "sv")->detail, "port (not known yet)");
+	fake_fdb_learn(w->host[0], "tap3", mac);
+	fake_run_for(w->net, 300 * US_PER_MS);
+	hear(w, 1, 0, PROBE_L, 2, "br-sv");
+	assert_has(tunnel(w, 0, "sv")->detail, "port tap3 (vtund pid 812)");
+	/* And in a flood of probes nobody asks each time. */
+	unsigned calls = fake_calls(w->host[0], FAKE_FDB_DUMP);
+	for (unsigned i = 0; i < 50; i++)
+		hear(w, 1, 0, PROBE_L, i, "br-sv");
+	assert_true(fake_calls(w->host[0], FAKE_FDB_DUMP) - calls <= 1);
+}
+
+static void strangers_prove_nothing(void **state)
+{
+	struct world *w = *state;
+	uint8_t frame[PROBE_FRAME_BYTES];
+
+	up(w, world_plain);
+	make(w, 1, PROBE_L, 1, "br-sv", frame);
+	frame[PROBE_FRAME_BYTES - 1] ^= 1;
+	fake_packet_heard(w->host[0], "br-sv", frame, sizeof(frame));
+	hear(w, 0, 0, PROBE_L, 1, "br-sv");  /* our own reflection */
+	hear(w, 1, 0, PROBE_L, 1, "br-lan"); /* another segment */
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_FORWARDING);
+	assert_int_equal(daemon_of(w, 0)->probes_unknown, 1);
+}
+
+/* The peer's key changes: its probes are known before, meanwhile and after. */
+static void probes_pass_a_change_of_keys(void **state)
+{
+	struct world *w = *state;
+
+	up(w, world_plain);
+	for (unsigned i = 0; i < 140; i++) {
+		struct fake_frame f;
+		int ifindex;
+		unsigned n = 0;
+
+		guest_drain(w, 0);
+		guest_drain(w, 1);
+		fake_run_for(w->net, US_PER_S);
+		while (fake_packet_sent(w->host[1], &ifindex, &f)) {
+			fake_packet_heard(w->host[0], "br-sv", f.bytes, f.len);
+			n++;
+		}
+		assert_true(n >= 1);
+	}
+	fake_run_for(w->net, US_PER_MS);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_FOREIGN);
+	assert_int_equal(daemon_of(w, 0)->probes_unknown, 0);
+}
+
+static void parallel_does_not_take_over(void **state)
+{
+	struct world *w = *state;
+	unsigned carriers;
+
+	up(w, TWO);
+	assert_int_equal(tunnel(w, 0, "alt")->reason, REASON_PARALLEL);
+	carriers = fake_calls(w->host[0], FAKE_TAP_CARRIER);
+	hear(w, 1, 0, PROBE_L, 1, "br-sv");
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_FOREIGN);
+	assert_int_equal(tunnel(w, 0, "alt")->reason, REASON_FOREIGN);
+	/* One carrier has gone, none has come for a moment; and no hold-down for the innocent. */
+	assert_int_equal(fake_calls(w->host[0], FAKE_TAP_CARRIER), carriers + 1);
+	assert_true(tunnel(w, 0, "sv")->block.hold_until_us > now_of(w, 0));
+	assert_true(tunnel(w, 0, "alt")->block.hold_until_us == 0);
+}
+
+static void watchdog_blocks_the_bundle(void **state)
+{
+	struct world *w = *state;
+	uint32_t seq;
+
+	up(w, TWO);
+	seq = (uint32_t)tunnel(w, 0, "sv")->serial << 16 | 7;
+	hear(w, 0, 0, PROBE_W, seq, "br-sv");
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_WATCHDOG);
+	assert_int_equal(tunnel(w, 0, "alt")->state, TUNNEL_BLOCKED);
+	fake_run_for(w->net, 9 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "alt")->state, TUNNEL_BLOCKED);
+	fake_run_for(w->net, 2 * US_PER_S);
+	world_wait_forwarding(w, 2 * US_PER_S);
+	for (unsigned i = 0; i < 4; i++) {
+		hear(w, 0, 0, PROBE_W, seq, "br-sv");
+		assert_false(tunnel(w, 0, "sv")->gate.open || tunnel(w, 0, "alt")->gate.open);
+		fake_run_for(w->net, 200 * US_PER_S);
+	}
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_LATCHED);
+	assert_int_equal(tunnel(w, 0, "alt")->state, TUNNEL_LATCHED);
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}"), "\"changed\":[]");
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_LATCHED);
+	ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.clear\",\"params\":{\"name\":\"sv\"}}");
+	world_wait_forwarding(w, 2 * US_PER_S);
+}
+
+/* What the peer joins is no loop until it comes back to the bridge that it left. */
+static void watchdog_at_another_place_is_no_loop(void **state)
+{
+	struct world *w = *state;
+	struct tunnel *t;
+	uint8_t frame[PROBE_FRAME_BYTES];
+
+	up(w, world_plain);
+	t = tunnel(w, 0, "sv");
+	make(w, 0, PROBE_W, (uint32_t)(t->serial + 1) << 16, "br-lan", frame);
+	tunnel_deliver(t, &(struct vnet){ 0 }, frame, sizeof(frame), now_of(w, 0));
+	assert_true(t->gate.open);
+	/* Through its own tunnel: the peer's side reflects. */
+	make(w, 0, PROBE_W, (uint32_t)t->serial << 16, "br-sv", frame);
+	tunnel_deliver(t, &(struct vnet){ 0 }, frame, sizeof(frame), now_of(w, 0));
+	assert_true(t->gate.open);
+	/* Through another one. */
+	make(w, 0, PROBE_W, (uint32_t)(t->serial + 1) << 16, "br-sv", frame);
+	tunnel_deliver(t, &(struct vnet){ 0 }, frame, sizeof(frame), now_of(w, 0));
+	assert_false(t->gate.open);
+	fake_run_for(w->net, US_PER_MS);
+	assert_int_equal(t->reason, REASON_WATCHDOG);
+}
+
+static void the_same_frame_is_a_storm(void **state)
+{
+	struct world *w = *state;
+	uint8_t frame[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 1, 1, 1, 1, 1, 8, 0 };
+	struct tunnel *t;
+
+	up(w, world_plain);
+	t = tunnel(w, 0, "sv");
+	for (unsigned i = 0; i < STORM_REPEATS - 1; i++)
+		fake_send(w->host[0], "guest", NULL, frame, sizeof(frame));
+	fake_run_for(w->net, US_PER_MS);
+	assert_int_equal(t->state, TUNNEL_FORWARDING);
+	fake_send(w->host[0], "guest", NULL, frame, sizeof(frame));
+	fake_run_for(w->net, US_PER_MS);
+	assert_int_equal(t->reason, REASON_STORM);
+	assert_int_equal(t->counters.tx_frames, STORM_REPEATS - 1);
+}
+
+/* Deaf for a while: the peer must hear when that is over. */
+static void deaf_bridge_recovers(void **state)
+{
+	struct world *w = *state;
+
+	fake_fail(w->host[0], FAKE_PACKET_OPEN, 0, 2, -ENOBUFS);
+	world_start_plain(w);
+	fake_run_for(w->net, 4 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_DOWN);
+	world_wait_forwarding(w, 20 * US_PER_S);
+}
+
+static void policer_follows_a_reload(void **state)
+{
+	struct world *w = *state;
+
+	up(w, world_plain);
+	write_config(w, 0, "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" policer = 77 }\n");
+	ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}");
+	assert_int_equal(tunnel(w, 0, "sv")->policer_tx.rate, 77);
+	assert_int_equal(tunnel(w, 0, "sv")->policer_rx.rate, 77);
+}
+
+static void local_addresses_are_announced(void **state)
+{
+	struct world *w = *state;
+	static const uint8_t here[6] = { 2, 1 }, away[6] = { 2, 2 };
+	struct fake_frame f;
+	unsigned n = 0;
+
+	world_start_plain(w);
+	fake_fdb_learn(w->host[0], "guest", here);
+	fake_fdb_learn(w->host[0], "l2t-sv", away);
+	fake_run_for(w->net, 2 * US_PER_S);
+	while (fake_recv(w->host[1], "guest", &f)) {
+		if (f.bytes[12] != 0x80 || f.bytes[13] != 0x35)
+			continue;
+		assert_memory_equal(f.bytes + 6, here, 6);
+		n++;
+	}
+	assert_int_equal(n, 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(foreign_path_blocks_and_ends),
+		TEST(port_and_owner_are_named),
+		TEST(strangers_prove_nothing),
+		TEST(probes_pass_a_change_of_keys),
+		TEST(parallel_does_not_take_over),
+		TEST(watchdog_blocks_the_bundle),
+		TEST(watchdog_at_another_place_is_no_loop),
+		TEST(the_same_frame_is_a_storm),
+		TEST(deaf_bridge_recovers),
+		TEST(policer_follows_a_reload),
+		TEST(local_addresses_are_announced),
+	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
