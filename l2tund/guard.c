@@ -270,8 +270,8 @@ static void heard_stranger(struct guard *g)
 	if (log_limit_pass(&d->probes_limit, now_of(d), STRANGER_LOG_US, &suppressed))
 		log_info(
 			LOG_TOPOLOGY,
-			"bridge %s: probes of an l2tund that is not our peer are heard; it is in the same "
-			"broadcast domain",
+			"bridge %s: probes of an l2tund that is not our peer are heard; it is in "
+			"the same broadcast domain",
 			g->bridge->name);
 }
 
@@ -354,7 +354,10 @@ bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, c
 
 /* following the bridge */
 
-/* FNV-1a over the bridge and the ports that are not ours: another set or another carrier is another number. */
+/*
+ * FNV-1a over the bridge and the ports that are not ours: another set or another carrier is another
+ * number.
+ */
 static uint64_t ports_fingerprint(struct daemon *d, int bridge)
 {
 	struct os *os = d->os;

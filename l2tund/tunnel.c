@@ -136,8 +136,8 @@ void tunnel_heed_foreign(struct tunnel *t)
 	if (begins || t->block.reason == REASON_FOREIGN)
 		snprintf(
 			t->block_detail, sizeof(t->block_detail),
-			"%s and %s's %s are joined already, by something behind port %s%s%s%s: remove "
-			"one of the two ways",
+			"%s and %s's %s are joined already, by something behind port %s%s%s%s: "
+			"remove one of the two ways",
 			t->bridge->name, t->peer->name, h->bridge,
 			*h->via ? h->via : "(not known yet)", *h->owner ? " (" : "", h->owner,
 			*h->owner ? ")" : "");

@@ -8,7 +8,8 @@
  * told otherwise; a TAP without carrier forwards nothing though writes succeed; a port that loses
  * its carrier goes on forwarding for a moment; leaving a bridge forgets the port's attributes.
  *
- * A bridge here is a hub: it learns nothing but what a test tells it, and forwards everywhere, so it shows loops as they are.
+ * A bridge here is a hub: it learns nothing but what a test tells it, and forwards everywhere,
+ * so it shows loops as they are.
  */
 #ifndef TESTS_SUPPORT_OS_FAKE_H
 #define TESTS_SUPPORT_OS_FAKE_H
