@@ -268,11 +268,10 @@ static void heard_stranger(struct guard *g)
 
 	d->probes_unknown++;
 	if (log_limit_pass(&d->probes_limit, now_of(d), STRANGER_LOG_US, &suppressed))
-		log_info(
-			LOG_TOPOLOGY,
-			"bridge %s: probes of an l2tund that is not our peer are heard; it is in "
-			"the same broadcast domain",
-			g->bridge->name);
+		log_info(LOG_TOPOLOGY,
+			 "bridge %s: probes of an l2tund that is not our peer are heard; it is in "
+			 "the same broadcast domain",
+			 g->bridge->name);
 }
 
 static bool own_proven(const struct daemon *d, const uint8_t *frame, size_t len)

@@ -74,8 +74,9 @@ void guard_tell_key(struct daemon *d, struct session *s);
 
 /*
  * Our own W-probe has come back, to the bridge that it left, by another way than it went.
- * `through`: the tunnel that brought it, NULL when it was heard on the bridge of `g`; then the tunnel that carried it away is
- * to blame. False: it is not ours, or proves nothing; true: it is to be dropped.
+ * `through`: the tunnel that brought it, NULL when it was heard on the bridge of `g`; then the
+ * tunnel that carried it away is to blame. False: it is not ours, or proves nothing; true: it
+ * is to be dropped.
  */
 bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, const uint8_t *frame,
 		    size_t len);

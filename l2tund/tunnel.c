@@ -134,13 +134,12 @@ void tunnel_heed_foreign(struct tunnel *t)
 	bool begins = block_evidence(&t->block, REASON_FOREIGN, t->gate.open,
 				     h->last_us + GUARD_HEARD_US, tunnel_now(t));
 	if (begins || t->block.reason == REASON_FOREIGN)
-		snprintf(
-			t->block_detail, sizeof(t->block_detail),
-			"%s and %s's %s are joined already, by something behind port %s%s%s%s: "
-			"remove one of the two ways",
-			t->bridge->name, t->peer->name, h->bridge,
-			*h->via ? h->via : "(not known yet)", *h->owner ? " (" : "", h->owner,
-			*h->owner ? ")" : "");
+		snprintf(t->block_detail, sizeof(t->block_detail),
+			 "%s and %s's %s are joined already, by something behind port %s%s%s%s: "
+			 "remove one of the two ways",
+			 t->bridge->name, t->peer->name, h->bridge,
+			 *h->via ? h->via : "(not known yet)", *h->owner ? " (" : "", h->owner,
+			 *h->owner ? ")" : "");
 	if (begins)
 		t->gate.open = false;
 }
