@@ -7,6 +7,7 @@
  */
 #include "l2tund/guard.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "common/log.h"
@@ -172,12 +173,13 @@ static void heard_trace(struct guard *g, struct guard_heard *h, const uint8_t *f
 	const struct os_link *l = v.ifindex ? os->link_by_index(os, v.ifindex) : NULL;
 
 	h->via[0] = h->owner[0] = '\0';
+	h->traced = false;
 	/* A tunnel carries W-probes of the same address; the next L-probe moves it back. */
 	if (!l || daemon_find_tap(g->bridge->daemon, l->name))
 		return;
 	memcpy(h->via, l->name, sizeof(h->via));
-	if (l->kind == OS_LINK_TUN && os->tap_owner(os, h->via, h->owner, sizeof(h->owner)) < 0)
-		h->owner[0] = '\0';
+	int r = l->kind == OS_LINK_TUN ? os->tap_owner(os, h->via, h->owner, sizeof(h->owner)) : 0;
+	h->traced = r == 0 || r == -ENOENT; /* others: asked again soon */
 }
 
 /* When there are too many, the one that was silent longest makes room: a new one must be heard. */
@@ -227,7 +229,7 @@ static void heard_take(struct guard *g, const struct probe_body *body, const uin
 	}
 	/* Anew from time to time: the path may have moved. In a loop thousands of probes ask. */
 	if (!h ||
-	    (h->traced_us && now_us - h->traced_us < (*h->via ? TRACE_AGAIN_US : TRACE_RETRY_US)))
+	    (h->traced_us && now_us - h->traced_us < (h->traced ? TRACE_AGAIN_US : TRACE_RETRY_US)))
 		return;
 	h->traced_us = now_us;
 	heard_trace(g, h, frame);

@@ -31,6 +31,7 @@ struct guard_heard {
 	uint64_t traced_us; /* when `via` was asked for; 0: not yet, or not since ports changed */
 	char via[IFNAMSIZ]; /* the port that it came in at; "" when the kernel did not tell */
 	char owner[64];	    /* of that port when it is a TAP: "vtund pid 812" */
+	bool traced;	    /* nothing is missing in these two */
 };
 
 /* Embedded in its bridge. */
