@@ -7,7 +7,6 @@
  */
 #include "l2tund/guard.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 #include "common/log.h"
@@ -178,8 +177,9 @@ static void heard_trace(struct guard *g, struct guard_heard *h, const uint8_t *f
 	if (!l || daemon_find_tap(g->bridge->daemon, l->name))
 		return;
 	memcpy(h->via, l->name, sizeof(h->via));
-	int r = l->kind == OS_LINK_TUN ? os->tap_owner(os, h->via, h->owner, sizeof(h->owner)) : 0;
-	h->traced = r == 0 || r == -ENOENT; /* others: asked again soon */
+	/* The answer may be a second old, older than the program: "nobody" is asked again, too. */
+	h->traced = l->kind != OS_LINK_TUN ||
+		    os->tap_owner(os, h->via, h->owner, sizeof(h->owner)) == 0;
 }
 
 /* When there are too many, the one that was silent longest makes room: a new one must be heard. */
@@ -202,14 +202,12 @@ static struct guard_heard *heard_add(struct guard *g, const struct probe_body *b
 /* Every tunnel that it concerns, before the topology may open one in another's place. */
 static void heard_cut(struct guard *g)
 {
-	struct daemon *d = g->bridge->daemon;
 	struct tunnel *t;
 
-	TAILQ_FOREACH(t, &d->tunnels, link) {
+	TAILQ_FOREACH(t, &g->bridge->daemon->tunnels, link) {
 		if (t->bridge == g->bridge)
 			tunnel_heed_foreign(t);
 	}
-	daemon_reconcile(d);
 }
 
 static void heard_take(struct guard *g, const struct probe_body *body, const uint8_t *frame)
@@ -223,7 +221,10 @@ static void heard_take(struct guard *g, const struct probe_body *body, const uin
 		h->last_us = now_us;
 	} else {
 		heard_add(g, body, now_us);
-		/* Cut first, then ask who it was: looking into /proc takes its time. */
+		/*
+		 * Cut first, then ask who it was: looking into /proc takes its time. What is
+		 * told comes last, so that the log names the port and its owner.
+		 */
 		heard_cut(g);
 		h = heard_find(g, body->node, body->bridge);
 	}

@@ -96,6 +96,8 @@ def test_path_before(lab, kind):
             assert node.ctl("check", check=False).returncode == 2
             why = node.ctl("tunnel", "why", "sv", check=False).stdout
             assert port in why and owner in why, why
+            told = [event for event in node.events() if event["to"] == "blocked"]
+            assert told and port in told[0]["detail"], told
         # How long it stays blocked while the path is there; once longer than evidence lasts.
         time.sleep(EVIDENCE_S + 1.5 if kind == "cable" else 0.5)
         for node in pair.nodes:
