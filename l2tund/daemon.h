@@ -43,8 +43,7 @@ struct daemon {
 	bool stopping;
 	struct sessions *sessions;
 	struct topo *topo;
-	struct os_udp *
-		*sockets; /* as config->node.listen; NULL where the address could not be had */
+	struct os_udp **sockets; /* as config->node.listen; NULL: the address could not be had */
 	struct os_timer *session_timer;
 	struct os_timer *reconcile_timer;
 	struct os_timer *guard_timer;

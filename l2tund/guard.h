@@ -14,10 +14,9 @@
 #include "l2tund/topology/storm.h"
 #include "l2tund/topology/topology.h"
 
-#define GUARD_HEARD_MAX 32	      /* foreign segments that one bridge remembers */
-#define GUARD_HEARD_US (3 * US_PER_S) /* evidence counts this long after the last probe */
-#define GUARD_PREPARE_US \
-	(150 * US_PER_MS) /* listening before a gate may open: five probes and more */
+#define GUARD_HEARD_MAX 32		   /* foreign segments that one bridge remembers */
+#define GUARD_HEARD_US (3 * US_PER_S)	   /* evidence counts this long after the last probe */
+#define GUARD_PREPARE_US (150 * US_PER_MS) /* listening before a gate opens: five probes */
 
 struct bridge;
 struct daemon;
@@ -42,9 +41,8 @@ struct guard {
 	int err; /* why it is deaf, told once */
 	struct probe_schedule schedule;
 	uint32_t seq;
-	struct policer
-		heed;	/* whoever is on the bridge can make us check probes, but not endlessly */
-	uint64_t ports; /* fingerprint of the bridge's ports and their carriers */
+	struct policer heed; /* how many probes of strangers we check */
+	uint64_t ports;	     /* fingerprint of the bridge's ports and their carriers */
 	struct guard_heard heard[GUARD_HEARD_MAX];
 	unsigned n_heard;
 };
