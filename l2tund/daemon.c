@@ -34,7 +34,7 @@ static bool peers_flush_segments(struct daemon *d)
 void daemon_kick(struct daemon *d)
 {
 	peers_flush_segments(d);
-	uint64_t now_us = d->os->now_us(d->os);
+	uint64_t now_us = daemon_now_us(d);
 	uint64_t next_us = sessions_tick(d->sessions, now_us);
 
 	/* The tick's events may have made lists dirty. */
@@ -52,7 +52,7 @@ static void on_datagram(void *arg, const struct path *from, uint8_t *buf, size_t
 {
 	struct daemon *d = arg;
 
-	sessions_input(d->sessions, from, buf, len, d->os->now_us(d->os));
+	sessions_input(d->sessions, from, buf, len, daemon_now_us(d));
 }
 
 static void on_drained(void *arg)
@@ -99,7 +99,7 @@ void daemon_reconcile(struct daemon *d)
 {
 	struct tunnel *t;
 	struct peer *p;
-	uint64_t now_us = d->os->now_us(d->os);
+	uint64_t now_us = daemon_now_us(d);
 
 	d->reconcile_again = false;
 	if (!d->stopping)
@@ -116,7 +116,7 @@ void daemon_reconcile(struct daemon *d)
 void daemon_reconcile_soon(struct daemon *d)
 {
 	d->reconcile_again = true;
-	d->os->timer_set(d->os, d->reconcile_timer, d->os->now_us(d->os));
+	d->os->timer_set(d->os, d->reconcile_timer, daemon_now_us(d));
 }
 
 static void on_reconcile_timer(void *arg)
@@ -387,7 +387,7 @@ void daemon_stop(struct daemon *d)
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		tunnel_sync(t);
 	TAILQ_FOREACH(p, &d->peers, link)
-		session_close(p->session, d->os->now_us(d->os));
+		session_close(p->session, daemon_now_us(d));
 }
 
 static void free_sockets(struct daemon *d)

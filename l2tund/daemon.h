@@ -80,6 +80,12 @@ void daemon_reconcile_soon(struct daemon *d);
 /* Lets the sessions do what is due; call after anything that may have made work for them. */
 void daemon_kick(struct daemon *d);
 
+/* CLOCK_BOOTTIME, the clock of all deadlines and leases. */
+static inline uint64_t daemon_now_us(const struct daemon *d)
+{
+	return d->os->now_us(d->os);
+}
+
 struct tunnel *daemon_find_tunnel(struct daemon *d, const char *name);
 struct peer *daemon_find_peer(struct daemon *d, const char *name);
 struct bridge *daemon_find_bridge(struct daemon *d, const char *name);

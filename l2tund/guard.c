@@ -25,11 +25,6 @@
 #define WATCHDOG_US US_PER_S /* the second line behind the L-probes: half as often */
 #define WATCHDOG_SHIFT 16    /* a W-probe's seq: number of its tunnel above, counter below */
 
-static uint64_t now_of(const struct daemon *d)
-{
-	return d->os->now_us(d->os);
-}
-
 /* keys */
 
 void guard_tell_key(struct daemon *d, struct session *s)
@@ -107,8 +102,8 @@ void guard_burst(struct guard *g)
 
 	if (!g->packet)
 		return;
-	probe_burst(&g->schedule, now_of(d));
-	d->os->timer_set(d->os, d->guard_timer, now_of(d));
+	probe_burst(&g->schedule, daemon_now_us(d));
+	d->os->timer_set(d->os, d->guard_timer, daemon_now_us(d));
 }
 
 /* hearing */
@@ -137,13 +132,13 @@ static void heard_expire(struct guard *g, uint64_t now_us)
 const struct guard_heard *guard_find(struct guard *g, const uint8_t node[TOPO_NODE_ID_BYTES],
 				     const char *bridge)
 {
-	heard_expire(g, now_of(g->bridge->daemon));
+	heard_expire(g, daemon_now_us(g->bridge->daemon));
 	return heard_find(g, node, bridge);
 }
 
 const struct guard_heard *guard_list(struct guard *g, unsigned *ret_n)
 {
-	heard_expire(g, now_of(g->bridge->daemon));
+	heard_expire(g, daemon_now_us(g->bridge->daemon));
 	*ret_n = g->n_heard;
 	return g->heard;
 }
@@ -212,7 +207,7 @@ static void heard_cut(struct guard *g)
 
 static void heard_take(struct guard *g, const struct probe_body *body, const uint8_t *frame)
 {
-	uint64_t now_us = now_of(g->bridge->daemon);
+	uint64_t now_us = daemon_now_us(g->bridge->daemon);
 	struct guard_heard *h;
 
 	heard_expire(g, now_us);
@@ -270,7 +265,7 @@ static void heard_stranger(struct guard *g)
 	uint64_t suppressed;
 
 	d->probes_unknown++;
-	if (log_limit_pass(&d->probes_limit, now_of(d), STRANGER_LOG_US, &suppressed))
+	if (log_limit_pass(&d->probes_limit, daemon_now_us(d), STRANGER_LOG_US, &suppressed))
 		log_info(LOG_TOPOLOGY,
 			 "bridge %s: probes of an l2tund that is not our peer are heard; it is in "
 			 "the same broadcast domain",
@@ -298,7 +293,7 @@ static void on_frame(void *arg, const uint8_t *frame, size_t len)
 	struct daemon *d = g->bridge->daemon;
 	struct probe_body body;
 
-	if (!probe_is(frame, len) || !policer_pass(&g->heed, now_of(d)) ||
+	if (!probe_is(frame, len) || !policer_pass(&g->heed, daemon_now_us(d)) ||
 	    probe_parse(frame, len, &body) < 0)
 		return;
 	bool own = memcmp(body.node, sessions_node_id(d->sessions), sizeof(body.node)) == 0;
@@ -410,7 +405,7 @@ static void guard_open(struct guard *g, int ifindex)
 void guard_init(struct guard *g, struct bridge *b)
 {
 	*g = (struct guard){ .bridge = b };
-	policer_init(&g->heed, HEED_RATE, now_of(b->daemon));
+	policer_init(&g->heed, HEED_RATE, daemon_now_us(b->daemon));
 }
 
 void guard_fini(struct guard *g)
@@ -481,7 +476,7 @@ static uint64_t run_tunnel(struct tunnel *t, uint64_t now_us)
 
 void guard_run(struct daemon *d)
 {
-	uint64_t now_us = now_of(d), next_us = NEVER;
+	uint64_t now_us = daemon_now_us(d), next_us = NEVER;
 	struct bridge *b;
 	struct tunnel *t;
 	struct peer *p;

@@ -63,7 +63,7 @@ static void peer_resolved(void *arg, const struct addr *addrs, unsigned n, const
 		snprintf(text, sizeof(text), "cannot resolve %.80s: %s", p->cfg->host, error);
 		log_info(LOG_SESSION, "peer %s: %s", p->name, text);
 	}
-	session_set_addresses(p->session, addrs, n, text, d->os->now_us(d->os));
+	session_set_addresses(p->session, addrs, n, text, daemon_now_us(d));
 	daemon_kick(d);
 }
 
@@ -103,7 +103,7 @@ static void peer_tell(struct peer *p)
 	events_change(p->daemon->events, "peer", p->name, peer_state_name(p->told),
 		      peer_state_name(now), "", info.detail);
 	p->told = now;
-	p->mark_us = p->daemon->os->now_us(p->daemon->os);
+	p->mark_us = daemon_now_us(p->daemon);
 }
 
 static void peer_tell_moved(struct peer *p)
@@ -188,7 +188,7 @@ static int stream_send(void *arg, uint8_t *buf, size_t len)
 {
 	struct peer *p = arg;
 	struct daemon *d = p->daemon;
-	uint64_t now_us = d->os->now_us(d->os);
+	uint64_t now_us = daemon_now_us(d);
 	const struct path *path;
 	int r = session_seal(p->session, buf, len, now_us, &path);
 
@@ -215,7 +215,7 @@ static void stream_deliver(void *arg, uint16_t id, const struct vnet *v, const u
 	struct tunnel *t = peer_find_segment(p, id);
 
 	if (t)
-		tunnel_deliver(t, v, frame, len, p->daemon->os->now_us(p->daemon->os));
+		tunnel_deliver(t, v, frame, len, daemon_now_us(p->daemon));
 }
 
 static const struct stream_ops peer_stream_ops = {
@@ -259,7 +259,7 @@ struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 		return NULL;
 	p->daemon = d;
 	p->cfg = cfg;
-	p->mark_us = d->os->now_us(d->os);
+	p->mark_us = daemon_now_us(d);
 	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
 	p->stream = stream_new(&peer_stream_ops, p);
 	if (!p->stream)
@@ -300,7 +300,7 @@ void peer_update_timers(struct peer *p)
 {
 	struct session_params params = peer_session_params(p);
 
-	session_update(p->session, &params, p->daemon->os->now_us(p->daemon->os));
+	session_update(p->session, &params, daemon_now_us(p->daemon));
 	key_wipe(&params.psk);
 }
 
@@ -315,7 +315,7 @@ void peer_update(struct peer *p, const struct config_peer *cfg)
 	if (!moved)
 		return;
 	peer_cancel_query(p);
-	session_set_addresses(p->session, NULL, 0, "", p->daemon->os->now_us(p->daemon->os));
+	session_set_addresses(p->session, NULL, 0, "", daemon_now_us(p->daemon));
 	ops_resolve(p->daemon, p->session);
 }
 
@@ -349,7 +349,7 @@ void peer_announce(struct peer *p)
 bool peer_flush_segments(struct peer *p)
 {
 	struct segment segs[SESSION_SEGMENTS_MAX];
-	uint64_t now_us = p->daemon->os->now_us(p->daemon->os);
+	uint64_t now_us = daemon_now_us(p->daemon);
 	unsigned n = 0;
 
 	if (!p->segments_dirty)

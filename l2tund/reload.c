@@ -119,7 +119,7 @@ static void drop_peers(struct daemon *d, const struct config *new, json_t *chang
 		if (cfg && key_equal(&p->cfg->public_key, &cfg->public_key))
 			continue;
 		say(changed, "peer %s %s", p->name, cfg ? "has another key" : "removed");
-		session_close(p->session, d->os->now_us(d->os));
+		session_close(p->session, daemon_now_us(d));
 		peer_free(p);
 	}
 }

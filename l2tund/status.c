@@ -25,7 +25,7 @@ static const char *mac_format(const uint8_t mac[6], char buf[MAC_STRLEN])
 
 static json_t *seconds_since(const struct daemon *d, uint64_t then_us)
 {
-	return json_integer((json_int_t)((d->os->now_us(d->os) - then_us) / US_PER_S));
+	return json_integer((json_int_t)((daemon_now_us(d) - then_us) / US_PER_S));
 }
 
 static json_t *number(uint64_t n)
@@ -160,7 +160,7 @@ static json_t *bridge_foreign(struct bridge *b)
 	json_t *list = json_array();
 	unsigned n;
 	const struct guard_heard *h = guard_list(&b->guard, &n);
-	uint64_t now_us = b->daemon->os->now_us(b->daemon->os);
+	uint64_t now_us = daemon_now_us(b->daemon);
 
 	for (unsigned i = 0; i < n; i++) {
 		char name[NAME_MAX_LEN + 1];

@@ -18,6 +18,9 @@
 #include "l2tund/peer.h"
 #include "l2tund/verdict.h"
 
+/* The other end's port forwards some milliseconds after its carrier has come. */
+#define ANNOUNCE_AFTER_US (50 * US_PER_MS)
+
 /* the gate */
 
 static void tunnel_gate(void *arg, struct topo_edge *e, bool open, enum tunnel_reason reason,
@@ -25,7 +28,7 @@ static void tunnel_gate(void *arg, struct topo_edge *e, bool open, enum tunnel_r
 {
 	struct daemon *d = arg;
 	struct tunnel *t = topo_edge_user(e);
-	uint64_t now_us = d->os->now_us(d->os);
+	uint64_t now_us = daemon_now_us(d);
 
 	/* Evidence may be ahead of the topology, which then offers another tunnel of the bundle. */
 	open = open && t->block.reason == REASON_NONE;
@@ -64,11 +67,6 @@ const struct segment *tunnel_far(const struct tunnel *t)
 	return NULL;
 }
 
-static uint64_t tunnel_now(const struct tunnel *t)
-{
-	return t->daemon->os->now_us(t->daemon->os);
-}
-
 /* Nothing at this end stands in the way. */
 static bool tunnel_usable(const struct tunnel *t)
 {
@@ -95,7 +93,7 @@ static void tunnel_sync_edge(struct tunnel *t)
 		return;
 	}
 	if (!t->prepared_us) {
-		t->prepared_us = tunnel_now(t) + GUARD_PREPARE_US;
+		t->prepared_us = daemon_now_us(t->daemon) + GUARD_PREPARE_US;
 		guard_burst(&t->bridge->guard);
 		daemon_reconcile_soon(t->daemon); /* so that its timer knows of that moment */
 	}
@@ -117,8 +115,8 @@ static void tunnel_sync_port(struct tunnel *t)
 		port_fini(&t->port);
 		t->port_ready = false;
 	} else {
-		t->port_ready = port_sync(&t->port, bridge_link(t->bridge),
-					  t->daemon->os->now_us(t->daemon->os));
+		t->port_ready =
+			port_sync(&t->port, bridge_link(t->bridge), daemon_now_us(t->daemon));
 	}
 }
 
@@ -132,7 +130,7 @@ void tunnel_heed_foreign(struct tunnel *t)
 	if (!h)
 		return;
 	bool begins = block_evidence(&t->block, REASON_FOREIGN, t->gate.open,
-				     h->last_us + GUARD_HEARD_US, tunnel_now(t));
+				     h->last_us + GUARD_HEARD_US, daemon_now_us(t->daemon));
 	if (begins || t->block.reason == REASON_FOREIGN)
 		snprintf(t->block_detail, sizeof(t->block_detail),
 			 "%s and %s's %s are joined already, by something behind port %s%s%s%s: "
@@ -152,7 +150,7 @@ static void tunnel_sync_block(struct tunnel *t)
 		topo_edge_ready(t->edge, false);
 		t->prepared_us = 0;
 	}
-	block_stands(&t->block, tunnel_now(t));
+	block_stands(&t->block, daemon_now_us(t->daemon));
 	if (!tunnel_usable(t))
 		topo_edge_ready(t->edge, false);
 	if (tunnel_usable(t) != t->told_usable)
@@ -173,7 +171,7 @@ static bool tunnel_beside(const struct tunnel *t, const struct tunnel *o)
 static void tunnel_block_beside(struct tunnel *o, const struct tunnel *t)
 {
 	bool begins = block_evidence(&o->block, t->block.reason, false, t->block.hold_until_us,
-				     tunnel_now(t));
+				     daemon_now_us(t->daemon));
 
 	o->gate.open = false;
 	o->block.latched |= t->block.latched;
@@ -184,7 +182,7 @@ static void tunnel_block_beside(struct tunnel *o, const struct tunnel *t)
 
 void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, ...)
 {
-	uint64_t now_us = tunnel_now(t);
+	uint64_t now_us = daemon_now_us(t->daemon);
 	bool begins = block_evidence(&t->block, reason, true, now_us, now_us);
 	va_list ap;
 
@@ -214,9 +212,6 @@ uint64_t tunnel_wake_us(const struct tunnel *t)
 	return next_us;
 }
 
-/* The other end's port forwards some milliseconds after its carrier has come. */
-#define ANNOUNCE_AFTER_US (50 * US_PER_MS)
-
 /* the state */
 
 static void tunnel_settle(struct tunnel *t)
@@ -232,7 +227,7 @@ static void tunnel_settle(struct tunnel *t)
 	snprintf(t->detail, sizeof(t->detail), "%s", v.detail);
 	if (!changed)
 		return;
-	t->since_us = tunnel_now(t);
+	t->since_us = daemon_now_us(t->daemon);
 	events_change(t->daemon->events, "tunnel", t->name, tunnel_state_name(from),
 		      tunnel_state_name(t->state), tunnel_reason_name(t->reason), t->detail);
 	if (t->state == TUNNEL_FORWARDING) {
@@ -248,7 +243,7 @@ void tunnel_sync(struct tunnel *t)
 	tunnel_sync_block(t);
 	tunnel_sync_edge(t);
 	/* Kept: had every asker his own look at the clock, the moment could fall between two. */
-	t->prepared = t->prepared_us && tunnel_now(t) >= t->prepared_us;
+	t->prepared = t->prepared_us && daemon_now_us(t->daemon) >= t->prepared_us;
 	topo_edge_ready(t->edge, tunnel_usable(t) && t->prepared);
 	tunnel_settle(t);
 }
@@ -269,7 +264,7 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 	t->state = TUNNEL_DOWN;
 	t->serial = d->next_serial++;
 	tunnel_frames_init(t);
-	t->since_us = d->os->now_us(d->os);
+	t->since_us = daemon_now_us(d);
 	snprintf(t->name, sizeof(t->name), "%s", cfg->name);
 	snprintf(tap, sizeof(tap), TAP_PREFIX "%.*s", (int)(sizeof(tap) - sizeof(TAP_PREFIX)),
 		 cfg->name);

@@ -45,7 +45,7 @@ static bool probe_stays(const uint8_t *frame, size_t len)
 static void tap_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
 {
 	struct tunnel *t = arg;
-	uint64_t now_us = t->daemon->os->now_us(t->daemon->os);
+	uint64_t now_us = daemon_now_us(t->daemon);
 
 	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) ||
 	    !flood_passes(t, &t->policer_tx, frame, len, now_us))

@@ -68,7 +68,7 @@ static bool judge_local(const struct tunnel *t, struct verdict *v)
 static bool judge_session(const struct tunnel *t, struct verdict *v)
 {
 	struct session_info info;
-	uint64_t now_us = t->daemon->os->now_us(t->daemon->os);
+	uint64_t now_us = daemon_now_us(t->daemon);
 
 	session_get_info(t->peer->session, &info);
 	if (info.state == SESSION_UP)
@@ -130,7 +130,7 @@ static bool judge_far(const struct tunnel *t, struct verdict *v)
 	session_far_segments(t->peer->session, &n);
 	session_get_info(t->peer->session, &info);
 	/* No list and an empty list look the same: after a while it is an empty one. */
-	if (n == 0 && t->daemon->os->now_us(t->daemon->os) - info.since_us < HANDSHAKE_PATIENCE_US)
+	if (n == 0 && daemon_now_us(t->daemon) - info.since_us < HANDSHAKE_PATIENCE_US)
 		return verdict_set(v, TUNNEL_HANDSHAKE, REASON_REMOTE,
 				   "peer %s has told of no tunnels with us yet", t->peer->name);
 	if (!far)

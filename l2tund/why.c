@@ -20,7 +20,7 @@
 /* How long ago `then_us` was, to a precision that people want. */
 static const char *span_format(const struct tunnel *t, uint64_t then_us, char buf[SPAN_LEN])
 {
-	unsigned long s = (t->daemon->os->now_us(t->daemon->os) - then_us) / US_PER_S;
+	unsigned long s = (daemon_now_us(t->daemon) - then_us) / US_PER_S;
 
 	if (s < 120)
 		snprintf(buf, SPAN_LEN, "%lu s", s);
@@ -158,7 +158,7 @@ static void say_no_peer(const struct tunnel *t, json_t *list)
 
 static void say_block(const struct tunnel *t, json_t *list)
 {
-	uint64_t now_us = t->daemon->os->now_us(t->daemon->os);
+	uint64_t now_us = daemon_now_us(t->daemon);
 	uint64_t until_us = block_until_us(&t->block);
 
 	if (t->block.latched)
