@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "common/tlv.h"
 #include "common/util.h"
-#include "l2tund/session/tlv.h"
 
 #define SEGMENT_F_MESH 0x01
 #define SEGMENT_F_USABLE 0x02
