@@ -46,10 +46,10 @@ class Many:
     """So many nodes "n0", "n1", ... with guests 10.9.0.1, 10.9.0.2, ... and these tunnels.
 
     Nothing is started: change `nodes[i].peers`, `.tunnels`, `.bridges` first where a test needs it.
-    `profile` is that of all peers, further options are those of all tunnels.
+    Options are those of all tunnels.
     """
 
-    def __init__(self, lab, count, pairs, *, profile=None, **tunnel):
+    def __init__(self, lab, count, pairs, **options):
         self.lab = lab
         self.edges = [Edge(*pair) for pair in pairs]
         ways = 1 + max((edge.way for edge in self.edges), default=0)
@@ -64,18 +64,18 @@ class Many:
             self.guests.append(host.guest(f"g{number}", BRIDGE, f"{self.address(number)}/24"))
         for edge in self.edges:
             for end, other in (edge.ends, reversed(edge.ends)):
-                self.tunnel(end, other, edge, profile=profile, **tunnel)
+                self.tunnel(end, other, edge, **options)
 
     @staticmethod
     def address(number):
         """Of a node's guest."""
         return f"10.9.0.{number + 1}"
 
-    def tunnel(self, end, other, edge, *, profile=None, **options):
+    def tunnel(self, end, other, edge, **options):
         """Configures one end of a tunnel."""
         peer = f"n{other}" + (f".{edge.way}" if edge.way else "")
         node, far = self.nodes[end], self.nodes[other]
-        node.peer(peer, far, address=self.wans[edge.way].endpoint(far.host), profile=profile)
+        node.peer(peer, far, address=self.wans[edge.way].endpoint(far.host))
         node.tunnel(edge.name, peer, BRIDGE, **options)
 
     def edge(self, name):
