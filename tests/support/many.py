@@ -5,7 +5,8 @@
         many.start()
 
 A tunnel is (node, node) or (node, node, way): `way` is the number of the underlay that it uses; all
-hosts are on all of them. Both ends call it by the same name, "t2-3" or "t2-3.1".
+hosts are on all of them. Both ends call it by the same name, "t2-3" or "t2-3.1". With a fourth item, a
+bridge, it joins these; tunnels of br-two are called "two2-3".
 """
 import itertools
 
@@ -27,11 +28,12 @@ def ring(count):
 
 
 class Edge:
-    """A tunnel between nodes a and b."""
+    """A tunnel between nodes a and b, and the bridges of this name there."""
 
-    def __init__(self, a, b, way=0):
-        self.a, self.b, self.way = min(a, b), max(a, b), way
-        self.name = f"t{self.a}-{self.b}" + (f".{way}" if way else "")
+    def __init__(self, a, b, way=0, bridge=BRIDGE):
+        self.a, self.b, self.way, self.bridge = min(a, b), max(a, b), way, bridge
+        prefix = "t" if bridge == BRIDGE else bridge.removeprefix("br-")
+        self.name = f"{prefix}{self.a}-{self.b}" + (f".{way}" if way else "")
         self.tap = f"l2t-{self.name}"
 
     @property
@@ -46,10 +48,11 @@ class Many:
     """So many nodes "n0", "n1", ... with guests 10.9.0.1, 10.9.0.2, ... and these tunnels.
 
     Nothing is started: change `nodes[i].peers`, `.tunnels`, `.bridges` first where a test needs it.
-    Options are those of all tunnels.
+    Options are those of all tunnels. Each host has all `bridges`; `guests` are those of the first of
+    them in the order of the nodes, then those of the next.
     """
 
-    def __init__(self, lab, count, pairs, **options):
+    def __init__(self, lab, count, pairs, bridges=(BRIDGE,), **options):
         self.lab = lab
         self.edges = [Edge(*pair) for pair in pairs]
         ways = 1 + max((edge.way for edge in self.edges), default=0)
@@ -59,24 +62,28 @@ class Many:
             host = lab.host(f"n{number}")
             for wan in self.wans:
                 wan.attach(host)
-            host.bridge(BRIDGE)
             self.nodes.append(Node(host))
-            self.guests.append(host.guest(f"g{number}", BRIDGE, f"{self.address(number)}/24"))
+        for turn, bridge in enumerate(bridges):
+            for number, node in enumerate(self.nodes):
+                node.host.bridge(bridge)
+                name = f"g{number}" + (f".{turn}" if turn else "")
+                self.guests.append(node.host.guest(name, bridge,
+                                                   f"{self.address(number, turn)}/24"))
         for edge in self.edges:
             for end, other in (edge.ends, reversed(edge.ends)):
                 self.tunnel(end, other, edge, **options)
 
     @staticmethod
-    def address(number):
-        """Of a node's guest."""
-        return f"10.9.0.{number + 1}"
+    def address(number, turn=0):
+        """Of a node's guest in the first bridge, or in another one."""
+        return f"10.9.{turn}.{number + 1}"
 
     def tunnel(self, end, other, edge, **options):
         """Configures one end of a tunnel."""
         peer = f"n{other}" + (f".{edge.way}" if edge.way else "")
         node, far = self.nodes[end], self.nodes[other]
         node.peer(peer, far, address=self.wans[edge.way].endpoint(far.host))
-        node.tunnel(edge.name, peer, BRIDGE, **options)
+        node.tunnel(edge.name, peer, edge.bridge, **options)
 
     def edge(self, name):
         return next(edge for edge in self.edges if edge.name == name)
@@ -125,24 +132,25 @@ class Many:
     def _at(states, end, edge):
         return (states[end] or {}).get(edge.name, ("", ""))
 
-    def why_not_spanned(self, without=(), idle=(), tree=True):
+    def why_not_spanned(self, without=(), idle=(), tree=True, foreign=(), bridge=BRIDGE):
         """What is missing until all nodes are joined by a tree and nothing is on its way any
         more; None when nothing is.
 
         `without` are tunnels that are to be left out, `idle` further (state, reason) that are
         right for what does not forward. With `tree` false there may be more than a tree has: mode
-        = mesh.
+        = mesh. `foreign` are edges by which something else joins the nodes.
         """
         states = self.states()
         allowed = IDLE | set(idle)
         for edge in self.edges:
-            if edge in without:
+            if edge in without or edge.bridge != bridge:
                 continue
             found = [self._at(states, end, edge) for end in edge.ends]
             open_ends = found.count(("forwarding", ""))
             if open_ends != 2 and (open_ends or not allowed.issuperset(found)):
                 return f"{edge}: {found}"
-        used = self.forwarding(states)
+        used = [edge for edge in self.forwarding(states) if edge.bridge == bridge]
+        used += foreign
         parts = components(len(self.nodes), used)
         if len(parts) > 1:
             return f"parted: {parts}, forwarding {used}"
