@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "common/tlv.h"
 #include "common/util.h"
-#include "l2tund/session/tlv.h"
 
 #define SEGMENT_F_MESH 0x01
 #define SEGMENT_F_USABLE 0x02
@@ -182,6 +182,21 @@ int control_build_close(uint8_t *buf, size_t cap)
 	tlv_put_u8(&w, CONTROL_CLOSE);
 	tlv_put_u8(&w, 0);
 	return done(&w);
+}
+
+int control_build_topology(const uint8_t *msg, size_t len, uint8_t *buf, size_t cap)
+{
+	struct tlv_writer w = tlv_writer(buf, MIN(cap, (size_t)CONTROL_BYTES_MAX));
+
+	tlv_put_u8(&w, CONTROL_TOPOLOGY);
+	tlv_put_bytes(&w, msg, len);
+	return done(&w);
+}
+
+const uint8_t *control_parse_topology(const uint8_t *buf, size_t len, size_t *ret_len)
+{
+	*ret_len = len - 1;
+	return buf + 1;
 }
 
 int control_kind(const uint8_t *buf, size_t len)

@@ -18,6 +18,7 @@ enum control_kind {
 	CONTROL_PROBE = 3,
 	CONTROL_PROBE_ACK = 4,
 	CONTROL_CLOSE = 5,
+	CONTROL_TOPOLOGY = 6,
 };
 
 #define HELLO_F_ANSWER 0x01    /* please answer with a hello at once */
@@ -70,6 +71,7 @@ int control_build_segments(uint32_t list, uint8_t page, uint8_t pages, const str
 int control_build_probe(const struct probe *p, size_t len, uint8_t *buf, size_t cap);
 int control_build_probe_ack(const struct probe *p, uint8_t *buf, size_t cap);
 int control_build_close(uint8_t *buf, size_t cap);
+int control_build_topology(const uint8_t *msg, size_t len, uint8_t *buf, size_t cap);
 
 /* The kind of a message, or -EBADMSG when it is empty. Unknown kinds are for the caller to skip. */
 int control_kind(const uint8_t *buf, size_t len);
@@ -77,5 +79,7 @@ int control_kind(const uint8_t *buf, size_t len);
 int control_parse_hello(const uint8_t *buf, size_t len, struct hello *ret);
 int control_parse_segments(const uint8_t *buf, size_t len, struct segments_page *ret);
 int control_parse_probe(const uint8_t *buf, size_t len, struct probe *ret); /* PROBE and its ACK */
+/* The message inside, in place; control_kind() has looked. */
+const uint8_t *control_parse_topology(const uint8_t *buf, size_t len, size_t *ret_len);
 
 #endif

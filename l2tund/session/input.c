@@ -49,6 +49,19 @@ static void close_input(struct session *s, uint64_t now_us)
 	s->call.due_us = now_us + s->ss->tune.retry_max_us;
 }
 
+static void topology_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
+{
+	struct sessions *ss = s->ss;
+
+	if (s->state != SESSION_UP || !ss->ops->topology)
+		return; /* too early: its sender repeats it */
+	msg = control_parse_topology(msg, len, &len);
+	bool outer = ss->in_callback;
+	ss->in_callback = true;
+	ss->ops->topology(ss->arg, s, msg, len, now_us);
+	ss->in_callback = outer;
+}
+
 static void message_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
 {
 	switch (control_kind(msg, len)) {
@@ -66,6 +79,9 @@ static void message_input(struct session *s, const uint8_t *msg, size_t len, uin
 		break;
 	case CONTROL_CLOSE:
 		close_input(s, now_us);
+		break;
+	case CONTROL_TOPOLOGY:
+		topology_input(s, msg, len, now_us);
 		break;
 	case -EBADMSG:
 		s->drop_decode++;

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "common/tlv.h"
 #include "common/util.h"
-#include "l2tund/session/tlv.h"
 
 enum item {
 	ITEM_PAD = 0x00,

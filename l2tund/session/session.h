@@ -27,6 +27,7 @@
 #define SESSION_PROBE_KEYS \
 	2 /* of the peer that are kept: probes under the old one may be on their way */
 #define SESSION_BRIDGE_MAX 15
+#define SESSION_TOPOLOGY_MAX 1099 /* bytes of a message between topologies */
 
 /*
  * The two ends of the underlay between us and a peer. `local` may be unset, when we
@@ -79,6 +80,9 @@ struct sessions_ops {
 	/* Authenticated, decrypted, replay-checked data records of a session that is up. */
 	void (*records)(void *arg, struct session *s, const uint8_t *records, size_t len,
 			uint64_t now_us);
+	/* A message of the peer's topology, while the session is up. NULL: not wanted. */
+	void (*topology)(void *arg, struct session *s, const uint8_t *msg, size_t len,
+			 uint64_t now_us);
 	/* The session needs fresh addresses for its host; answer with session_set_addresses(). */
 	void (*resolve)(void *arg, struct session *s);
 };
@@ -154,6 +158,13 @@ void session_set_probe_key(struct session *s, const uint8_t key[SESSION_PROBE_KE
 /* The peer's latest ones, newest first; gives how many are known. Kept when the session ends. */
 unsigned session_far_probe_keys(const struct session *s,
 				const uint8_t (**ret)[SESSION_PROBE_KEY_BYTES]);
+
+/*
+ * Sends one message to the peer's topology, once: what is lost, the caller repeats.
+ * 0, -ENOTCONN unless the session is up, -E2BIG above SESSION_TOPOLOGY_MAX, or why it could
+ * not leave. May be called from inside callbacks.
+ */
+int session_send_topology(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us);
 
 enum session_state session_state(const struct session *s);
 /*

@@ -232,6 +232,18 @@ void session_close(struct session *s, uint64_t now_us)
 	session_down(s, now_us, "closed");
 }
 
+int session_send_topology(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
+{
+	_Static_assert(SESSION_TOPOLOGY_MAX == CONTROL_BYTES_MAX - 1, "one byte is the kind");
+
+	if (len > SESSION_TOPOLOGY_MAX)
+		return -E2BIG;
+	if (s->state != SESSION_UP)
+		return -ENOTCONN;
+	int n = control_build_topology(msg, len, s->ss->buf + CONTROL_AT, CONTROL_CAP);
+	return n < 0 ? n : session_send_control(s, (size_t)n, now_us);
+}
+
 enum session_state session_state(const struct session *s)
 {
 	return s->state;

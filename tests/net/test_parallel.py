@@ -93,14 +93,9 @@ def test_cut_and_heal(lab):
             time.sleep(0.2)  # how long it floods with both ways there
             active = 1 - active
     assert not flood.duplicates, flood.summary()
-    outages = _outages_after(flood, settled)
+    outages = flood.outages(since=settled)
     assert outages and max(outages.values()) <= TAKEOVER_S, outages
     assert_pings(pair.guests[0], "10.9.0.2")
-
-
-def _outages_after(flood, when):
-    flood.frames = [frame for frame in flood.frames if frame.time > when]
-    return flood.outages()
 
 
 def test_switched_off_and_on(lab):
@@ -120,7 +115,7 @@ def test_switched_off_and_on(lab):
         assert pair.wait_settled() == 1 - active
         time.sleep(0.2)  # and with both ways there
     assert not flood.duplicates, flood.summary()
-    outages = _outages_after(flood, settled)
+    outages = flood.outages(since=settled)
     assert max(outages.values(), default=0) <= TAKEOVER_GRACEFUL_S, outages
 
 

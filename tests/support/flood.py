@@ -44,29 +44,33 @@ DRAIN_S = 3.0
 class Frame:
     """One frame sent, and how often each segment got it."""
 
-    __slots__ = ("sender", "number", "kind", "time", "counts")
+    __slots__ = ("sender", "number", "kind", "time", "counts", "_domains")
 
-    def __init__(self, sender, number, kind, when, counts):
+    def __init__(self, domains, sender, number, kind, when, counts):
         self.sender = sender
         self.number = number
         self.kind = kind
         self.time = when  # time.monotonic() of sending
         self.counts = counts
+        self._domains = domains
 
     def expected(self, receiver):
-        return 0 if receiver == self.sender else 1
+        same = self._domains[receiver] == self._domains[self.sender]
+        return 1 if same and receiver != self.sender else 0
 
 
 class Flood:
     """Sends through its life as a context manager and judges at the end.
 
     `rate` is frames per second of all segments together, `verify=False` leaves the verdict
-    to the caller, who then looks at `duplicates`, `losses()` and `outages()`.
+    to the caller, who then looks at `duplicates`, `losses()` and `outages()`. `domains` says of each
+    segment to which Ethernet it belongs, when these are several: nothing may pass between them.
     """
 
-    def __init__(self, segments, rate=300, ifname="eth0", verify=True):
+    def __init__(self, segments, rate=300, ifname="eth0", verify=True, domains=None):
         self.names = [segment.name for segment in segments]
         self.verify = verify
+        self.domains = domains or [0] * len(segments)
         self.frames = []
         self.dropped = 0
         self._windows = []  # (from, to, why)
@@ -107,7 +111,7 @@ class Flood:
                 sock.close()
         told = json.loads(out)
         self.dropped = told["dropped"]
-        self.frames = [Frame(*row) for row in told["frames"]]
+        self.frames = [Frame(self.domains, *row) for row in told["frames"]]
 
     @contextlib.contextmanager
     def may_lose(self, why, before=0.1, after=0.0):
@@ -134,13 +138,14 @@ class Flood:
     def _excused(self, frame):
         return any(start <= frame.time <= end for start, end, _ in self._windows)
 
-    def outages(self):
-        """(sender, receiver) -> seconds of the longest time in which nothing sent arrived."""
+    def outages(self, since=0.0):
+        """(sender, receiver) -> seconds of the longest time in which nothing sent arrived, of what
+        was sent later than `since` (time.monotonic())."""
         longest = {}
         begun = {}
         for frame in sorted(self.frames, key=lambda frame: frame.time):
             for receiver, count in enumerate(frame.counts):
-                if receiver == frame.sender:
+                if frame.time < since or not frame.expected(receiver):
                     continue
                 way = (self.names[frame.sender], self.names[receiver])
                 start = begun.setdefault(way, None)

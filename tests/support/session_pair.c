@@ -61,6 +61,17 @@ static void pair_records(void *arg, struct session *s, const uint8_t *records, s
 	n->records++;
 }
 
+static void pair_topology(void *arg, struct session *s, const uint8_t *msg, size_t len,
+			  uint64_t now_us)
+{
+	struct pair_node *n = arg;
+
+	must(session_state(s) == SESSION_UP && now_us < session_lease_us(s));
+	for (size_t i = 0; i < len; i++)
+		n->topology_sum ^= msg[i]; /* every byte can be read */
+	n->topology++;
+}
+
 static void pair_resolve(void *arg, struct session *s)
 {
 	(void)arg;
@@ -72,6 +83,7 @@ static const struct sessions_ops pair_ops = {
 	.random = pair_random,
 	.event = pair_event,
 	.records = pair_records,
+	.topology = pair_topology,
 	.resolve = pair_resolve,
 };
 

@@ -12,7 +12,8 @@ struct pair_node {
 	struct session *s;	/* with the other node */
 	struct session *silent; /* a peer that never answers; node 0 only */
 	struct addr addr;
-	unsigned events, records;
+	unsigned events, records, topology;
+	uint8_t topology_sum;
 };
 
 struct session_pair {

@@ -45,6 +45,23 @@ static void sim_records(void *arg, struct session *s, const uint8_t *p, size_t l
 	}
 }
 
+static void sim_topology(void *arg, struct session *s, const uint8_t *msg, size_t len,
+			 uint64_t now_us)
+{
+	struct sim_node *n = arg;
+
+	assert_int_equal(session_state(s), SESSION_UP);
+	assert_true(now_us < session_lease_us(s));
+	assert_true(n->ss->in_callback);
+	n->topology++;
+	n->topology_len = len;
+	memcpy(n->topology_msg, msg, len);
+	if (n->topology_close)
+		session_close(s, now_us);
+	else if (n->topology_answer)
+		assert_int_equal(session_send_topology(s, (const uint8_t *)"got it", 6, now_us), 0);
+}
+
 static void sim_resolve(void *arg, struct session *s)
 {
 	struct sim_node *n = arg;
@@ -69,6 +86,7 @@ static const struct sessions_ops sim_ops = {
 	.random = sim_random,
 	.event = sim_event,
 	.records = sim_records,
+	.topology = sim_topology,
 	.resolve = sim_resolve,
 };
 

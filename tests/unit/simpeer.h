@@ -31,9 +31,13 @@ struct sim_node {
 	uint64_t event_us[SIM_PEERS][SESSION_EV_NOTE + 1]; /* latest of each */
 	unsigned resolves;
 	unsigned close_on; /* bit 1 << event: closes the session from inside its callback */
-	uint64_t records;  /* data datagrams that came up */
-	uint8_t last[64];  /* beginning of the latest */
-	bool seen[20000];  /* by the number at the start of test data */
+	unsigned topology; /* messages that came up, and the latest */
+	size_t topology_len;
+	uint8_t topology_msg[SESSION_TOPOLOGY_MAX];
+	bool topology_answer, topology_close; /* what is done about one inside its callback */
+	uint64_t records;		      /* data datagrams that came up */
+	uint8_t last[64];		      /* beginning of the latest */
+	bool seen[20000];		      /* by the number at the start of test data */
 };
 
 /* A node on `net`; keys come from `number`, the incarnation is given. */

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/tlv.h"
 #include "common/util.h"
 #include "l2tund/session/cipher.h"
 #include "l2tund/session/control.h"
@@ -21,7 +22,6 @@
 #include "l2tund/session/payload.h"
 #include "l2tund/session/replay.h"
 #include "l2tund/session/seal.h"
-#include "l2tund/session/tlv.h"
 
 static bool take(struct replay *r, uint64_t counter)
 {

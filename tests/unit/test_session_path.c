@@ -223,6 +223,76 @@ static void test_open(void **state)
 	sim_pair_free(f);
 }
 
+/* Messages between topologies: whole, only while up, and answered from inside the callback. */
+static void test_topology(void **state)
+{
+	struct sim_pair *f = sim_pair_new(21);
+	uint8_t msg[SESSION_TOPOLOGY_MAX + 1];
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(msg); i++)
+		msg[i] = (uint8_t)(i * 7 + 1);
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	struct session *s = f->a.peers[0];
+	assert_int_equal(session_send_topology(s, msg, 10, f->net.now_us), -ENOTCONN);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+
+	assert_int_equal(session_send_topology(s, msg, sizeof(msg), f->net.now_us), -E2BIG);
+	assert_int_equal(session_send_topology(s, msg, sizeof(msg) - 1, f->net.now_us), 0);
+	sim_pass(f, 5 * MS);
+	assert_int_equal(f->b.topology, 1);
+	assert_int_equal(f->b.topology_len, SESSION_TOPOLOGY_MAX);
+	assert_memory_equal(f->b.topology_msg, msg, SESSION_TOPOLOGY_MAX);
+	assert_int_equal(f->a.topology, 0);
+
+	f->b.topology_answer = true;
+	assert_int_equal(session_send_topology(s, msg, 1, f->net.now_us), 0);
+	sim_pass(f, 5 * MS);
+	assert_int_equal(f->b.topology, 2);
+	assert_int_equal(f->b.topology_len, 1);
+	assert_int_equal(f->a.topology, 1);
+	assert_int_equal(f->a.topology_len, 6);
+	assert_memory_equal(f->a.topology_msg, "got it", 6);
+	sim_pass(f, S); /* they count like other datagrams: no loss is seen */
+	assert_int_equal(sim_info(&f->a, 0).loss_tx_permille, 0);
+	assert_int_equal(sim_info(&f->b, 0).loss_rx_permille, 0);
+
+	f->b.topology_close = true; /* and a callback may end the session */
+	assert_int_equal(session_send_topology(s, msg, 2, f->net.now_us), 0);
+	sim_pass(f, 5 * MS);
+	assert_int_equal(f->b.topology, 3);
+	assert_int_equal(session_state(f->b.peers[0]), SESSION_DOWN);
+	assert_int_equal(session_send_topology(f->b.peers[0], msg, 2, f->net.now_us), -ENOTCONN);
+	assert_int_equal(session_send_topology(s, msg, 2, f->net.now_us), -ENOTCONN);
+	sim_pair_free(f);
+}
+
+/* Between the keys and the two-way hello nothing comes up; nor when nobody wants it. */
+static void test_topology_early(void **state)
+{
+	static const uint8_t two[] = { RECORD_CONTROL, 0, 0, 0, 3, 0, CONTROL_TOPOLOGY, 5, 6,
+				       RECORD_CONTROL, 0, 0, 0, 1, 0, CONTROL_TOPOLOGY };
+	struct sim_pair *f = sim_pair_new(22);
+	struct sessions_ops deaf;
+	(void)state;
+
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	session_control_input(f->a.peers[0], two, sizeof(two), f->net.now_us);
+	assert_int_equal(f->a.topology, 0);
+	assert_true(sim_wait_up(&f->a, &f->b, S));
+	session_control_input(f->a.peers[0], two, sizeof(two), f->net.now_us);
+	assert_int_equal(f->a.topology, 2);
+	assert_int_equal(f->a.topology_len, 0);
+
+	deaf = *f->a.ss->ops;
+	deaf.topology = NULL;
+	f->a.ss->ops = &deaf;
+	session_control_input(f->a.peers[0], two, sizeof(two), f->net.now_us);
+	assert_int_equal(f->a.topology, 2);
+	assert_int_equal(f->a.peers[0]->drop_decode, 0);
+	sim_pair_free(f);
+}
+
 /* Two underlay paths between two nodes: two sessions under one pair of keys. */
 static void test_two_paths(void **state)
 {
@@ -407,6 +477,8 @@ int main(void)
 		cmocka_unit_test(test_hello_reordered),
 		cmocka_unit_test(test_lying_hello),
 		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_topology),
+		cmocka_unit_test(test_topology_early),
 		cmocka_unit_test(test_two_paths),
 		cmocka_unit_test(test_three),
 	};

@@ -2,7 +2,7 @@
  * Bounded reader and writer. Invariants: never a byte outside [p, p + left) or
  * [p, p + cap); once bad, nothing moves any more.
  */
-#include "l2tund/session/tlv.h"
+#include "common/tlv.h"
 
 #include <errno.h>
 #include <string.h>

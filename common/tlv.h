@@ -2,8 +2,8 @@
  * Bounded reading and writing of little-endian fields. A reader or writer that ran
  * over its end stays bad: check once, at the end; bad reads give zeros.
  */
-#ifndef L2TUND_SESSION_TLV_H
-#define L2TUND_SESSION_TLV_H
+#ifndef COMMON_TLV_H
+#define COMMON_TLV_H
 
 #include <stdbool.h>
 #include <stddef.h>
