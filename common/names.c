@@ -33,6 +33,8 @@ static const char *const reason_names[TUNNEL_REASONS] = {
 	[REASON_REMOTE] = "remote",
 	[REASON_PORT] = "port",
 	[REASON_LEASE] = "lease",
+	[REASON_IDENTITY] = "identity",
+	[REASON_OVERFLOW] = "overflow",
 };
 
 static const char *const mode_names[DATA_MODES] = {

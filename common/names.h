@@ -42,6 +42,8 @@ enum tunnel_reason {
 	REASON_REMOTE,	/* the far end does not agree: no such segment, not open, switched off */
 	REASON_PORT,	/* the TAP or its place in the bridge cannot be had; detail says why */
 	REASON_LEASE,	/* the session's lease ran out: nothing authenticated was heard in time */
+	REASON_IDENTITY, /* another node uses our key */
+	REASON_OVERFLOW, /* more nodes, tunnels or foreign paths than the topology can hold */
 	TUNNEL_REASONS,
 };
 

@@ -19,17 +19,20 @@
 
 /* order */
 
+struct topo_segment segment_of(const uint8_t node[TOPO_NODE_ID_BYTES], const char *bridge)
+{
+	struct topo_segment s = { .bridge = "" };
+
+	memcpy(s.node, node, sizeof(s.node));
+	memcpy(s.bridge, bridge, strnlen(bridge, TOPO_BRIDGE_MAX));
+	return s;
+}
+
 int segment_compare(const struct topo_segment *a, const struct topo_segment *b)
 {
 	int c = memcmp(a->node, b->node, sizeof(a->node));
 
 	return c ? c : strcmp(a->bridge, b->bridge);
-}
-
-bool segment_is(const struct topo_segment *s, const uint8_t node[TOPO_NODE_ID_BYTES],
-		const char *bridge)
-{
-	return memcmp(s->node, node, sizeof(s->node)) == 0 && strcmp(s->bridge, bridge) == 0;
 }
 
 int lsa_edge_compare(const void *a, const void *b)

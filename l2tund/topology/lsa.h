@@ -32,9 +32,9 @@ struct lsa {
 	struct lsa_foreign *foreign;
 };
 
+/* Padded with zeros; `bridge` is cut off where it is too long. */
+struct topo_segment segment_of(const uint8_t node[TOPO_NODE_ID_BYTES], const char *bridge);
 int segment_compare(const struct topo_segment *a, const struct topo_segment *b);
-bool segment_is(const struct topo_segment *s, const uint8_t node[TOPO_NODE_ID_BYTES],
-		const char *bridge);
 
 int lsa_edge_compare(const void *a, const void *b);
 int lsa_foreign_compare(const void *a, const void *b);

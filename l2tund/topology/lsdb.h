@@ -45,7 +45,7 @@ struct lsdb_node {
 	bool used;
 	bool member;
 	uint32_t tenant; /* another number whenever the slot gets another node */
-	uint64_t stamp; /* grows with each look at it as a member: who makes room first */
+	uint64_t stamp;	 /* grows with each look at it as a member: who makes room first */
 	struct version version;
 	struct lsa lsa;
 	uint8_t *body; /* the same, encoded */
@@ -58,7 +58,7 @@ struct lsdb_node {
 
 struct lsdb {
 	struct lsdb_node node[TOPO_NODES_MAX]; /* a node keeps its slot while it is known */
-	uint8_t index[LSDB_INDEX]; /* open addressing over ids; LSDB_NONE: free */
+	uint8_t index[LSDB_INDEX];	       /* open addressing over ids; LSDB_NONE: free */
 	unsigned self;
 	uint32_t tenants;
 	uint64_t stamp;

@@ -1,66 +1,70 @@
 /*
- * The first guard: parallel tunnels. All edges that join the same two segments form
- * a bundle. One end leads a bundle, the one with the smaller node id: it picks an edge. The
- * other end follows the gate that the leader announced last.
+ * The spanning tree with a barrier (doc/tree.md). Each node computes the tree of the link
+ * states that it holds, closes what is not in it, and only then tells the others for which
+ * link states it has done so: the digest. It opens when all members have told the
+ * digest that it has itself. So nothing opens while anybody may still have something open that
+ * the tree does not have.
  *
- * Safety needs no agreement: each end keeps at most one gate of a bundle open and closes
- * before it opens, so two parallel edges are never both open at both ends, whatever
- * the ends believe of each other. Agreement only brings the two choices together.
- *
- * Rings through several nodes are not seen here.
+ * Everything ends in settle(): draft, trees, close, tell, open, in this order (R4, R5, R6).
  */
 #include "l2tund/topology/topology.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/queue.h>
 
 #include "common/util.h"
+#include "l2tund/topology/mutant.h"
+#include "l2tund/topology/state.h"
 
-struct topo_edge {
-	TAILQ_ENTRY(topo_edge) link;
-	struct topo *topo;
-	char name[NAME_MAX_LEN + 1];
-	void *user;
+#define LSA_PACE_US (50 * US_PER_MS)  /* of what others wait for; changes meanwhile go together */
+#define LSA_LAZY_US (300 * US_PER_MS) /* of what nobody waits for: gates that have opened */
+#define PREEMPT_US (60 * US_PER_S)    /* how long a better edge has to be up */
+#define TELL_US US_PER_S	      /* others do not agree: maybe something got lost */
+#define TELL_MAX_SHIFT 4
+#define TWIN_US (3 * US_PER_S) /* of silence, before we take our identity back */
+#define TWIN_MAX_US (300 * US_PER_S)
 
-	struct topo_ends ends; /* only while `up` */
-	bool up;
-	bool ready;
-	uint64_t far_open_seq; /* 0: the far gate is closed; else grows with each opening heard */
+/* the object */
 
-	bool open;
-	enum tunnel_reason reason;
-	char detail[128];
-};
+static int flood_to_ops(void *arg, struct topo_adj *a, const uint8_t *msg, size_t len)
+{
+	struct topo *t = arg;
 
-struct topo {
-	uint8_t node_id[TOPO_NODE_ID_BYTES];
-	const struct topo_ops *ops;
-	void *arg;
-	TAILQ_HEAD(, topo_edge) edges;
-	uint64_t far_open_count;
-	bool deciding;
-};
+	return t->ops->send(t->arg, a, msg, len);
+}
 
-struct topo *topo_new(const uint8_t node_id[TOPO_NODE_ID_BYTES], const struct topo_ops *ops,
-		      void *arg)
+struct topo *topo_new(const struct topo_params *p, const struct topo_ops *ops, void *arg)
 {
 	struct topo *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
-	memcpy(t->node_id, node_id, sizeof(t->node_id));
+	t->draft_body = malloc(LSA_BYTES_MAX);
+	if (!t->draft_body) {
+		free(t);
+		return NULL;
+	}
+	t->p = *p;
 	t->ops = ops;
 	t->arg = arg;
 	TAILQ_INIT(&t->edges);
+	lsdb_init(&t->db, p->node_id);
+	TAILQ_INIT(&t->flood.adjs);
+	t->flood.db = &t->db;
+	t->flood.send = flood_to_ops;
+	t->flood.arg = t;
+	t->urgent = true;
+	t->stale = true;
 	return t;
 }
 
 void topo_free(struct topo *t)
 {
 	struct topo_edge *e;
+	struct topo_adj *a;
 
 	if (!t)
 		return;
@@ -68,107 +72,451 @@ void topo_free(struct topo *t)
 		TAILQ_REMOVE(&t->edges, e, link);
 		free(e);
 	}
+	while ((a = TAILQ_FIRST(&t->flood.adjs)))
+		flood_remove(&t->flood, a);
+	tree_fini(&t->tree);
+	tree_fini(&t->draft_tree);
+	lsa_fini(&t->draft);
+	lsdb_fini(&t->db);
+	free(t->draft_body);
 	free(t);
 }
 
-static bool edge_usable(const struct topo_edge *e)
+/* our own link state */
+
+static struct lsa_edge edge_entry(const struct topo_edge *e, uint64_t now_us)
 {
-	return e->up && e->ready;
+	struct lsa_edge ret = {
+		.far = e->ends.far,
+		.generation = e->ends.generation,
+		.priority = e->ends.priority,
+		.open = e->open,
+		.preempt = e->ends.preempt && now_us - e->up_us >= PREEMPT_US,
+		.mesh = e->ends.mesh,
+	};
+
+	memcpy(ret.local, e->ends.local_bridge, sizeof(ret.local));
+	return ret;
 }
 
-static bool ends_same_bundle(const struct topo_ends *a, const struct topo_ends *b)
+static unsigned count_up(const struct topo *t)
 {
-	return memcmp(a->far_node, b->far_node, sizeof(a->far_node)) == 0 &&
-	       strcmp(a->local_bridge, b->local_bridge) == 0 &&
-	       strcmp(a->far_bridge, b->far_bridge) == 0;
+	const struct topo_edge *e;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(e, &t->edges, link)
+		n += e->up;
+	return n;
 }
 
-static bool edge_leads(const struct topo_edge *e)
+static int draft_reserve(struct topo *t)
 {
-	return memcmp(e->topo->node_id, e->ends.far_node, sizeof(e->ends.far_node)) < 0;
-}
+	unsigned n = MIN(count_up(t) + 1, (unsigned)TOPO_EDGES_MAX);
 
-/*
- * Whether the leader prefers a to b, which was added earlier. An open edge stays: a change
- * of path costs frames, so priority decides only when nothing is open.
- */
-static bool leader_prefers(const struct topo_edge *a, const struct topo_edge *b)
-{
-	if (a->open != b->open)
-		return a->open;
-	return a->ends.priority < b->ends.priority;
-}
+	if (!t->draft.foreign)
+		t->draft.foreign = calloc(TOPO_FOREIGN_MAX, sizeof(*t->draft.foreign));
+	if (n > t->cap_draft) {
+		struct lsa_edge *more = realloc(t->draft.edges, n * sizeof(*more));
 
-/* The leader has one gate of a bundle open: what it announced last is what holds. */
-static bool follower_prefers(const struct topo_edge *a, const struct topo_edge *b)
-{
-	return a->far_open_seq > b->far_open_seq;
-}
-
-/* The edge of e's bundle that is to forward at this end; NULL: none yet. */
-static const struct topo_edge *bundle_choose(const struct topo_edge *e)
-{
-	bool leads = edge_leads(e);
-	const struct topo_edge *best = NULL, *c;
-
-	TAILQ_FOREACH(c, &e->topo->edges, link) {
-		if (!edge_usable(c) || !ends_same_bundle(&c->ends, &e->ends))
-			continue;
-		if (!leads && !c->far_open_seq)
-			continue;
-		if (!best || (leads ? leader_prefers(c, best) : follower_prefers(c, best)))
-			best = c;
+		if (!more)
+			return -1;
+		t->draft.edges = more;
+		t->cap_draft = n;
 	}
-	return best;
+	return t->draft.foreign ? 0 : -1;
+}
+
+static void draft_edges(struct topo *t, uint64_t now_us)
+{
+	struct lsa *l = &t->draft;
+	const struct topo_edge *e;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(e, &t->edges, link) {
+		if (!e->up)
+			continue;
+		if (n == t->cap_draft) {
+			t->draft_cut = true;
+			break;
+		}
+		l->edges[n++] = edge_entry(e, now_us);
+	}
+	qsort(l->edges, n, sizeof(*l->edges), lsa_edge_compare);
+	l->n_edges = 0;
+	/* Two tunnels that say the same of themselves cannot be told apart: one counts. */
+	for (unsigned i = 0; i < n; i++) {
+		if (i == 0 || lsa_edge_compare(&l->edges[i - 1], &l->edges[i]) != 0)
+			l->edges[l->n_edges++] = l->edges[i];
+	}
+}
+
+static void draft_build(struct topo *t, uint64_t now_us)
+{
+	const struct lsdb_node *self = topo_self(t);
+
+	t->draft_cut = false;
+	if (draft_reserve(t) < 0) {
+		t->draft_cut = true;
+		return;
+	}
+	memcpy(t->draft.name, t->p.name, sizeof(t->draft.name));
+	draft_edges(t, now_us);
+	memcpy(t->draft.foreign, t->foreign, t->n_foreign * sizeof(*t->foreign));
+	t->draft.n_foreign = t->n_foreign;
+	int len = lsa_build(&t->draft, t->draft_body, LSA_BYTES_MAX);
+	if (len < 0) {
+		t->draft_cut = true;
+		return;
+	}
+	t->draft_len = (size_t)len;
+	bool differs = !self->body || self->len != t->draft_len ||
+		       memcmp(self->body, t->draft_body, t->draft_len) != 0;
+	if (!differs)
+		t->urgent = false; /* it was taken back before it was told */
+	if (differs && (!t->wants_lsa || t->urgent))
+		t->lsa_due_us = t->urgent ? t->lsa_sent_us + LSA_PACE_US : now_us + LSA_LAZY_US;
+	t->wants_lsa = differs;
+}
+
+static void publish_lsa(struct topo *t, uint64_t now_us)
+{
+	struct lsdb_node *self = topo_self(t);
+	struct version v = { t->p.incarnation, self->version.seq + 1 };
+
+	if (lsdb_set_lsa(&t->db, t->db.self, v, t->draft_body, t->draft_len) < 0) {
+		t->lsa_sent_us = now_us; /* out of memory: a little later */
+		return;
+	}
+	t->urgent = false;
+	t->wants_lsa = false;
+	t->lsa_sent_us = now_us;
+	t->stale = true;
+	flood_wake(&t->flood);
+}
+
+static void publish_sync(struct topo *t)
+{
+	struct lsdb_node *self = topo_self(t);
+	struct sync s = { .version = { t->p.incarnation, self->sync.version.seq + 1 } };
+
+	memcpy(s.digest, t->db.digest, sizeof(s.digest));
+	memcpy(s.key, t->key, sizeof(s.key));
+	lsdb_set_sync(&t->db, t->db.self, &s);
+	flood_wake(&t->flood);
+}
+
+/* the barrier */
+
+bool topo_node_agrees(const struct topo *t, const struct lsdb_node *n)
+{
+	if (!mutant(MUTANT_OLD_SYNC) && n->sync.version.incarnation != n->version.incarnation)
+		return false;
+	return memcmp(n->sync.digest, t->db.digest, sizeof(n->sync.digest)) == 0;
+}
+
+static bool is_neighbour(const struct topo *t, const struct lsdb_node *n)
+{
+	const struct topo_edge *e;
+
+	TAILQ_FOREACH(e, &t->edges, link) {
+		if (e->up && memcmp(e->ends.far.node, n->id, sizeof(n->id)) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool topo_agreed(const struct topo *t)
+{
+	if (mutant(MUTANT_NO_BARRIER))
+		return true;
+	for (unsigned i = 0; i < TOPO_NODES_MAX; i++) {
+		const struct lsdb_node *n = &t->db.node[i];
+
+		if (!n->member || (mutant(MUTANT_NEIGHBOURS_ONLY) && !is_neighbour(t, n)))
+			continue;
+		if (!topo_node_agrees(t, n))
+			return false;
+	}
+	return true;
+}
+
+/* gates */
+
+const struct tree_edge *topo_edge_in(const struct tree *tree, const struct topo_edge *e)
+{
+	struct lsa_edge end = { .far = e->ends.far, .generation = e->ends.generation };
+
+	memcpy(end.local, e->ends.local_bridge, sizeof(end.local));
+	return e->up ? tree_find(tree, e->topo->db.self, &end) : NULL;
+}
+
+struct topo_edge *topo_edge_of(const struct topo *t, const struct tree_edge *te)
+{
+	const struct lsa_edge *end = te->node_a == t->db.self ? te->a : te->b;
+	struct topo_edge *e;
+
+	if (te->node_a != t->db.self && te->node_b != t->db.self)
+		return NULL;
+	TAILQ_FOREACH(e, &t->edges, link) {
+		if (e->up && e->ends.generation == end->generation &&
+		    strcmp(e->ends.local_bridge, end->local) == 0 &&
+		    segment_compare(&e->ends.far, &end->far) == 0)
+			return e;
+	}
+	return NULL;
 }
 
 static void edge_set(struct topo_edge *e, bool open, enum tunnel_reason reason, const char *detail)
 {
+	struct topo *t = e->topo;
+
 	if (e->open == open && e->reason == reason && strcmp(e->detail, detail) == 0)
 		return;
 	e->open = open;
 	e->reason = reason;
 	snprintf(e->detail, sizeof(e->detail), "%s", detail);
-	e->topo->ops->gate(e->topo->arg, e, open, reason, e->detail);
+	assert(!t->deciding);
+	t->deciding = true;
+	t->ops->gate(t->arg, e, open, reason, e->detail);
+	t->deciding = false;
 }
 
-static void edge_close(struct topo_edge *e, const struct topo_edge *chosen)
+static bool chosen_in(const struct tree *tree, const struct topo_edge *e)
 {
-	char detail[sizeof(e->detail)];
+	const struct tree_edge *te = topo_edge_in(tree, e);
 
-	if (!edge_usable(e)) {
-		edge_set(e, false, REASON_NONE, "");
-		return;
-	}
-	if (!chosen) {
-		edge_set(e, false, REASON_REMOTE,
-			 "waiting for the other end, which decides, to open");
-		return;
-	}
-	snprintf(detail, sizeof(detail), "tunnel %s joins the same two bridges and forwards",
-		 chosen->name);
-	edge_set(e, false, REASON_PARALLEL, detail);
+	return te && te->chosen;
 }
 
-/* Breaks first, in every bundle, and makes last. */
-static void topo_decide(struct topo *t)
+static bool may_be_open(const struct topo_edge *e)
+{
+	const struct topo *t = e->topo;
+
+	return e->up && e->ready && !t->twin && !t->overflow && chosen_in(&t->tree, e) &&
+	       chosen_in(&t->draft_tree, e);
+}
+
+static void close_gates(struct topo *t)
 {
 	struct topo_edge *e;
 
-	assert(!t->deciding);
-	t->deciding = true;
 	TAILQ_FOREACH(e, &t->edges, link) {
-		const struct topo_edge *chosen = edge_usable(e) ? bundle_choose(e) : NULL;
-
-		if (e != chosen)
-			edge_close(e, chosen);
+		if (e->open && !may_be_open(e) && !(mutant(MUTANT_KEEP_DEAD) && !e->up))
+			edge_set(e, false, REASON_REMOTE, "the tree has changed");
 	}
+}
+
+static void open_gates(struct topo *t)
+{
+	struct topo_edge *e;
+
+	if (t->urgent || t->stale || !topo_agreed(t))
+		return;
 	TAILQ_FOREACH(e, &t->edges, link) {
-		if (edge_usable(e) && bundle_choose(e) == e)
+		if (!e->open && may_be_open(e))
 			edge_set(e, true, REASON_NONE, "");
 	}
-	t->deciding = false;
 }
+
+static void explain_gates(struct topo *t)
+{
+	char detail[sizeof(((struct topo_edge *)0)->detail)] = "";
+	struct topo_edge *e;
+
+	TAILQ_FOREACH(e, &t->edges, link) {
+		if (e->open)
+			continue;
+		enum tunnel_reason reason = explain_closed(e, detail, sizeof(detail));
+		edge_set(e, false, reason, detail);
+	}
+}
+
+/* alarms */
+
+static void _printf_(2, 3) alarm_say(struct topo *t, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	t->ops->alarm(t->arg, text);
+}
+
+static void heed_overflow(struct topo *t, bool overflow)
+{
+	t->overflow = overflow;
+	if (overflow && !t->overflow_told)
+		alarm_say(t,
+			  "too large: more than %d nodes, or more than %d tunnels or %d foreign "
+			  "paths of one node; all tunnels are closed",
+			  TOPO_NODES_MAX, TOPO_EDGES_MAX, TOPO_FOREIGN_MAX);
+	t->overflow_told = overflow;
+}
+
+/* Newer news of ourselves than we have told: of another node with our key, or of an earlier life. */
+static void heed_twin(struct topo *t, uint64_t now_us)
+{
+	const struct lsdb_node *self = topo_self(t);
+	struct version a = t->flood.alien_lsa, b = t->flood.alien_sync;
+	bool newer =
+		version_compare(a, (struct version){ t->p.incarnation, self->version.seq }) > 0 ||
+		version_compare(b, (struct version){ t->p.incarnation, self->sync.version.seq }) >
+			0;
+	struct version seen = { MAX(a.incarnation, b.incarnation), a.seq + b.seq };
+
+	if (!newer || version_compare(seen, t->twin_seen) == 0)
+		return;
+	if (!t->twin)
+		alarm_say(t,
+			  "identity: another node uses our key, or this one did with a later clock "
+			  "(incarnation %llu, ours is %llu); all tunnels are closed until it is "
+			  "silent",
+			  (unsigned long long)seen.incarnation,
+			  (unsigned long long)t->p.incarnation);
+	t->twin = true;
+	t->twin_seen = seen;
+	t->twin_until_us = now_us + MIN(TWIN_US << MIN(t->twins, 7u), TWIN_MAX_US);
+}
+
+static void end_twin(struct topo *t)
+{
+	struct lsdb_node *self = topo_self(t);
+
+	t->twin = false;
+	t->twins = (uint8_t)MIN(t->twins + 1, 200);
+	t->p.incarnation = MAX(t->twin_seen.incarnation, t->p.incarnation) + 1;
+	self->version = self->sync.version = (struct version){ t->p.incarnation, 0 };
+	t->urgent = t->wants_lsa = t->stale = true;
+	t->lsa_due_us = 0;
+}
+
+/* settling */
+
+static void settle(struct topo *t, uint64_t now_us)
+{
+	bool news;
+
+	t->stale = false;
+	t->due_us = 0; /* what is due is worked out by the tick */
+	heed_twin(t, now_us);
+	draft_build(t, now_us);
+	bool lost = lsdb_settle(&t->db) < 0 ||
+		    tree_compute(&t->tree, &t->db, &topo_self(t)->lsa) < 0 ||
+		    tree_compute(&t->draft_tree, &t->db, &t->draft) < 0;
+	heed_overflow(t, lost || t->db.overflow || t->draft_cut);
+	news = memcmp(topo_self(t)->sync.digest, t->db.digest, sizeof(t->db.digest)) != 0 ||
+	       topo_self(t)->sync.version.incarnation != t->p.incarnation;
+	if (!(news && mutant(MUTANT_PUBLISH_FIRST)))
+		close_gates(t);
+	if (news && !lost && topo_self(t)->body)
+		publish_sync(t);
+	open_gates(t);
+	explain_gates(t);
+	/* Gates that have changed are told, too. */
+	draft_build(t, now_us);
+}
+
+/* While others disagree, everybody tells what he has: nothing that got lost stays so. */
+static uint64_t tick_unsettled(struct topo *t, uint64_t now_us)
+{
+	if (topo_agreed(t)) {
+		t->unsettled_us = 0;
+		return NEVER;
+	}
+	if (!t->unsettled_us) {
+		t->unsettled_us = now_us;
+		t->tell_us = now_us + TELL_US;
+		t->tells = 0;
+	}
+	if (now_us >= t->tell_us) {
+		flood_tell_all(&t->flood);
+		t->tells = (uint8_t)MIN(t->tells + 1, TELL_MAX_SHIFT);
+		t->tell_us = now_us + (TELL_US << t->tells);
+	}
+	return t->tell_us;
+}
+
+/* When the next edge will have been up long enough to replace a worse one. */
+static uint64_t next_preempt_us(const struct topo *t, uint64_t now_us)
+{
+	const struct topo_edge *e;
+	uint64_t next_us = NEVER;
+
+	TAILQ_FOREACH(e, &t->edges, link) {
+		if (e->up && e->ends.preempt && e->up_us + PREEMPT_US > now_us)
+			next_us = MIN(next_us, e->up_us + PREEMPT_US);
+	}
+	return next_us;
+}
+
+/* All but flooding; gives when it is due again. */
+static uint64_t tick_state(struct topo *t, uint64_t now_us)
+{
+	uint64_t next_us;
+
+	if (t->twin && now_us >= t->twin_until_us)
+		end_twin(t);
+	settle(t, now_us);
+	if (t->wants_lsa && now_us >= t->lsa_due_us && !t->twin) {
+		publish_lsa(t, now_us);
+		settle(t, now_us);
+	}
+	next_us = MIN(tick_unsettled(t, now_us), next_preempt_us(t, now_us));
+	if (t->twin)
+		return MIN(next_us, t->twin_until_us);
+	return t->wants_lsa ? MIN(next_us, MAX(t->lsa_due_us, now_us + 1)) : next_us;
+}
+
+uint64_t topo_tick(struct topo *t, uint64_t now_us)
+{
+	if (t->stale || now_us >= t->due_us)
+		t->due_us = tick_state(t, now_us);
+	return MIN(t->due_us, flood_tick(&t->flood, now_us));
+}
+
+/* adjacencies */
+
+struct topo_adj *topo_adj_add(struct topo *t, void *user)
+{
+	return flood_add(&t->flood, t, user);
+}
+
+void topo_adj_remove(struct topo_adj *a)
+{
+	flood_remove(&a->topo->flood, a);
+}
+
+void *topo_adj_user(const struct topo_adj *a)
+{
+	return a->user;
+}
+
+void topo_adj_up(struct topo_adj *a, const uint8_t far_node[TOPO_NODE_ID_BYTES],
+		 uint64_t generation, uint32_t rtt_us)
+{
+	flood_up(&a->topo->flood, a, far_node, generation, rtt_us);
+}
+
+void topo_adj_down(struct topo_adj *a)
+{
+	flood_down(a);
+}
+
+int topo_adj_input(struct topo_adj *a, const uint8_t *msg, size_t len, uint64_t now_us)
+{
+	struct topo *t = a->topo;
+	int r = flood_input(&t->flood, a, msg, len);
+
+	(void)now_us;
+	/* -ENOSPC: of a node that no member lists, or the database says itself that it is full. */
+	if (r > 0)
+		t->stale = true;
+	return r == -EBADMSG ? r : 0;
+}
+
+/* edges */
 
 struct topo_edge *topo_edge_add(struct topo *t, const char *name, void *user)
 {
@@ -183,13 +531,15 @@ struct topo_edge *topo_edge_add(struct topo *t, const char *name, void *user)
 	return e;
 }
 
-void topo_edge_remove(struct topo_edge *e)
+void topo_edge_remove(struct topo_edge *e, uint64_t now_us)
 {
 	struct topo *t = e->topo;
 
+	if (e->up)
+		topo_edge_down(e, now_us);
 	TAILQ_REMOVE(&t->edges, e, link);
 	free(e);
-	topo_decide(t);
+	t->stale = true;
 }
 
 void *topo_edge_user(const struct topo_edge *e)
@@ -197,47 +547,150 @@ void *topo_edge_user(const struct topo_edge *e)
 	return e->user;
 }
 
-void topo_edge_up(struct topo_edge *e, const struct topo_ends *ends)
+static bool same_ends(const struct topo_ends *a, const struct topo_ends *b)
 {
-	bool same =
-		e->up && ends_same_bundle(&e->ends, ends) && e->ends.generation == ends->generation;
+	return segment_compare(&a->far, &b->far) == 0 &&
+	       strcmp(a->local_bridge, b->local_bridge) == 0 && a->generation == b->generation &&
+	       a->mesh == b->mesh;
+}
 
-	if (same && e->ends.priority == ends->priority)
+void topo_edge_up(struct topo_edge *e, const struct topo_ends *ends, uint64_t now_us)
+{
+	struct topo *t = e->topo;
+	bool same = e->up && same_ends(&e->ends, ends);
+
+	if (same && e->ends.priority == ends->priority && e->ends.preempt == ends->preempt)
 		return;
-	/* Another far end or a new session: what was known of its gate is void. */
+	/* Another far end or a new session: nobody has agreed to that one's gate. */
 	if (!same) {
-		e->far_open_seq = 0;
-		edge_set(e, false, REASON_NONE, "");
+		e->up_us = now_us;
+		if (e->open && !mutant(MUTANT_KEEP_DEAD))
+			edge_set(e, false, REASON_REMOTE, "a new session");
 	}
 	e->ends = *ends;
 	e->up = true;
-	topo_decide(e->topo);
+	t->urgent = true;
+	settle(t, now_us);
 }
 
-void topo_edge_down(struct topo_edge *e)
+void topo_edge_down(struct topo_edge *e, uint64_t now_us)
 {
+	if (!e->up)
+		return;
 	e->up = false;
-	e->far_open_seq = 0;
-	topo_decide(e->topo);
+	e->topo->urgent = true;
+	settle(e->topo, now_us);
 }
 
-void topo_edge_ready(struct topo_edge *e, bool ready)
+void topo_edge_ready(struct topo_edge *e, bool ready, uint64_t now_us)
 {
 	if (e->ready == ready)
 		return;
 	e->ready = ready;
-	topo_decide(e->topo);
-}
-
-void topo_edge_far(struct topo_edge *e, bool open)
-{
-	if (open == (e->far_open_seq != 0))
-		return;
-	e->far_open_seq = open ? ++e->topo->far_open_count : 0;
-	topo_decide(e->topo);
+	settle(e->topo, now_us);
 }
 
 bool topo_edge_open(const struct topo_edge *e)
 {
 	return e->open;
+}
+
+/* foreign paths */
+
+/*
+ * R8: the loop is there already when our tree joins the two, too. Whoever of its nodes will have to
+ * close for good, we close now: our step on that way; in a mesh, all of that bridge.
+ */
+static void cut_at_once(struct topo *t, const char *bridge, const struct topo_segment *heard)
+{
+	struct topo_segment here = topo_local(t, bridge);
+	struct tree_hop hops[TOPO_NODES_MAX];
+	unsigned n = tree_path(&t->tree, &here, heard, hops, ARRAY_SIZE(hops));
+	struct topo_edge *e, *own = NULL;
+
+	for (unsigned i = 0; i < MIN(n, (unsigned)ARRAY_SIZE(hops)) && !own; i++)
+		own = hops[i].edge ? topo_edge_of(t, hops[i].edge) : NULL;
+	if (own && own->open)
+		edge_set(own, false, REASON_FOREIGN, "another path was heard");
+	TAILQ_FOREACH(e, &t->edges, link) {
+		if (e->open && e->ends.mesh && strcmp(e->ends.local_bridge, bridge) == 0)
+			edge_set(e, false, REASON_FOREIGN, "another path was heard");
+	}
+}
+
+static bool has_foreign(const struct topo *t, const struct lsa_foreign *f)
+{
+	for (unsigned i = 0; i < t->n_foreign; i++) {
+		if (lsa_foreign_compare(&t->foreign[i], f) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool same_foreign(const struct topo *t, const struct lsa_foreign *f, unsigned n)
+{
+	unsigned i = 0;
+
+	while (i < n && i < t->n_foreign && lsa_foreign_compare(&t->foreign[i], &f[i]) == 0)
+		i++;
+	return i == n && i == t->n_foreign;
+}
+
+/* Without those of this bridge. */
+static unsigned foreign_of_others(struct topo *t, const char *bridge, struct lsa_foreign *ret)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->n_foreign; i++) {
+		if (strcmp(t->foreign[i].local, bridge) != 0)
+			ret[n++] = t->foreign[i];
+	}
+	return n;
+}
+
+void topo_set_foreign(struct topo *t, const char *local_bridge, const struct topo_segment *segs,
+		      unsigned n, uint64_t now_us)
+{
+	struct lsa_foreign next[TOPO_FOREIGN_MAX];
+	unsigned n_next = foreign_of_others(t, local_bridge, next);
+
+	if (t->stale)
+		settle(t, now_us); /* the tree is looked at below */
+	for (unsigned i = 0; i < n && n_next < TOPO_FOREIGN_MAX; i++) {
+		struct lsa_foreign f = { .heard = segs[i] };
+
+		snprintf(f.local, sizeof(f.local), "%s", local_bridge);
+		next[n_next++] = f;
+		if (has_foreign(t, &f))
+			continue;
+		t->urgent = true;
+		cut_at_once(t, local_bridge, &segs[i]);
+	}
+	qsort(next, n_next, sizeof(next[0]), lsa_foreign_compare);
+	if (same_foreign(t, next, n_next))
+		return;
+	memcpy(t->foreign, next, n_next * sizeof(next[0]));
+	t->n_foreign = n_next;
+	settle(t, now_us);
+}
+
+/* probe keys */
+
+void topo_set_probe_key(struct topo *t, const uint8_t key[TOPO_KEY_BYTES], uint64_t now_us)
+{
+	(void)now_us;
+	memcpy(t->key, key, sizeof(t->key));
+	if (topo_self(t)->sync.version.seq)
+		publish_sync(t);
+}
+
+unsigned topo_probe_keys(const struct topo *t, const uint8_t node[TOPO_NODE_ID_BYTES],
+			 const uint8_t (**ret)[TOPO_KEY_BYTES])
+{
+	unsigned slot = lsdb_find(&t->db, node);
+
+	if (slot == LSDB_NONE)
+		return 0;
+	*ret = (const uint8_t(*)[TOPO_KEY_BYTES])t->db.node[slot].keys;
+	return t->db.node[slot].n_keys;
 }

@@ -123,10 +123,8 @@ static unsigned vertex_get(struct tree *t, const struct topo_segment *s)
 
 static unsigned vertex_get_local(struct walk *w, unsigned slot, const char *bridge)
 {
-	struct topo_segment s = { .bridge = "" };
+	struct topo_segment s = segment_of(w->db->node[slot].id, bridge);
 
-	memcpy(s.node, w->db->node[slot].id, sizeof(s.node));
-	memcpy(s.bridge, bridge, sizeof(s.bridge));
 	return vertex_get(w->t, &s);
 }
 
@@ -306,16 +304,6 @@ static bool leads(struct tree *t, unsigned v)
 	return t->vertices[component(t, v)].leader == v;
 }
 
-/* Edges stand in the order of preference: an earlier one between the same two is better. */
-static bool has_better(const struct tree *t, const struct tree_edge *e)
-{
-	for (const struct tree_edge *o = t->edges; o < e; o++) {
-		if (o->chosen && o->at_a == e->at_a && o->at_b == e->at_b)
-			return true;
-	}
-	return false;
-}
-
 static void choose_mesh(struct tree *t)
 {
 	count_mesh(t);
@@ -324,8 +312,8 @@ static void choose_mesh(struct tree *t)
 		struct tree_edge *e = &t->edges[i];
 
 		if (e->mesh && component(t, e->at_a) != component(t, e->at_b) &&
-		    leads(t, e->at_a) && leads(t, e->at_b) && !has_better(t, e))
-			e->chosen = true;
+		    leads(t, e->at_a) && leads(t, e->at_b) && !tree_between(t, e))
+			e->chosen = true; /* the first of its parallels: the best */
 	}
 }
 
@@ -356,6 +344,17 @@ const struct tree_edge *tree_find(const struct tree *t, unsigned slot, const str
 	return NULL;
 }
 
+const struct tree_edge *tree_between(const struct tree *t, const struct tree_edge *e)
+{
+	for (unsigned i = 0; i < t->n_edges; i++) {
+		const struct tree_edge *o = &t->edges[i];
+
+		if (o->chosen && o->at_a == e->at_a && o->at_b == e->at_b)
+			return o;
+	}
+	return NULL;
+}
+
 static unsigned depth_of(const struct tree *t, unsigned v)
 {
 	unsigned n = 0;
@@ -382,8 +381,8 @@ unsigned tree_path(const struct tree *t, const struct topo_segment *from,
 		return 0;
 	a = *table_at(t, from);
 	b = *table_at(t, to);
-	if (a == NO_VERTEX || b == NO_VERTEX || component((struct tree *)t, a) !=
-						    component((struct tree *)t, b))
+	if (a == NO_VERTEX || b == NO_VERTEX ||
+	    component((struct tree *)t, a) != component((struct tree *)t, b))
 		return 0;
 	unsigned down = depth_of(t, b), up = depth_of(t, a), total = 0;
 	for (unsigned x = a, y = b, i = up, k = down; x != y; total++) {

@@ -51,6 +51,8 @@ void tree_fini(struct tree *t);
 
 /* The live edge with this end, of node `slot`; NULL: it is not live. */
 const struct tree_edge *tree_find(const struct tree *t, unsigned slot, const struct lsa_edge *end);
+/* The chosen edge between the same two segments, or NULL. */
+const struct tree_edge *tree_between(const struct tree *t, const struct tree_edge *e);
 /*
  * The way from one segment to another over what forwards; gives how many hops there are and
  * writes at most `max`; 0: none, or the same segment.
