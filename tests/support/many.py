@@ -9,6 +9,7 @@ hosts are on all of them. Both ends call it by the same name, "t2-3" or "t2-3.1"
 bridge, it joins these; tunnels of br-two are called "two2-3".
 """
 import itertools
+import signal
 
 from lab import wait_for
 from node import START_S, ControlClient, Node
@@ -103,6 +104,14 @@ class Many:
         for node in self.nodes:
             node.start(wait=False)
 
+    def stop(self):
+        """Ends all at once, gracefully."""
+        for node in self.nodes:
+            node.signal(signal.SIGTERM)
+        for node in self.nodes:
+            status = node.process.wait(10)
+            assert status == 0, f"{node.name} ended with {status}\n{node.tail()}"
+
     # Looking at it
 
     def states(self):
@@ -158,13 +167,15 @@ class Many:
             return f"no tree: {used}"
         return None
 
-    def wait_spanned(self, timeout=SPANNED_S, **how):
-        """Until why_not_spanned() is None; gives the tunnels that forward."""
+    def wait_spanned(self, timeout=SPANNED_S, interval=0.02, **how):
+        """Until why_not_spanned() is None, looked at every `interval`; gives the tunnels that
+        forward."""
         for node in self.nodes:
             wait_for(lambda node=node: node.running and self._states_of(node) is not None,
                      START_S, f"{node.name} does not answer")
         wait_for(lambda: self.why_not_spanned(**how) is None, timeout,
-                 lambda: f"not spanned: {self.why_not_spanned(**how)}; {self.states()}")
+                 lambda: f"not spanned: {self.why_not_spanned(**how)}; {self.states()}",
+                 interval)
         return self.forwarding()
 
     def cut(self, edge):

@@ -271,12 +271,17 @@ class Node:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def cpu_s(self):
-        """Processor time of all threads so far, user and system."""
+        """Processor time of all threads of the daemon and its helper so far, user and system."""
         total = 0
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{task}/schedstat", encoding="ascii") as stat:
-                total += int(stat.read().split()[0])
+        for pid in self._pids():
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as stat:
+                    total += int(stat.read().split()[0])
         return total / 1e9
+
+    def _pids(self):
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as children:
+            return [self.pid, *map(int, children.read().split())]
 
 
 class ControlClient:
