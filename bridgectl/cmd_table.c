@@ -81,6 +81,16 @@ const struct cmd cmd_table[] = {
 	  .args = "PEER",
 	  .summary = "everything about one peer",
 	  .fn = cmd_peer_show },
+	{ .words = "topology",
+	  .args = "",
+	  .options = { { "--dot", 0, NULL, "as a graph for Graphviz" },
+		       { "--svg", 0, NULL, "as a picture, drawn by Graphviz" } },
+	  .summary = "all nodes and tunnels that this node knows, and what forwards",
+	  .text = "Draws a tree for each Ethernet: bridges as node:bridge, joined by the tunnels "
+		  "that forward; under a bridge, what stands by or is blocked, and why. A foreign "
+		  "path joins bridges too and is not ours. Nodes that do not agree with this one "
+		  "yet are named in the first line. --svg needs the package graphviz on this host.",
+	  .fn = cmd_topology },
 	{ .words = "events",
 	  .args = "",
 	  .options = { { "--follow", 'f', NULL, "go on with new ones as they come" },

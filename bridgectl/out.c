@@ -42,6 +42,17 @@ static unsigned terminal_width(FILE *f)
 	return MAX(ws.ws_col, WIDTH_MIN);
 }
 
+/* As setlocale(3) would decide, without its reach into everything else. */
+static bool locale_is_utf8(void)
+{
+	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+	const char *v = NULL;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names) && !(v && v[0]); i++)
+		v = getenv(names[i]);
+	return v && (strcasestr(v, "utf-8") || strcasestr(v, "utf8"));
+}
+
 void out_init(struct out *o, FILE *f, enum color_when when)
 {
 	bool tty = isatty(fileno(f));
@@ -52,6 +63,7 @@ void out_init(struct out *o, FILE *f, enum color_when when)
 	if (when == COLOR_AUTO)
 		o->color = tty && !(no_color && no_color[0]) && !(term && !strcmp(term, "dumb"));
 	o->width = tty ? terminal_width(f) : 0;
+	o->utf8 = locale_is_utf8();
 }
 
 /*

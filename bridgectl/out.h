@@ -29,10 +29,11 @@ struct out {
 	bool json;
 	bool quiet;
 	bool color;
+	bool utf8;	/* the locale's characters: lines may be drawn with what ASCII lacks */
 	unsigned width; /* columns of the terminal; 0: not a terminal, any width */
 };
 
-/* Looks whether `f` is a terminal, how wide, and at NO_COLOR. */
+/* Looks whether `f` is a terminal, how wide, and at NO_COLOR and the locale. */
 void out_init(struct out *o, FILE *f, enum color_when when);
 
 /* Text without a newline; a control character in it is shown as \xNN or \uNNNN. */

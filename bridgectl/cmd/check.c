@@ -71,22 +71,36 @@ static bool is_asked_for(const struct finding *f, const json_t *t)
 	return !f->only || !strcmp(view_str(t, "name"), f->only);
 }
 
+/* What closes all gates counts for each tunnel; that some do not agree, for those that wait. */
+static void look_at_topology(struct finding *f, const json_t *s, enum health wanted)
+{
+	char text[256];
+
+	if (view_topology_health(json_object_get(s, "topology"), text, sizeof(text)) == wanted &&
+	    (!f->only || wanted == HEALTH_CRITICAL))
+		problem(f, wanted, "%s", text);
+}
+
 /* Why is told of the first one: with many down they mostly have the same cause. */
+static void name_tunnel(struct finding *f, const json_t *t, enum health health)
+{
+	const char *why = f->n_problems ? "" : view_sentence(t);
+	char state[160];
+
+	view_state(t, state, sizeof(state));
+	problem(f, health, "tunnel %s %s%s%s", view_str(t, "name"), state, why[0] ? ": " : "", why);
+}
+
 static void name_tunnels(struct finding *f, const json_t *all, enum health health)
 {
-	char state[160];
 	const json_t *t;
 	size_t i;
 
-	json_array_foreach(all, i, t) {
-		const char *why = f->n_problems ? "" : view_sentence(t);
-
-		if (!is_asked_for(f, t) || tunnel_health(f, all, t) != health)
-			continue;
-		view_state(t, state, sizeof(state));
-		problem(f, health, "tunnel %s %s%s%s", view_str(t, "name"), state,
-			why[0] ? ": " : "", why);
-	}
+	for (unsigned rank = 0; rank < VIEW_RANKS; rank++)
+		json_array_foreach(all, i, t)
+			if (view_tunnel_rank(t) == rank && is_asked_for(f, t) &&
+			    tunnel_health(f, all, t) == health)
+				name_tunnel(f, t, health);
 }
 
 static void measure_tunnel(struct finding *f, const json_t *t)
@@ -137,8 +151,10 @@ static void look(struct finding *f, const json_t *s)
 		bridge = view_str(t, "bridge");
 		measure_tunnel(f, t);
 	}
+	look_at_topology(f, s, HEALTH_CRITICAL);
 	name_tunnels(f, tunnels, HEALTH_CRITICAL);
 	name_tunnels(f, tunnels, HEALTH_WARNING);
+	look_at_topology(f, s, HEALTH_WARNING);
 	json_array_foreach(json_object_get(s, "bridges"), i, b)
 		if (!f->only || (bridge && !strcmp(bridge, view_str(b, "name"))))
 			look_at_bridge(f, b);

@@ -21,6 +21,10 @@ static enum style event_style(const json_t *e)
 
 	if (!strcmp(kind, "tunnel"))
 		return view_tunnel_style(to);
+	if (!strcmp(kind, "topology"))
+		return !strcmp(to, "agreed")	  ? STYLE_GOOD :
+		       !strcmp(to, "disagreeing") ? STYLE_WARN :
+						    STYLE_BAD;
 	return !strcmp(kind, "peer") ? view_peer_style(to) : STYLE_NONE;
 }
 

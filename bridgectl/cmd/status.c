@@ -25,26 +25,47 @@ static void point_at(struct attention *a, const char *kind, const char *name, en
 		out_wrapped(a->out, 4, sentence);
 }
 
-static void attention_tunnels(struct attention *a, const json_t *tunnels, enum health health)
+static void attention_tunnel(struct attention *a, const json_t *t)
 {
 	char state[160], line[256], since[UNIT_LEN];
+
+	a->n_tunnels++;
+	view_state(t, state, sizeof(state));
+	snprintf(line, sizeof(line), "%s for %s", state,
+		 unit_duration_s(view_num(t, "since_s"), since));
+	point_at(a, "tunnel", view_str(t, "name"), view_tunnel_style(view_str(t, "state")), line,
+		 view_sentence(t));
+}
+
+/* One that does its work is shown when there is something to say of it. */
+static bool is_worth_telling(const json_t *t, enum health health)
+{
+	return health != HEALTH_OK ||
+	       (view_str(t, "detail")[0] && !strcmp(view_str(t, "state"), "forwarding"));
+}
+
+static void attention_tunnels(struct attention *a, const json_t *tunnels, enum health health)
+{
 	const json_t *t;
 	size_t i;
 
-	json_array_foreach(tunnels, i, t) {
-		if (view_tunnel_health(tunnels, t) != health)
-			continue;
-		/* One that does its work is shown when there is something to say of it. */
-		if (health == HEALTH_OK &&
-		    (!view_str(t, "detail")[0] || strcmp(view_str(t, "state"), "forwarding") != 0))
-			continue;
-		a->n_tunnels++;
-		view_state(t, state, sizeof(state));
-		snprintf(line, sizeof(line), "%s for %s", state,
-			 unit_duration_s(view_num(t, "since_s"), since));
-		point_at(a, "tunnel", view_str(t, "name"), view_tunnel_style(view_str(t, "state")),
-			 line, view_sentence(t));
-	}
+	for (unsigned rank = 0; rank < VIEW_RANKS; rank++)
+		json_array_foreach(tunnels, i, t)
+			if (view_tunnel_rank(t) == rank &&
+			    view_tunnel_health(tunnels, t) == health && is_worth_telling(t, health))
+				attention_tunnel(a, t);
+}
+
+/* What closes all gates, or keeps them from opening. */
+static void attention_topology(struct attention *a, const json_t *s, enum health wanted)
+{
+	static const char *const words[] = { "", "no agreement", "all gates closed" };
+	const json_t *node = json_object_get(s, "node");
+	char text[768];
+
+	if (view_topology_health(json_object_get(s, "topology"), text, sizeof(text)) == wanted)
+		point_at(a, "node", view_str(node, "name"),
+			 wanted == HEALTH_CRITICAL ? STYLE_BAD : STYLE_WARN, words[wanted], text);
 }
 
 /* A tunnel with this value under `key` has said already what is wrong. */
@@ -167,8 +188,10 @@ static void status_text(struct cmd_call *call, const json_t *s)
 	if (call->verbose)
 		node_details(&call->out, json_object_get(s, "node"));
 	out_line(&call->out, STYLE_NONE, "%s", "");
+	attention_topology(&a, s, HEALTH_CRITICAL);
 	attention_tunnels(&a, tunnels, HEALTH_CRITICAL);
 	attention_bridges(&a, json_object_get(s, "bridges"), tunnels);
+	attention_topology(&a, s, HEALTH_WARNING);
 	attention_tunnels(&a, tunnels, HEALTH_WARNING);
 	attention_tunnels(&a, tunnels, HEALTH_OK);
 	attention_peers(&a, json_object_get(s, "peers"), tunnels);

@@ -7,11 +7,19 @@
 #include <stdarg.h>
 #include <string.h>
 
-const char *view_str(const json_t *o, const char *key)
+#define DISAGREEING_LONG_S 10
+#define NAMES_SHOWN 8
+
+static const char *view_text(const json_t *v)
 {
-	const char *s = json_string_value(json_object_get(o, key));
+	const char *s = json_string_value(v);
 
 	return s ? s : "";
+}
+
+const char *view_str(const json_t *o, const char *key)
+{
+	return view_text(json_object_get(o, key));
 }
 
 double view_num(const json_t *o, const char *key)
@@ -66,15 +74,31 @@ static bool same_field(const json_t *a, const json_t *b, const char *key)
 	return !strcmp(view_str(a, key), view_str(b, key));
 }
 
-/* Another tunnel from the same bridge forwards, so that the far segment is reached in some way. */
+/*
+ * Another tunnel from the same bridge forwards, so that the far segment is reached in some way;
+ * one that is parallel, between the same two bridges.
+ */
 static bool has_active_sibling(const json_t *all, const json_t *tunnel)
 {
+	bool parallel = !strcmp(view_str(tunnel, "reason"), "parallel");
 	const json_t *t;
 	size_t i;
 
 	json_array_foreach(all, i, t)
 		if (same_field(t, tunnel, "bridge") && !same_field(t, tunnel, "name") &&
+		    (!parallel || same_field(t, tunnel, "remote_bridge")) &&
 		    !strcmp(view_str(t, "state"), "forwarding"))
+			return true;
+	return false;
+}
+
+/* It waits for what another one does; for any other reason it should forward and does not. */
+static bool is_spare(const json_t *tunnel)
+{
+	static const char *const reasons[] = { "parallel", "cycle", "priority", "" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(reasons); i++)
+		if (!strcmp(view_str(tunnel, "reason"), reasons[i]))
 			return true;
 	return false;
 }
@@ -86,13 +110,73 @@ enum health view_tunnel_health(const json_t *all, const json_t *tunnel)
 	if (!strcmp(state, "forwarding"))
 		return HEALTH_OK;
 	if (!strcmp(state, "standby"))
-		return has_active_sibling(all, tunnel) ? HEALTH_OK : HEALTH_WARNING;
+		return is_spare(tunnel) && has_active_sibling(all, tunnel) ? HEALTH_OK :
+									     HEALTH_WARNING;
 	if (!strcmp(state, "prepare"))
 		return HEALTH_WARNING;
 	/* A peer that is there answers within a second; one that is not is the same as down. */
 	if (!strcmp(state, "handshake") && view_num(tunnel, "since_s") < 10)
 		return HEALTH_WARNING;
 	return HEALTH_CRITICAL;
+}
+
+unsigned view_tunnel_rank(const json_t *tunnel)
+{
+	const char *state = view_str(tunnel, "state");
+
+	return !strcmp(state, "latched") ? 0 : !strcmp(state, "blocked") ? 1 : 2;
+}
+
+const struct view_alarm view_alarms[] = {
+	{ "twin", "another node uses the private key of this one, so all gates are closed; find "
+		  "the host that it was copied to (or this daemon's second start) and give one of "
+		  "the two a key of its own" },
+	{ "overflow",
+	  "more nodes, tunnels or foreign paths are joined than this node has room for, "
+	  "so all gates are closed; take some out, or split the network" },
+};
+const unsigned view_alarms_len = ARRAY_SIZE(view_alarms);
+
+/* "xen2, xen3 and 4 more" */
+static void names_text(const json_t *names, char *buf, size_t size)
+{
+	size_t n = 0, i;
+	const json_t *x;
+
+	buf[0] = '\0';
+	json_array_foreach(names, i, x) {
+		int r;
+
+		if (i == NAMES_SHOWN) {
+			snprintf(buf + n, size - n, " and %zu more", json_array_size(names) - i);
+			return;
+		}
+		r = snprintf(buf + n, size - n, "%s%.31s", i ? ", " : "", view_text(x));
+		if (r < 0 || n + (size_t)r >= size)
+			return;
+		n += (size_t)r;
+	}
+}
+
+enum health view_topology_health(const json_t *topology, char *buf, size_t size)
+{
+	double s = view_num(topology, "disagreeing_s"), n = view_num(topology, "disagreeing");
+	char names[NAMES_SHOWN * 40 + 40], since[UNIT_LEN];
+
+	for (unsigned i = 0; i < view_alarms_len; i++)
+		if (view_bool(topology, view_alarms[i].key)) {
+			snprintf(buf, size, "%s", view_alarms[i].sentence);
+			return HEALTH_CRITICAL;
+		}
+	if (n < 1 || s <= DISAGREEING_LONG_S)
+		return HEALTH_OK;
+	names_text(json_object_get(topology, "waiting_for"), names, sizeof(names));
+	snprintf(buf, size,
+		 "for %s %.0f of %.0f nodes %s not agreed with this one about the topology, so no "
+		 "further gate opens%s%s",
+		 unit_duration_s(s, since), n, view_num(topology, "members"),
+		 n < 2 ? "has" : "have", names[0] ? "; waiting for " : "", names);
+	return HEALTH_WARNING;
 }
 
 void view_state(const json_t *tunnel, char *buf, size_t size)
@@ -121,6 +205,8 @@ static const struct {
 	{ "remote", "the far end does not agree yet, or it is switched off there" },
 	{ "port", "its TAP device or its place in the bridge cannot be had" },
 	{ "lease", "nothing authenticated was heard from the peer in time" },
+	{ "identity", "another node uses the private key of this one, so all gates are closed" },
+	{ "overflow", "more is joined than this node has room for, so all gates are closed" },
 };
 
 const char *view_sentence(const json_t *tunnel)

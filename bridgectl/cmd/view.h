@@ -22,6 +22,19 @@ enum health { HEALTH_OK, HEALTH_WARNING, HEALTH_CRITICAL };
 /* `all` is the list of tunnels: standby beside a forwarding one is as it should be. */
 enum health view_tunnel_health(const json_t *all, const json_t *tunnel);
 
+/* The worst first: latched, blocked, then the others. */
+#define VIEW_RANKS 3
+unsigned view_tunnel_rank(const json_t *tunnel);
+
+/* Why no gate is open at all: keys of the topology, true when it is so. */
+struct view_alarm {
+	const char *key, *sentence;
+};
+extern const struct view_alarm view_alarms[];
+extern const unsigned view_alarms_len;
+/* Of `topology` in the answer to `status`; what is wrong with it goes to `buf`. */
+enum health view_topology_health(const json_t *topology, char *buf, size_t size);
+
 /* A state word with its reason: "down (no-peer)". */
 void view_state(const json_t *tunnel, char *buf, size_t size);
 /* The daemon's sentence, or one made of the reason. */

@@ -24,6 +24,22 @@ static void cell_since(struct table *t, const json_t *o)
 	table_cell(t, STYLE_NONE, "%s", unit_duration_s(view_num(o, "since_s"), buf));
 }
 
+static void tunnel_row(struct table *t, const json_t *x)
+{
+	char buf[160];
+
+	table_cell(t, STYLE_NONE, "%s", view_str(x, "name"));
+	view_state(x, buf, sizeof(buf));
+	table_cell(t, view_tunnel_style(view_str(x, "state")), "%s", buf);
+	table_cell(t, STYLE_NONE, "%s", view_str(x, "peer"));
+	view_bridges(x, buf, sizeof(buf));
+	table_cell(t, STYLE_NONE, "%s", buf);
+	cell_since(t, x);
+	cell_bytes(t, view_num(x, "rx_bytes"));
+	cell_bytes(t, view_num(x, "tx_bytes"));
+	cell_count(t, view_drops(x), STYLE_WARN);
+}
+
 void view_tunnels(struct out *o, const json_t *tunnels)
 {
 	static const struct column columns[] = {
@@ -33,21 +49,12 @@ void view_tunnels(struct out *o, const json_t *tunnels)
 	};
 	struct table *t = table_new(o, columns, ARRAY_SIZE(columns));
 	const json_t *x;
-	char buf[160];
 	size_t i;
 
-	json_array_foreach(tunnels, i, x) {
-		table_cell(t, STYLE_NONE, "%s", view_str(x, "name"));
-		view_state(x, buf, sizeof(buf));
-		table_cell(t, view_tunnel_style(view_str(x, "state")), "%s", buf);
-		table_cell(t, STYLE_NONE, "%s", view_str(x, "peer"));
-		view_bridges(x, buf, sizeof(buf));
-		table_cell(t, STYLE_NONE, "%s", buf);
-		cell_since(t, x);
-		cell_bytes(t, view_num(x, "rx_bytes"));
-		cell_bytes(t, view_num(x, "tx_bytes"));
-		cell_count(t, view_drops(x), STYLE_WARN);
-	}
+	for (unsigned rank = 0; rank < VIEW_RANKS; rank++)
+		json_array_foreach(tunnels, i, x)
+			if (view_tunnel_rank(x) == rank)
+				tunnel_row(t, x);
 	table_end(t);
 }
 
