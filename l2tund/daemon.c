@@ -31,11 +31,27 @@ static bool peers_flush_segments(struct daemon *d)
 	return any;
 }
 
+static void tunnels_settle(struct daemon *d)
+{
+	struct tunnel *t;
+
+	if (!d->unsettled)
+		return;
+	d->unsettled = false;
+	TAILQ_FOREACH(t, &d->tunnels, link) {
+		if (t->unsettled)
+			tunnel_settle(t);
+	}
+}
+
 void daemon_kick(struct daemon *d)
 {
-	peers_flush_segments(d);
 	uint64_t now_us = daemon_now_us(d);
-	uint64_t next_us = sessions_tick(d->sessions, now_us);
+	uint64_t topo_us = topo_tick(d->topo, now_us);
+
+	tunnels_settle(d);
+	peers_flush_segments(d);
+	uint64_t next_us = MIN(topo_us, sessions_tick(d->sessions, now_us));
 
 	/* The tick's events may have made lists dirty. */
 	if (peers_flush_segments(d))
@@ -272,7 +288,10 @@ static int start_sessions(struct daemon *d, char *err)
 	if (!d->sessions)
 		return start_fail(err, -EINVAL, "%s: the private key cannot be used",
 				  d->config->node.private_key_path);
-	d->topo = topo_new(sessions_node_id(d->sessions), &tunnel_topo_ops, d);
+	struct topo_params topo = { .incarnation = d->params.incarnation };
+	memcpy(topo.node_id, sessions_node_id(d->sessions), sizeof(topo.node_id));
+	snprintf(topo.name, sizeof(topo.name), "%s", d->config->node.name);
+	d->topo = topo_new(&topo, &tunnel_topo_ops, d);
 	return d->topo ? 0 : start_fail(err, -ENOMEM, "out of memory");
 }
 

@@ -18,6 +18,7 @@
 #include "l2tund/kernel/os.h"
 #include "l2tund/session/session.h"
 #include "l2tund/topology/topology.h"
+#include "l2tund/topology_json.h"
 
 #define RECONCILE_US (5 * US_PER_S)
 #define DAEMON_ERRLEN 256
@@ -43,6 +44,7 @@ struct daemon {
 	bool stopping;
 	struct sessions *sessions;
 	struct topo *topo;
+	struct topology_watch topology;
 	struct os_udp **sockets; /* as config->node.listen; NULL: the address could not be had */
 	struct os_timer *session_timer;
 	struct os_timer *reconcile_timer;
@@ -52,6 +54,7 @@ struct daemon {
 	struct log_limit probes_limit;
 	uint16_t next_serial; /* of tunnels */
 	bool segments_dirty;  /* of some peer */
+	bool unsettled;	      /* the topology has decided about some tunnel */
 	bool reconcile_again; /* asked for since the last one began */
 	struct events *events;
 	struct ctl_server *control;

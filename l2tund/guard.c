@@ -27,15 +27,9 @@
 
 /* keys */
 
-void guard_tell_key(struct daemon *d, struct session *s)
-{
-	session_set_probe_key(s, d->keys.now);
-}
-
 static void keys_renew(struct daemon *d, uint64_t now_us)
 {
 	struct guard_keys *k = &d->keys;
-	struct peer *p;
 
 	if (k->made_us && now_us - k->made_us < KEY_LIFE_US)
 		return;
@@ -44,8 +38,7 @@ static void keys_renew(struct daemon *d, uint64_t now_us)
 	if (!k->made_us)
 		memcpy(k->before, k->now, sizeof(k->before));
 	k->made_us = now_us;
-	TAILQ_FOREACH(p, &d->peers, link)
-		guard_tell_key(d, p->session);
+	topo_set_probe_key(d->topo, k->now, now_us);
 }
 
 /*
@@ -119,13 +112,29 @@ static struct guard_heard *heard_find(struct guard *g, const uint8_t node[TOPO_N
 	return NULL;
 }
 
+/* The topology gets the whole list; it knows what is new in it. */
+static void heard_tell(struct guard *g)
+{
+	struct topo_segment segs[GUARD_HEARD_MAX] = { 0 };
+	struct daemon *d = g->bridge->daemon;
+
+	g->heard_changed = false;
+	for (unsigned i = 0; i < g->n_heard; i++) {
+		memcpy(segs[i].node, g->heard[i].node, sizeof(segs[i].node));
+		memcpy(segs[i].bridge, g->heard[i].bridge, sizeof(segs[i].bridge));
+	}
+	topo_set_foreign(d->topo, g->bridge->name, segs, g->n_heard, daemon_now_us(d));
+}
+
 static void heard_expire(struct guard *g, uint64_t now_us)
 {
 	for (unsigned i = 0; i < g->n_heard;) {
 		if (now_us - g->heard[i].last_us < GUARD_HEARD_US)
 			i++;
-		else
+		else {
 			g->heard[i] = g->heard[--g->n_heard];
+			g->heard_changed = true;
+		}
 	}
 }
 
@@ -221,6 +230,7 @@ static void heard_take(struct guard *g, const struct probe_body *body, const uin
 		 * told comes last, so that the log names the port and its owner.
 		 */
 		heard_cut(g);
+		heard_tell(g);
 		h = heard_find(g, body->node, body->bridge);
 	}
 	/* Anew from time to time: the path may have moved. In a loop thousands of probes ask. */
@@ -232,28 +242,14 @@ static void heard_take(struct guard *g, const struct probe_body *body, const uin
 	daemon_reconcile_soon(g->bridge->daemon);
 }
 
-static bool peer_proves(const struct peer *p, const uint8_t *frame, size_t len)
-{
-	const uint8_t(*keys)[SESSION_PROBE_KEY_BYTES];
-	unsigned n = session_far_probe_keys(p->session, &keys);
-
-	for (unsigned i = 0; i < n; i++) {
-		if (probe_verify(frame, len, keys[i]))
-			return true;
-	}
-	return false;
-}
-
 static bool probe_proven(struct daemon *d, const struct probe_body *body, const uint8_t *frame,
 			 size_t len)
 {
-	struct session_info info;
-	const struct peer *p;
+	const uint8_t(*keys)[TOPO_KEY_BYTES];
+	unsigned n = topo_probe_keys(d->topo, body->node, &keys);
 
-	TAILQ_FOREACH(p, &d->peers, link) {
-		session_get_info(p->session, &info);
-		if (memcmp(info.far_id, body->node, sizeof(body->node)) == 0 &&
-		    peer_proves(p, frame, len))
+	for (unsigned i = 0; i < n; i++) {
+		if (probe_verify(frame, len, keys[i]))
 			return true;
 	}
 	return false;
@@ -381,6 +377,7 @@ static void guard_close(struct guard *g)
 	g->ifindex = 0;
 	g->n_heard = 0;
 	g->ports = 0;
+	heard_tell(g);
 }
 
 static void guard_open(struct guard *g, int ifindex)
@@ -445,8 +442,6 @@ static uint64_t in_step(uint64_t next_us, uint64_t now_us)
 
 static uint64_t run_bridge(struct guard *g, uint64_t now_us)
 {
-	unsigned before = g->n_heard;
-
 	if (!g->packet)
 		return NEVER;
 	if (probe_due(&g->schedule, now_us)) {
@@ -454,8 +449,10 @@ static uint64_t run_bridge(struct guard *g, uint64_t now_us)
 		g->schedule.next_us = in_step(g->schedule.next_us, now_us);
 	}
 	heard_expire(g, now_us);
-	if (g->n_heard != before)
+	if (g->heard_changed) {
+		heard_tell(g);
 		daemon_reconcile_soon(g->bridge->daemon);
+	}
 	return g->schedule.next_us;
 }
 

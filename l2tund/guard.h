@@ -45,6 +45,7 @@ struct guard {
 	uint64_t ports;	     /* fingerprint of the bridge's ports and their carriers */
 	struct guard_heard heard[GUARD_HEARD_MAX];
 	unsigned n_heard;
+	bool heard_changed; /* the topology is to be told */
 };
 
 /* The keys of this node's probes; one per daemon, made anew each minute. */
@@ -68,9 +69,6 @@ const struct guard_heard *guard_list(struct guard *g, unsigned *ret_n);
 
 /* Sends what is due on all bridges and through all tunnels; sets the timer for the next time. */
 void guard_run(struct daemon *d);
-/* A new peer has to know the key. */
-void guard_tell_key(struct daemon *d, struct session *s);
-
 /*
  * Our own W-probe has come back, to the bridge that it left, by another way than it went.
  * `through`: the tunnel that brought it, NULL when it was heard on the bridge of `g`; then the

@@ -15,6 +15,7 @@
 #include "l2tund/peer.h"
 #include "l2tund/reload.h"
 #include "l2tund/status.h"
+#include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
 #include "l2tund/why.h"
 
@@ -190,6 +191,13 @@ static json_t *do_peer_show(void *ctx, const json_t *params, struct ctl_error *e
 	return p ? status_peer(p) : NULL;
 }
 
+static json_t *do_topology(void *ctx, const json_t *params, struct ctl_error *err)
+{
+	(void)params;
+	(void)err;
+	return topology_json(ctx);
+}
+
 static json_t *report_lines(const struct config_report *r)
 {
 	json_t *list = json_array();
@@ -265,6 +273,7 @@ static const struct ctl_method rows[] = {
 	{ "bridge.fdb", false, "name:s", do_bridge_fdb },
 	{ "peer.list", false, "", do_peer_list },
 	{ "peer.show", false, "name:s", do_peer_show },
+	{ "topology", false, "", do_topology },
 	{ "reload", true, "", do_reload },
 	{ "log", true, "level:s area:s?", do_log },
 	{ "events", false, "", do_events },

@@ -125,6 +125,18 @@ static void peer_sync_tunnels(struct peer *p)
 	}
 }
 
+/* Before the tunnels: what they tell of themselves goes out over it. */
+static void peer_sync_adj(struct peer *p)
+{
+	struct session_info info;
+
+	session_get_info(p->session, &info);
+	if (info.state == SESSION_UP)
+		topo_adj_up(p->adj, info.far_id, info.generation, info.rtt_us);
+	else
+		topo_adj_down(p->adj);
+}
+
 static void ops_event(void *arg, struct session *s, enum session_event ev)
 {
 	struct peer *p = session_user(s);
@@ -139,6 +151,7 @@ static void ops_event(void *arg, struct session *s, enum session_event ev)
 	case SESSION_EV_SEGMENTS:
 	case SESSION_EV_FAR:
 		peer_tell(p);
+		peer_sync_adj(p);
 		peer_sync_tunnels(p);
 		break;
 	case SESSION_EV_NOTE:
@@ -167,12 +180,22 @@ static void ops_records(void *arg, struct session *s, const uint8_t *records, si
 	stream_input(p->stream, records, len, now_us);
 }
 
+static void ops_topology(void *arg, struct session *s, const uint8_t *msg, size_t len,
+			 uint64_t now_us)
+{
+	struct peer *p = session_user(s);
+
+	(void)arg;
+	topo_adj_input(p->adj, msg, len, now_us); /* it counts what is malformed */
+}
+
 const struct sessions_ops peer_sessions_ops = {
 	.send = ops_send,
 	.random = ops_random,
 	.event = ops_event,
 	.records = ops_records,
 	.resolve = ops_resolve,
+	.topology = ops_topology,
 };
 
 /* stream <-> session, stream -> tunnel */
@@ -262,19 +285,20 @@ struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 	p->mark_us = daemon_now_us(d);
 	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
 	p->stream = stream_new(&peer_stream_ops, p);
-	if (!p->stream)
+	p->adj = topo_adj_add(d->topo, p);
+	if (!p->stream || !p->adj)
 		goto fail;
 	struct session_params params = peer_session_params(p);
 	/* In the list before the session lives: its callbacks may look the peer up. */
 	TAILQ_INSERT_TAIL(&d->peers, p, link);
 	p->session = session_add(d->sessions, &params, p, p->mark_us);
 	key_wipe(&params.psk);
-	if (p->session) {
-		guard_tell_key(d, p->session);
+	if (p->session)
 		return p;
-	}
 	TAILQ_REMOVE(&d->peers, p, link);
 fail:
+	if (p->adj)
+		topo_adj_remove(p->adj);
 	stream_free(p->stream);
 	free(p);
 	return NULL;
@@ -292,6 +316,7 @@ void peer_free(struct peer *p)
 	peer_cancel_query(p);
 	TAILQ_REMOVE(&p->daemon->peers, p, link);
 	session_remove(p->session);
+	topo_adj_remove(p->adj);
 	stream_free(p->stream);
 	free(p);
 }

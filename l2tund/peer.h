@@ -10,6 +10,7 @@
 #include "l2tund/datapath/stream.h"
 #include "l2tund/kernel/os.h"
 #include "l2tund/session/session.h"
+#include "l2tund/topology/topology.h"
 
 struct config_peer;
 struct daemon;
@@ -23,6 +24,7 @@ struct peer {
 	char name[NAME_MAX_LEN + 1];
 
 	struct session *session;
+	struct topo_adj *adj; /* the session, to the topology */
 	struct stream *stream;
 	struct os_query *query;	 /* a name look-up under way */
 	enum session_state told; /* last state that was made an event */

@@ -12,6 +12,7 @@
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
 
 #define MAC_STRLEN 18
@@ -347,6 +348,6 @@ json_t *status_json(struct daemon *d)
 		json_array_append_new(peers, status_peer(p));
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		json_array_append_new(tunnels, status_tunnel(t));
-	return json_pack("{s:o s:o s:o s:o}", "node", status_node(d), "bridges", bridges, "peers",
-			 peers, "tunnels", tunnels);
+	return json_pack("{s:o s:o s:o s:o s:o}", "node", status_node(d), "bridges", bridges,
+			 "peers", peers, "tunnels", tunnels, "topology", topology_summary_json(d));
 }

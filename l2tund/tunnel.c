@@ -43,9 +43,28 @@ static void tunnel_gate(void *arg, struct topo_edge *e, bool open, enum tunnel_r
 	if (t->gate.open)
 		tunnel_frames_open(t, now_us);
 	session_set_open(t->peer->session, t->id, t->gate.open, now_us);
+	t->unsettled = d->unsettled = true;
 }
 
-const struct topo_ops tunnel_topo_ops = { .gate = tunnel_gate };
+static int tunnel_topo_send(void *arg, struct topo_adj *a, const uint8_t *msg, size_t len)
+{
+	const struct peer *p = topo_adj_user(a);
+
+	return session_send_topology(p->session, msg, len, daemon_now_us(arg));
+}
+
+static void tunnel_topo_alarm(void *arg, const char *text)
+{
+	const struct daemon *d = arg;
+
+	events_change(d->events, "topology", d->config->node.name, "", "alarm", "", text);
+}
+
+const struct topo_ops tunnel_topo_ops = {
+	.gate = tunnel_gate,
+	.send = tunnel_topo_send,
+	.alarm = tunnel_topo_alarm,
+};
 
 /* facts */
 
@@ -85,28 +104,30 @@ static void tunnel_sync_edge(struct tunnel *t)
 	struct session_info info;
 	struct topo_ends ends = { 0 };
 
+	uint64_t now_us = daemon_now_us(t->daemon);
+
 	if (!tunnel_live(t, far)) {
 		if (t->edge_up)
-			topo_edge_down(t->edge);
+			topo_edge_down(t->edge, now_us);
 		t->edge_up = false;
 		t->prepared_us = 0;
 		return;
 	}
 	if (!t->prepared_us) {
-		t->prepared_us = daemon_now_us(t->daemon) + GUARD_PREPARE_US;
+		t->prepared_us = now_us + GUARD_PREPARE_US;
 		guard_burst(&t->bridge->guard);
 		daemon_reconcile_soon(t->daemon); /* so that its timer knows of that moment */
 	}
 	session_get_info(t->peer->session, &info);
 	snprintf(ends.local_bridge, sizeof(ends.local_bridge), "%s", t->bridge->name);
-	snprintf(ends.far_bridge, sizeof(ends.far_bridge), "%s", far->bridge);
-	memcpy(ends.far_node, info.far_id, sizeof(ends.far_node));
+	snprintf(ends.far.bridge, sizeof(ends.far.bridge), "%s", far->bridge);
+	memcpy(ends.far.node, info.far_id, sizeof(ends.far.node));
 	ends.priority = MAX(t->cfg->priority, far->priority);
 	ends.generation = info.generation;
 	t->far_id = far->id;
 	t->edge_up = true;
-	topo_edge_up(t->edge, &ends);
-	topo_edge_far(t->edge, session_far_open(t->peer->session, far->id));
+	ends.mesh = t->cfg->mesh;
+	topo_edge_up(t->edge, &ends, now_us);
 }
 
 static void tunnel_sync_port(struct tunnel *t)
@@ -144,15 +165,17 @@ void tunnel_heed_foreign(struct tunnel *t)
 
 static void tunnel_sync_block(struct tunnel *t)
 {
+	uint64_t now_us = daemon_now_us(t->daemon);
+
 	tunnel_heed_foreign(t);
 	/* Also when it is over at this first look: it opens by way of PREPARE only. */
 	if (t->block.reason != REASON_NONE) {
-		topo_edge_ready(t->edge, false);
+		topo_edge_ready(t->edge, false, now_us);
 		t->prepared_us = 0;
 	}
-	block_stands(&t->block, daemon_now_us(t->daemon));
+	block_stands(&t->block, now_us);
 	if (!tunnel_usable(t))
-		topo_edge_ready(t->edge, false);
+		topo_edge_ready(t->edge, false, now_us);
 	if (tunnel_usable(t) != t->told_usable)
 		peer_announce(t->peer);
 	t->told_usable = tunnel_usable(t);
@@ -214,11 +237,12 @@ uint64_t tunnel_wake_us(const struct tunnel *t)
 
 /* the state */
 
-static void tunnel_settle(struct tunnel *t)
+void tunnel_settle(struct tunnel *t)
 {
 	struct verdict v = { 0 };
 	enum tunnel_state from = t->state;
 
+	t->unsettled = false;
 	verdict_of(t, &v);
 	bool changed = v.state != t->state || v.reason != t->reason;
 
@@ -243,8 +267,9 @@ void tunnel_sync(struct tunnel *t)
 	tunnel_sync_block(t);
 	tunnel_sync_edge(t);
 	/* Kept: had every asker his own look at the clock, the moment could fall between two. */
-	t->prepared = t->prepared_us && daemon_now_us(t->daemon) >= t->prepared_us;
-	topo_edge_ready(t->edge, tunnel_usable(t) && t->prepared);
+	uint64_t now_us = daemon_now_us(t->daemon);
+	t->prepared = t->prepared_us && now_us >= t->prepared_us;
+	topo_edge_ready(t->edge, tunnel_usable(t) && t->prepared, now_us);
 	tunnel_settle(t);
 }
 
@@ -278,7 +303,7 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 		log_err(LOG_CORE,
 			"tunnel %s: peer %s has %d tunnels already, the most that are possible",
 			t->name, t->peer->name, SESSION_SEGMENTS_MAX);
-		topo_edge_remove(t->edge);
+		topo_edge_remove(t->edge, daemon_now_us(t->daemon));
 		free(t);
 		return NULL;
 	}
@@ -291,7 +316,7 @@ void tunnel_free(struct tunnel *t)
 	t->gate.open = false;
 	port_fini(&t->port);
 	TAILQ_REMOVE(&t->daemon->tunnels, t, link);
-	topo_edge_remove(t->edge);
+	topo_edge_remove(t->edge, daemon_now_us(t->daemon));
 	peer_leave(t->peer, t);
 	free(t);
 }

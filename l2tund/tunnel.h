@@ -46,7 +46,7 @@ struct tunnel {
 	struct gate gate;
 	uint16_t far_id;		/* the peer's segment, valid while edge_up */
 	enum tunnel_reason gate_reason; /* the topology's last words */
-	char gate_detail[128];
+	char gate_detail[256];
 
 	uint64_t prepared_us; /* when it has listened long enough for a foreign path; 0: not live */
 	bool prepared;	      /* that had come at the last tunnel_sync() */
@@ -59,6 +59,7 @@ struct tunnel {
 	uint64_t announce_us; /* 0: done */
 	uint16_t w_seq;
 
+	bool unsettled; /* the topology has decided anew; the state has to follow */
 	enum tunnel_state state;
 	enum tunnel_reason reason;
 	char detail[256];
@@ -74,6 +75,8 @@ void tunnel_update(struct tunnel *t, const struct config_tunnel *cfg);
 
 /* Reconciles the port, tells the topology what is so, and settles the state. */
 void tunnel_sync(struct tunnel *t);
+/* Only the state, after the topology has decided. */
+void tunnel_settle(struct tunnel *t);
 /* `bridgectl tunnel up|down`; up also forgets a latched port. */
 void tunnel_set_admin(struct tunnel *t, bool up);
 /* `bridgectl tunnel clear`: the administrator has looked; latches and hold-downs are forgotten. */
