@@ -132,8 +132,9 @@ static void draft_edges(struct topo *t, uint64_t now_us)
 	const struct topo_edge *e;
 	unsigned n = 0;
 
+	/* One that cannot open must not keep others closed: it is not told. */
 	TAILQ_FOREACH(e, &t->edges, link) {
-		if (!e->up)
+		if (!e->up || !e->ready)
 			continue;
 		if (n == t->cap_draft) {
 			t->draft_cut = true;
@@ -394,6 +395,14 @@ static void end_twin(struct topo *t)
 
 /* settling */
 
+/* Draft and trees; true when they cannot be had. */
+static bool recompute(struct topo *t, uint64_t now_us)
+{
+	draft_build(t, now_us);
+	return lsdb_settle(&t->db) < 0 || tree_compute(&t->tree, &t->db, &topo_self(t)->lsa) < 0 ||
+	       tree_compute(&t->draft_tree, &t->db, &t->draft) < 0;
+}
+
 static void settle(struct topo *t, uint64_t now_us)
 {
 	bool news;
@@ -401,10 +410,7 @@ static void settle(struct topo *t, uint64_t now_us)
 	t->stale = false;
 	t->due_us = 0; /* what is due is worked out by the tick */
 	heed_twin(t, now_us);
-	draft_build(t, now_us);
-	bool lost = lsdb_settle(&t->db) < 0 ||
-		    tree_compute(&t->tree, &t->db, &topo_self(t)->lsa) < 0 ||
-		    tree_compute(&t->draft_tree, &t->db, &t->draft) < 0;
+	bool lost = recompute(t, now_us);
 	heed_overflow(t, lost || t->db.overflow || t->draft_cut);
 	news = memcmp(topo_self(t)->sync.digest, t->db.digest, sizeof(t->db.digest)) != 0 ||
 	       topo_self(t)->sync.version.incarnation != t->p.incarnation;
@@ -587,6 +593,7 @@ void topo_edge_ready(struct topo_edge *e, bool ready, uint64_t now_us)
 	if (e->ready == ready)
 		return;
 	e->ready = ready;
+	e->topo->urgent |= e->up;
 	settle(e->topo, now_us);
 }
 
@@ -655,7 +662,7 @@ void topo_set_foreign(struct topo *t, const char *local_bridge, const struct top
 	unsigned n_next = foreign_of_others(t, local_bridge, next);
 
 	if (t->stale)
-		settle(t, now_us); /* the tree is looked at below */
+		(void)recompute(t, now_us); /* looked at below; nothing opens before that */
 	for (unsigned i = 0; i < n && n_next < TOPO_FOREIGN_MAX; i++) {
 		struct lsa_foreign f = { .heard = segs[i] };
 
