@@ -35,7 +35,6 @@ int control_build_hello(const struct hello *h, uint8_t *buf, size_t cap)
 	tlv_put_u64(&w, h->tx);
 	tlv_put_u64(&w, h->echo_tx);
 	tlv_put_u64(&w, h->echo_rx);
-	tlv_put_bytes(&w, h->probe_key, sizeof(h->probe_key));
 	for (unsigned i = 0; i < h->n; i++) {
 		tlv_put_u16(&w, h->segs[i].id);
 		tlv_put_u8(&w, h->segs[i].flags);
@@ -58,9 +57,6 @@ int control_parse_hello(const uint8_t *buf, size_t len, struct hello *ret)
 	ret->tx = tlv_get_u64(&r);
 	ret->echo_tx = tlv_get_u64(&r);
 	ret->echo_rx = tlv_get_u64(&r);
-	const uint8_t *key = tlv_get_bytes(&r, sizeof(ret->probe_key));
-	if (key)
-		memcpy(ret->probe_key, key, sizeof(ret->probe_key));
 	if (r.bad || ret->n > SESSION_SEGMENTS_MAX || ret->sent_us == 0)
 		return -EBADMSG;
 	for (unsigned i = 0; i < ret->n; i++) {

@@ -43,7 +43,6 @@ struct hello {
 	uint64_t tx;	    /* datagrams sent in this establishment, this one included */
 	uint64_t echo_tx;   /* tx of the hello that is echoed */
 	uint64_t echo_rx;   /* datagrams we had received when it came, it included */
-	uint8_t probe_key[SESSION_PROBE_KEY_BYTES]; /* zero: none */
 	uint16_t n;
 	struct hello_segment segs[SESSION_SEGMENTS_MAX];
 };

@@ -44,7 +44,6 @@ static void fill(struct session *s, struct hello *h, uint64_t now_us, bool hurry
 	h->tx = st->tx + 1;
 	h->echo_tx = st->far_tx;
 	h->echo_rx = st->rx_then;
-	memcpy(h->probe_key, s->probe_key, sizeof(h->probe_key));
 	h->n = (uint16_t)s->lists.n;
 	for (unsigned i = 0; i < s->lists.n; i++) {
 		h->segs[i].id = s->lists.own[i].id;
@@ -64,18 +63,6 @@ static void send_hello(struct session *s, uint64_t now_us, bool hurry)
 	s->hello.flush = false;
 	s->hello.answer = false;
 	session_send_control(s, (size_t)len, now_us);
-}
-
-void session_set_probe_key(struct session *s, const uint8_t key[SESSION_PROBE_KEY_BYTES])
-{
-	memcpy(s->probe_key, key, sizeof(s->probe_key));
-}
-
-unsigned session_far_probe_keys(const struct session *s,
-				const uint8_t (**ret)[SESSION_PROBE_KEY_BYTES])
-{
-	*ret = (const uint8_t(*)[SESSION_PROBE_KEY_BYTES])s->far_probe_keys;
-	return s->n_far_probe_keys;
 }
 
 bool hello_in_haste(const struct session *s, uint64_t now_us)
@@ -169,19 +156,6 @@ static bool take_states(struct session *s, const struct hello *in)
 	return !same;
 }
 
-static void take_probe_key(struct session *s, const uint8_t key[SESSION_PROBE_KEY_BYTES])
-{
-	static const uint8_t none[SESSION_PROBE_KEY_BYTES];
-
-	if (memcmp(key, none, sizeof(none)) == 0 ||
-	    memcmp(key, s->far_probe_keys[0], sizeof(none)) == 0)
-		return;
-	memmove(s->far_probe_keys[1], s->far_probe_keys[0],
-		sizeof(s->far_probe_keys) - sizeof(s->far_probe_keys[0]));
-	memcpy(s->far_probe_keys[0], key, sizeof(s->far_probe_keys[0]));
-	s->n_far_probe_keys = MIN(s->n_far_probe_keys + 1, (unsigned)SESSION_PROBE_KEYS);
-}
-
 void hello_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us)
 {
 	struct hello_state *h = &s->hello;
@@ -195,7 +169,6 @@ void hello_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now
 	if (in.sent_us <= h->far_sent_us)
 		return;
 	take_counts(s, &in, now_us);
-	take_probe_key(s, in.probe_key);
 	h->far_sent_us = in.sent_us;
 	h->far_came_us = now_us;
 	if (in.flags & HELLO_F_ANSWER)

@@ -23,9 +23,6 @@
 #define SESSION_SEGMENTS_MAX 256 /* tunnels per peer */
 #define SESSION_DGRAM_MAX 9216	 /* largest datagram that is built or taken */
 #define SESSION_NAME_MAX 31
-#define SESSION_PROBE_KEY_BYTES 16
-#define SESSION_PROBE_KEYS \
-	2 /* of the peer that are kept: probes under the old one may be on their way */
 #define SESSION_BRIDGE_MAX 15
 #define SESSION_TOPOLOGY_MAX 1099 /* bytes of a message between topologies */
 
@@ -152,12 +149,6 @@ void session_set_open(struct session *s, uint16_t id, bool open, uint64_t now_us
 /* The peer's list; valid until the next SESSION_EV_SEGMENTS or _DOWN. */
 const struct segment *session_far_segments(const struct session *s, unsigned *ret_n);
 bool session_far_open(const struct session *s, uint16_t far_id);
-
-/* The key under which this node's probes can be checked; travels with every hello. */
-void session_set_probe_key(struct session *s, const uint8_t key[SESSION_PROBE_KEY_BYTES]);
-/* The peer's latest ones, newest first; gives how many are known. Kept when the session ends. */
-unsigned session_far_probe_keys(const struct session *s,
-				const uint8_t (**ret)[SESSION_PROBE_KEY_BYTES]);
 
 /*
  * Sends one message to the peer's topology, once: what is lost, the caller repeats.

@@ -54,10 +54,6 @@ struct session {
 	unsigned n_addrs, addr_at;
 	uint64_t resolve_us; /* when to ask for addresses; NEVER: not wanted */
 
-	uint8_t probe_key[SESSION_PROBE_KEY_BYTES];
-	uint8_t far_probe_keys[SESSION_PROBE_KEYS][SESSION_PROBE_KEY_BYTES]; /* newest first */
-	unsigned n_far_probe_keys;
-
 	uint64_t greatest_incarnation, greatest_counter; /* of initiations that were taken */
 	struct call call;
 	struct keypair *prev, *cur, *fresh; /* fresh: we answered, not confirmed yet */

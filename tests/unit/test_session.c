@@ -48,30 +48,6 @@ static void test_establish(void **state)
 	sim_pair_free(f);
 }
 
-/* The keys of probes travel with the hellos; the one before stays known for what is on its way. */
-static void test_probe_keys(void **state)
-{
-	struct sim_pair *f = sim_pair_new(1);
-	const uint8_t(*keys)[SESSION_PROBE_KEY_BYTES];
-	uint8_t key[SESSION_PROBE_KEY_BYTES];
-	(void)state;
-
-	sim_join(&f->a, NULL, &f->b, B_HOST);
-	assert_true(sim_wait_up(&f->a, &f->b, 100 * MS));
-	assert_int_equal(session_far_probe_keys(f->b.peers[0], &keys), 0);
-	for (uint8_t i = 1; i <= 3; i++) {
-		memset(key, i, sizeof(key));
-		session_set_probe_key(f->a.peers[0], key);
-		sim_pass(f, S);
-		assert_int_equal(session_far_probe_keys(f->b.peers[0], &keys), i < 2 ? 1 : 2);
-		assert_int_equal(keys[0][5], i);
-		if (i > 1)
-			assert_int_equal(keys[1][5], i - 1);
-	}
-	assert_int_equal(session_far_probe_keys(f->a.peers[0], &keys), 0);
-	sim_pair_free(f);
-}
-
 /* Both begin at the same instant, over and over with different timing. */
 static void test_glare(void **state)
 {
@@ -745,7 +721,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_establish),
-		cmocka_unit_test(test_probe_keys),
 		cmocka_unit_test(test_glare),
 		cmocka_unit_test(test_one_way_calls),
 		cmocka_unit_test(test_one_way),

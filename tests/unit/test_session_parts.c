@@ -396,7 +396,6 @@ static void test_hello_codec(void **state)
 	in.tx = 8;
 	in.echo_tx = 9;
 	in.echo_rx = 10;
-	memset(in.probe_key, 11, sizeof(in.probe_key));
 	in.n = SESSION_SEGMENTS_MAX;
 	for (unsigned i = 0; i < in.n; i++)
 		in.segs[i] = (struct hello_segment){ (uint16_t)(i * 3), i % 2 };
