@@ -150,6 +150,10 @@ static void tunnel_sync_block(struct tunnel *t)
 		topo_edge_ready(t->edge, false);
 		t->prepared_us = 0;
 	}
+	/* Who cannot be heard may still be looked for through the bridge. */
+	if (t->block.reason == REASON_RECURSION && session_state(t->peer->session) != SESSION_UP)
+		block_evidence(&t->block, REASON_RECURSION, false,
+			       daemon_now_us(t->daemon) + US_PER_S, daemon_now_us(t->daemon));
 	block_stands(&t->block, daemon_now_us(t->daemon));
 	if (!tunnel_usable(t))
 		topo_edge_ready(t->edge, false);
@@ -195,7 +199,8 @@ void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, 
 	va_end(ap);
 	struct tunnel *o;
 	TAILQ_FOREACH(o, &t->daemon->tunnels, link) {
-		if (tunnel_beside(t, o))
+		/* Another way to the peer need not lead over the bridge. */
+		if (reason != REASON_RECURSION && tunnel_beside(t, o))
 			tunnel_block_beside(o, t);
 	}
 	daemon_reconcile_soon(t->daemon);

@@ -167,6 +167,8 @@ unsigned session_far_probe_keys(const struct session *s,
 int session_send_topology(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us);
 
 enum session_state session_state(const struct session *s);
+/* Where its datagrams go now. The path lives as long as the session, and follows the peer. */
+const struct path *session_path(const struct session *s);
 /*
  * Until when (us, CLOCK_BOOTTIME) forwarding is covered: the send time of our
  * latest hello that the peer has echoed, plus the dead time. Packets that
