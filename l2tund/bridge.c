@@ -24,6 +24,7 @@ struct bridge *bridge_new(struct daemon *d, const struct config_bridge *cfg)
 	b->cfg = cfg;
 	snprintf(b->name, sizeof(b->name), "%s", cfg->name);
 	guard_init(&b->guard, b);
+	fdb_mirror_init(&b->mirror, b);
 	TAILQ_INSERT_TAIL(&d->bridges, b, link);
 	return b;
 }
@@ -31,6 +32,7 @@ struct bridge *bridge_new(struct daemon *d, const struct config_bridge *cfg)
 void bridge_free(struct bridge *b)
 {
 	guard_fini(&b->guard);
+	fdb_mirror_fini(&b->mirror);
 	TAILQ_REMOVE(&b->daemon->bridges, b, link);
 	free(b);
 }
@@ -161,4 +163,5 @@ void bridge_sync(struct bridge *b)
 {
 	bridge_sync_link(b);
 	guard_sync(&b->guard);
+	fdb_mirror_sync(&b->mirror);
 }

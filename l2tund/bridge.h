@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "l2tund/fdb_watch.h"
 #include "l2tund/guard.h"
 
 struct config_bridge;
@@ -31,6 +32,7 @@ struct bridge {
 	bool created;	  /* by us a moment ago: the event that it is there says so */
 	char detail[160]; /* why it is not there, or what is odd about it */
 	struct guard guard;
+	struct fdb_mirror mirror;
 };
 
 struct bridge *bridge_new(struct daemon *d, const struct config_bridge *cfg);

@@ -357,6 +357,8 @@ static int start_links(struct daemon *d, char *err)
 {
 	int r = d->os->links_watch(d->os, on_links, d);
 
+	if (r == 0)
+		r = fdb_watch_start(d);
 	return r == 0 ? 0 : start_fail(err, r, "rtnetlink: %s", strerror(-r));
 }
 
@@ -437,6 +439,7 @@ void daemon_free(struct daemon *d)
 	if (!d)
 		return;
 	d->os->links_watch(d->os, NULL, NULL);
+	fdb_watch_stop(d);
 	if (d->listener)
 		d->os->listener_close(d->os, d->listener);
 	if (d->control)

@@ -14,6 +14,7 @@
 #include "l2tund/config.h"
 #include "l2tund/control/server.h"
 #include "l2tund/events.h"
+#include "l2tund/fdb_watch.h"
 #include "l2tund/guard.h"
 #include "l2tund/kernel/os.h"
 #include "l2tund/session/session.h"
@@ -50,6 +51,7 @@ struct daemon {
 	struct os_timer *reconcile_timer;
 	struct os_timer *guard_timer;
 	struct guard_keys keys;
+	struct fdb_watch fdb_watch;
 	uint64_t probes_unknown; /* heard, and no peer's key fits */
 	struct log_limit probes_limit;
 	uint16_t next_serial; /* of tunnels */

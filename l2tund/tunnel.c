@@ -173,6 +173,9 @@ static void tunnel_sync_block(struct tunnel *t)
 		topo_edge_ready(t->edge, false, now_us);
 		t->prepared_us = 0;
 	}
+	/* Who cannot be heard may still be looked for through the bridge. */
+	if (t->block.reason == REASON_RECURSION && session_state(t->peer->session) != SESSION_UP)
+		block_evidence(&t->block, REASON_RECURSION, false, now_us + US_PER_S, now_us);
 	block_stands(&t->block, now_us);
 	if (!tunnel_usable(t))
 		topo_edge_ready(t->edge, false, now_us);
@@ -218,7 +221,8 @@ void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, 
 	va_end(ap);
 	struct tunnel *o;
 	TAILQ_FOREACH(o, &t->daemon->tunnels, link) {
-		if (tunnel_beside(t, o))
+		/* Another way to the peer need not lead over the bridge. */
+		if (reason != REASON_RECURSION && tunnel_beside(t, o))
 			tunnel_block_beside(o, t);
 	}
 	daemon_reconcile_soon(t->daemon);

@@ -8,6 +8,7 @@
 #include "l2tund/daemon.h"
 #include "l2tund/guard.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology/recursion.h"
 
 static bool tunnel_passes(struct tunnel *t, uint64_t now_us)
 {
@@ -17,11 +18,14 @@ static bool tunnel_passes(struct tunnel *t, uint64_t now_us)
 	return false;
 }
 
-/* Broadcast and multicast, in one direction: what multiplies in a loop. */
-static bool flood_passes(struct tunnel *t, struct policer *p, const uint8_t *frame, size_t len,
-			 uint64_t now_us)
+/*
+ * What the bridge floods multiplies in a loop: broadcast, multicast, and unicast to an address
+ * that it does not know. `port` as for fdb_mirror_floods().
+ */
+static bool flood_passes(struct tunnel *t, struct policer *p, int port, const uint8_t *frame,
+			 size_t len, uint64_t now_us)
 {
-	if (!frame_is_group(frame))
+	if (!fdb_mirror_floods(&t->bridge->mirror, frame, port))
 		return true;
 	if (recirculation_storm(&t->recirculation, frame, len, now_us)) {
 		tunnel_block(t, REASON_STORM, "the same flooded frame came %d times within %u ms",
@@ -42,13 +46,36 @@ static bool probe_stays(const uint8_t *frame, size_t len)
 	return probe_is(frame, len) && (probe_parse(frame, len, &body) < 0 || body.kind == PROBE_L);
 }
 
+/*
+ * A datagram of the session that carries us: never goes round. When the bridge knows that its way
+ * leads through our port, the peer cannot be reached but through ourselves. One that is only flooded
+ * has its way elsewhere, or will have: a host may well reach the peer through the
+ * uplink of the very bridge that the tunnel joins.
+ */
+static bool own_stays(struct tunnel *t, const uint8_t *frame, size_t len)
+{
+	const struct path *path = session_path(t->peer->session);
+	char to[ADDR_STRLEN];
+
+	if (!recursion_is_own(frame, len, &path->local, &path->remote))
+		return false;
+	t->counters.drop_gate++;
+	if (fdb_mirror_knows(&t->bridge->mirror, frame, t->port.ifindex))
+		tunnel_block(t, REASON_RECURSION,
+			     "the tunnel's own packets to %s would travel through bridge %s and so "
+			     "through the tunnel itself: give that address a route that does not "
+			     "lead over %s",
+			     addr_format(&path->remote, to), t->bridge->name, t->bridge->name);
+	return true;
+}
+
 static void tap_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
 {
 	struct tunnel *t = arg;
 	uint64_t now_us = daemon_now_us(t->daemon);
 
-	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) ||
-	    !flood_passes(t, &t->policer_tx, frame, len, now_us))
+	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) || own_stays(t, frame, len) ||
+	    !flood_passes(t, &t->policer_tx, t->port.ifindex, frame, len, now_us))
 		return;
 	if (stream_put(t->peer->stream, t->far_id, v, frame, len) < 0) {
 		t->counters.drop_queue++;
@@ -89,7 +116,7 @@ void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame
 
 	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) ||
 	    (probe_is(frame, len) && guard_watchdog(t->daemon, &t->bridge->guard, t, frame, len)) ||
-	    !flood_passes(t, &t->policer_rx, frame, len, now_us))
+	    !flood_passes(t, &t->policer_rx, 0, frame, len, now_us))
 		return;
 	if (os->tap_write(os, t->port.tap, v, frame, len) < 0) {
 		t->counters.drop_queue++;

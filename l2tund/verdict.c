@@ -71,7 +71,8 @@ static bool judge_session(const struct tunnel *t, struct verdict *v)
 	uint64_t now_us = daemon_now_us(t->daemon);
 
 	session_get_info(t->peer->session, &info);
-	if (info.state == SESSION_UP)
+	/* A tunnel that carried itself has no session either: the cause is worth more. */
+	if (info.state == SESSION_UP || t->block.reason == REASON_RECURSION)
 		return false;
 	if (!t->peer->cfg->host && info.state == SESSION_DOWN)
 		return verdict_set(v, TUNNEL_DOWN, REASON_NO_PEER, "peer %s: %s", t->peer->name,

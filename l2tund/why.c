@@ -196,6 +196,7 @@ static void say_remedy(const struct tunnel *t, json_t *list)
 	case REASON_FOREIGN:
 	case REASON_WATCHDOG:
 	case REASON_STORM:
+	case REASON_RECURSION:
 		say_block(t, list);
 		break;
 	case REASON_PORT:

@@ -38,19 +38,31 @@ struct os_link {
 	int master; /* ifindex of its bridge, 0: none */
 	unsigned mtu;
 	uint8_t mac[6];
-	bool up;      /* IFF_UP */
-	bool carrier; /* IFF_LOWER_UP */
-	bool isolated; /* bridge port attribute, false elsewhere */
-	bool stp;      /* of a bridge */
-	char alias[64]; /* IFLA_IFALIAS, our mark of ownership on bridges that we made */
+	bool up;	    /* IFF_UP */
+	bool carrier;	    /* IFF_LOWER_UP */
+	bool isolated;	    /* bridge port attribute, false elsewhere */
+	bool learning_off;  /* the same */
+	bool stp;	    /* of a bridge */
+	unsigned ageing_ms; /* of a bridge: how long it remembers; 0: it learns nothing */
+	uint16_t pvid;	    /* of a bridge: the VLAN that ports carry without a tag, 0: none */
+	char alias[64];	    /* IFLA_IFALIAS, our mark of ownership on bridges that we made */
 };
 
 struct os_fdb_entry {
 	uint8_t mac[6];
-	uint16_t vlan; /* 0: none */
-	int ifindex;   /* the port */
-	bool local;    /* one of the bridge's own addresses (NUD_PERMANENT) */
+	uint16_t vlan;	 /* 0: none */
+	int ifindex;	 /* the port */
+	bool local;	 /* one of the bridge's own addresses (NUD_PERMANENT) */
+	bool stale;	 /* older than the ageing time, about to go */
 	unsigned age_ms; /* since last heard */
+};
+
+struct os_fdb_ops {
+	/* An address was learnt at a bridge's port, or is at another one now; or it is gone. */
+	void (*entry)(void *arg, int bridge, const struct os_fdb_entry *e, bool gone);
+	/* Changes have been missed, or will be, until again(): then fdb_dump() tells all. */
+	void (*lost)(void *arg);
+	void (*again)(void *arg);
 };
 
 struct os_udp_ops {
@@ -151,6 +163,11 @@ struct os {
 	int (*bridge_add)(struct os *os, const char *name, bool stp, unsigned forward_delay_s);
 	int (*fdb_dump)(struct os *os, int bridge,
 			void (*fn)(void *arg, const struct os_fdb_entry *e), void *arg);
+	/*
+	 * The changes of all bridges' forwarding tables, from now on; `ops` NULL ends it. Where
+	 * there are too many of them they are left unread for a while, see lost().
+	 */
+	int (*fdb_watch)(struct os *os, const struct os_fdb_ops *ops, void *arg);
 	/*
 	 * "vtund pid 812" for a TUN/TAP that a process holds. -ENOENT: nobody does; -EACCES:
 	 * nobody was found, but not all may be looked into.

@@ -134,6 +134,11 @@ static int os_fdb_dump(struct os *os, int bridge,
 	return rtnl_fdb_dump(os_linux(os)->rtnl, bridge, fn, arg);
 }
 
+static int os_fdb_watch(struct os *os, const struct os_fdb_ops *ops, void *arg)
+{
+	return rtnl_fdb_watch(os_linux(os)->rtnl, ops, arg);
+}
+
 static const struct os table = {
 	.now_us = os_now_us,
 	.wall_s = os_wall_s,
@@ -163,6 +168,7 @@ static const struct os table = {
 	.port_flush = os_port_flush,
 	.bridge_add = os_bridge_add,
 	.fdb_dump = os_fdb_dump,
+	.fdb_watch = os_fdb_watch,
 	.tap_owner = tap_owner,
 	.packet_open = packet_open,
 	.packet_send = packet_send,

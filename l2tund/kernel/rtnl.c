@@ -359,25 +359,31 @@ static void event_buffer_init(int fd)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 }
 
-static int events_init(struct rtnl *r, struct loop *loop)
+int rtnl_listen(int group, struct nl_sock **ret)
 {
 	int n;
 
-	r->events = nl_socket_alloc();
-	if (!r->events)
+	*ret = nl_socket_alloc();
+	if (!*ret)
 		return -ENOMEM;
-	nl_socket_disable_seq_check(r->events);
-	nl_socket_modify_cb(r->events, NL_CB_VALID, NL_CB_CUSTOM, event_valid, r);
-	n = nl_connect(r->events, NETLINK_ROUTE);
+	nl_socket_disable_seq_check(*ret);
+	n = nl_connect(*ret, NETLINK_ROUTE);
 	if (n == 0)
-		n = nl_socket_set_nonblocking(r->events);
+		n = nl_socket_set_nonblocking(*ret);
 	if (n < 0)
 		return rtnl_errno(n);
-	event_buffer_init(nl_socket_get_fd(r->events));
-	n = nl_socket_add_membership(r->events, RTNLGRP_LINK);
-	if (n < 0)
-		return rtnl_errno(n);
-	return loop_fd_new(loop, nl_socket_get_fd(r->events), events_ready, r, &r->events_fd);
+	event_buffer_init(nl_socket_get_fd(*ret));
+	return rtnl_errno(nl_socket_add_membership(*ret, group));
+}
+
+static int events_init(struct rtnl *r)
+{
+	int err = rtnl_listen(RTNLGRP_LINK, &r->events);
+
+	if (err < 0)
+		return err;
+	nl_socket_modify_cb(r->events, NL_CB_VALID, NL_CB_CUSTOM, event_valid, r);
+	return loop_fd_new(r->loop, nl_socket_get_fd(r->events), events_ready, r, &r->events_fd);
 }
 
 int rtnl_new(struct loop *loop, struct rtnl **ret)
@@ -387,12 +393,13 @@ int rtnl_new(struct loop *loop, struct rtnl **ret)
 
 	if (!r)
 		return -ENOMEM;
+	r->loop = loop;
 	err = loop_timer_new(loop, notify_due, r, &r->notify);
 	if (err == 0)
 		err = loop_timer_new(loop, retry_due, r, &r->retry);
 	/* Listen first, read then: nothing falls in between. */
 	if (err == 0)
-		err = events_init(r, loop);
+		err = events_init(r);
 	if (err == 0)
 		err = read_all(r);
 	if (err < 0) {
@@ -408,6 +415,7 @@ void rtnl_free(struct rtnl *r)
 {
 	if (!r)
 		return;
+	rtnl_fdb_watch(r, NULL, NULL);
 	loop_fd_free(r->events_fd);
 	loop_timer_free(r->notify);
 	loop_timer_free(r->retry);

@@ -31,6 +31,7 @@ int rtnl_flush(struct rtnl *r, int index);
 int rtnl_bridge_add(struct rtnl *r, const char *name, bool stp, unsigned forward_delay_s);
 int rtnl_fdb_dump(struct rtnl *r, int bridge, void (*fn)(void *arg, const struct os_fdb_entry *e),
 		  void *arg);
+int rtnl_fdb_watch(struct rtnl *r, const struct os_fdb_ops *ops, void *arg);
 
 /* No link-local address, by IFLA_INET6_ADDR_GEN_MODE; -EAFNOSUPPORT without IPv6. */
 int rtnl_set_no_addrgen(struct rtnl *r, int index);
@@ -39,5 +40,7 @@ int rtnl_set_no_addrgen(struct rtnl *r, int index);
 unsigned rtnl_resyncs(const struct rtnl *r);
 /* For tests: a receive buffer for events of this many bytes (socket(7), SO_RCVBUF). */
 int rtnl_set_event_buffer(struct rtnl *r, int bytes);
+/* The same for the watch of forwarding tables. */
+int rtnl_set_fdb_buffer(struct rtnl *r, int bytes);
 
 #endif

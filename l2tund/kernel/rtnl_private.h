@@ -41,13 +41,27 @@ void table_end(struct table *t);
 /* Whether anything changed since the last call; frees what was removed. */
 bool table_settle(struct table *t);
 
+/* Changes of forwarding tables, rtnl_fdb.c. All zero: nobody watches. */
+struct fdb_watcher {
+	struct nl_sock *sock;
+	struct loop_fd *fd;
+	struct loop_timer *resume; /* reads on after a pause */
+	const struct os_fdb_ops *ops;
+	void *arg;
+	bool lost;	/* told; what is read is thrown away until the queue is empty */
+	unsigned taken; /* events since then: */
+	uint64_t window_us;
+};
+
 /* Owned by its os, freed by rtnl_free(). */
 struct rtnl {
+	struct loop *loop;
 	struct nl_sock *events, *ask;
 	struct loop_fd *events_fd;
 	struct loop_timer *notify; /* set when a change of ours moved the table */
 	struct loop_timer *retry;  /* set when reading everything failed */
 	struct table table;
+	struct fdb_watcher fdb;
 	bool lost;
 	unsigned resyncs;
 	void (*fn)(void *arg);
@@ -65,6 +79,12 @@ int rtnl_request(struct rtnl *r, struct nl_msg *msg, rtnl_reply_fn fn, void *arg
 int rtnl_errno(int nlerr);
 /* A request that starts with `ifi`; NULL without memory. */
 struct nl_msg *rtnl_link_request(int type, int flags, const struct ifinfomsg *ifi);
+
+/*
+ * A socket for events of one RTNLGRP_*, with a large buffer, non-blocking; on failure *ret
+ * may be set, and is the caller's to free.
+ */
+int rtnl_listen(int group, struct nl_sock **ret);
 
 /* Takes in the events that wait, then reads link `index` anew into the table. */
 int rtnl_read_back(struct rtnl *r, int index);

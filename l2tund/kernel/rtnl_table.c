@@ -121,14 +121,34 @@ static enum os_link_kind kind_parse(const char *kind)
 static void parse_port(struct os_link *l, struct nlattr *nest)
 {
 	struct nlattr *isolated = nla_find(nla_data(nest), nla_len(nest), IFLA_BRPORT_ISOLATED);
+	struct nlattr *learning = nla_find(nla_data(nest), nla_len(nest), IFLA_BRPORT_LEARNING);
 
 	if (isolated && nla_len(isolated) >= 1)
 		l->isolated = nla_get_u8(isolated) != 0;
+	if (learning && nla_len(learning) >= 1)
+		l->learning_off = nla_get_u8(learning) == 0;
+}
+
+static void parse_bridge(struct os_link *l, struct nlattr *data)
+{
+	unsigned long hz = (unsigned long)sysconf(_SC_CLK_TCK); /* USER_HZ, what the time is in */
+	struct nlattr *tb[IFLA_BR_MAX + 1];
+
+	if (nla_parse_nested(tb, IFLA_BR_MAX, data, NULL) < 0)
+		return;
+	if (tb[IFLA_BR_STP_STATE] && nla_len(tb[IFLA_BR_STP_STATE]) >= 4)
+		l->stp = nla_get_u32(tb[IFLA_BR_STP_STATE]) != 0;
+	if (tb[IFLA_BR_AGEING_TIME] && nla_len(tb[IFLA_BR_AGEING_TIME]) >= 4)
+		l->ageing_ms =
+			(unsigned)MIN((uint64_t)nla_get_u32(tb[IFLA_BR_AGEING_TIME]) * 1000 / hz,
+				      (uint64_t)UINT32_MAX);
+	if (tb[IFLA_BR_VLAN_DEFAULT_PVID] && nla_len(tb[IFLA_BR_VLAN_DEFAULT_PVID]) >= 2)
+		l->pvid = nla_get_u16(tb[IFLA_BR_VLAN_DEFAULT_PVID]);
 }
 
 static void parse_linkinfo(struct os_link *l, struct nlattr *info)
 {
-	struct nlattr *tb[IFLA_INFO_MAX + 1], *stp;
+	struct nlattr *tb[IFLA_INFO_MAX + 1];
 	char kind[16];
 
 	if (nla_parse_nested(tb, IFLA_INFO_MAX, info, NULL) < 0)
@@ -137,11 +157,8 @@ static void parse_linkinfo(struct os_link *l, struct nlattr *info)
 		nla_strlcpy(kind, tb[IFLA_INFO_KIND], sizeof(kind));
 		l->kind = kind_parse(kind);
 	}
-	if (l->kind == OS_LINK_BRIDGE && tb[IFLA_INFO_DATA]) {
-		stp = nla_find(nla_data(tb[IFLA_INFO_DATA]), nla_len(tb[IFLA_INFO_DATA]),
-			       IFLA_BR_STP_STATE);
-		l->stp = stp && nla_len(stp) >= 4 && nla_get_u32(stp) != 0;
-	}
+	if (l->kind == OS_LINK_BRIDGE && tb[IFLA_INFO_DATA])
+		parse_bridge(l, tb[IFLA_INFO_DATA]);
 	if (tb[IFLA_INFO_SLAVE_KIND] && tb[IFLA_INFO_SLAVE_DATA]) {
 		nla_strlcpy(kind, tb[IFLA_INFO_SLAVE_KIND], sizeof(kind));
 		if (strcmp(kind, "bridge") == 0)
@@ -192,6 +209,7 @@ static void bridge_message(struct table *t, const struct nlmsghdr *h, const stru
 	if (h->nlmsg_type == RTM_DELLINK) {
 		fresh.master = 0;
 		fresh.isolated = false;
+		fresh.learning_off = false;
 	} else if (tb[IFLA_PROTINFO] && tb[IFLA_MASTER]) {
 		parse_port(&fresh, tb[IFLA_PROTINFO]);
 	}

@@ -158,6 +158,8 @@ bool session_far_open(const struct session *s, uint16_t far_id);
 int session_send_topology(struct session *s, const uint8_t *msg, size_t len, uint64_t now_us);
 
 enum session_state session_state(const struct session *s);
+/* Where its datagrams go now. The path lives as long as the session, and follows the peer. */
+const struct path *session_path(const struct session *s);
 /*
  * Until when (us, CLOCK_BOOTTIME) forwarding is covered: the send time of our
  * latest hello that the peer has echoed, plus the dead time. Packets that

@@ -249,6 +249,11 @@ enum session_state session_state(const struct session *s)
 	return s->state;
 }
 
+const struct path *session_path(const struct session *s)
+{
+	return &s->path;
+}
+
 size_t session_room(const struct session *s)
 {
 	if (s->state != SESSION_UP)

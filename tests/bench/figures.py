@@ -1,4 +1,5 @@
 """Figures with their goals, and what several measurements share."""
+import contextlib
 import json
 import os
 import platform
@@ -36,6 +37,15 @@ class Results:
         if not good:
             self.missed.append(name)
         return f"{goal}: {'met' if good else 'MISSED'}"
+
+    @contextlib.contextmanager
+    def measuring(self, name):
+        """What fails inside costs these figures only, and the exit status."""
+        try:
+            yield
+        except AssertionError as error:
+            self.missed.append(name)
+            print(f"{name:58} FAILED: {str(error).strip()[:2000]}", flush=True)
 
     def skip(self, name, reason):
         print(f"{name:58} skipped: {reason}", flush=True)

@@ -246,7 +246,8 @@ def main():
     results = Results(args.json)
     for name in args.part + args.only or PARTS:
         function, rounds = PARTS[name]
-        function(results, min(rounds, 2) if args.quick else rounds, args.quick)
+        with results.measuring(name):
+            function(results, min(rounds, 2) if args.quick else rounds, args.quick)
     if results.missed:
         print(f"\nmissed: {', '.join(results.missed)}")
     return 1 if results.missed else 0

@@ -168,14 +168,15 @@ def bench_failover(results, rounds):
             ("ring of 3, cut, fast", RingCutFast, 0.8),
             ("ring of 3, middle stopped", RingStop, 0.3),
             ("ring of 3, middle killed", RingKill, 2.5)):
-        with Lab() as lab:
-            scene = kind(lab)
-            rows = [one_failover(scene, turn) for turn in range(rounds)]
-        outages, first, last, opened = zip(*rows)
-        results.add(f"failover: {name}", "s", outages, worst=goal)
-        results.add("  until the first end has noticed", "s", first)
-        results.add("  until the last end has noticed", "s", last)
-        results.add("  until the last gate is open", "s", opened)
+        with results.measuring(f"failover: {name}"):
+            with Lab() as lab:
+                scene = kind(lab)
+                rows = [one_failover(scene, turn) for turn in range(rounds)]
+            outages, first, last, opened = zip(*rows)
+            results.add(f"failover: {name}", "s", outages, worst=goal)
+            results.add("  until the first end has noticed", "s", first)
+            results.add("  until the last end has noticed", "s", last)
+            results.add("  until the last gate is open", "s", opened)
 
 
 def last_loss(flood, since):
@@ -220,7 +221,7 @@ def bench_rest(results, seconds):
               ("2 nodes x 8 tunnels", 2, [(0, 1, way) for way in range(8)], None),
               ("8 nodes x 8 tunnels", MESH_NODES, full_mesh(MESH_NODES) + doubled, 1.0))
     for name, count, pairs, goal in shapes:
-        with Lab() as lab:
+        with results.measuring(f"at rest, {name}"), Lab() as lab:
             many = Many(lab, count, pairs).start(30)
             time.sleep(SETTLE_S)
             shares = figures.cpu_shares(many.nodes, seconds)

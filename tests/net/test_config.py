@@ -96,6 +96,19 @@ def test_errors_of_several_sections_at_once(node):
     assert len(set(errors(l2tund(node, "-t")))) >= 2
 
 
+@pytest.mark.parametrize("again, word", [
+    ('tunnel "sv" { peer = "xen1" bridge = "br-new" remote-bridge = "br-new" }', "sv"),
+    ('tunnel "again" { peer = "xen1" bridge = "br-sv" remote-bridge = "br-other" }', "again"),
+], ids=["its name", "its two bridges"])
+def test_the_same_tunnel_twice(node, again, word):
+    """A name is one tunnel's, and a peer and two bridges are: not even a way to make a loop."""
+    text = node.config_text()
+    node.config_path.write_text(text + again + "\n", encoding="utf-8")
+    result = l2tund(node, "-t")
+    assert (str(node.config_path), text.count("\n") + 1) in errors(result), result.stderr
+    assert word in result.stderr, result.stderr
+
+
 def test_key_files_that_others_can_read(node):
     for name in ("private.key", "xen1.psk"):
         path = node.dir / name

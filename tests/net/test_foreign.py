@@ -1,38 +1,24 @@
 """Paths between the two bridges of a tunnel that are not ours: a wire, another tunnel program, a
 guest that bridges. The tunnel must not forward beside them, says why, and comes back by itself."""
-import functools
 import re
 import time
 
 import pytest
 
 import foreign
-import vtun
 from flood import Flood
-from lab import need, skip, veth, wait_for
+from lab import veth, wait_for
 from node import Pair
 from traffic import assert_pings
 
 REOPEN_S = 5  # after the path is gone, when the tunnel had not forwarded before
 HOLD_DOWN_S = 10  # when it had
-CUT_S = 1.0  # from the first duplicate to the last; the goal is 0.03
-# What the policer leaves of a loop in that time (burst, then rate), each way, seen at both ends.
-CUT_COPIES = 2 * 2 * (1000 + int(4000 * CUT_S))
 NAMED_S = 2  # until the guilty port and its owner are in the sentence
 EVIDENCE_S = 3  # this long after the last probe it is forgotten
 
 
 def path_of(kind, lab, pair):
-    """A foreign path of this kind between the pair's bridges; skips when it cannot be had."""
-    if kind == "vtun" and (reason := vtun.why_not()):
-        skip(reason)
-    if kind.startswith("to-"):
-        need("netdev-nft")
-        make = functools.partial(foreign.Cable, only=kind)
-    else:
-        make = {"cable": foreign.Cable, "guest": foreign.GuestBridge,
-                "vtun": foreign.VtunPath}[kind]
-    return make(lab, pair.wan, pair.left.host, pair.right.host)
+    return foreign.make(kind, lab, pair.wan, pair.left.host, pair.right.host)
 
 
 def start_nodes(pair):
@@ -69,13 +55,6 @@ def assert_foreign_listed(node, other, port, owner):
 
 def never_forwarded(node):
     return not [event for event in node.events() if event["to"] == "forwarding"]
-
-
-def assert_cut_in_time(flood, what):
-    damage = foreign.Damage(flood)
-    print(f"{what}: {damage}")
-    assert damage.seconds <= CUT_S, f"{what}: {damage}\n{flood.summary()}"
-    assert damage.copies <= CUT_COPIES, f"{what}: {damage}\n{flood.summary()}"
 
 
 # Before the tunnel
@@ -184,7 +163,7 @@ def test_path_later(lab, kind):
             assert node.state() != "forwarding", node.tunnel_status()
     print(f"{kind}: seen as blocked {(blocked - joined) * 1000:.0f} ms after it was plugged in")
     assert not [frame for frame, _ in flood.duplicates if frame.time > blocked], flood.summary()
-    assert_cut_in_time(flood, kind)
+    foreign.assert_cut_in_time(flood, kind)
     if not kind.startswith("to-"):
         # Alive all the while: over the other path.
         assert not [frame for frame, _ in flood.losses() if frame.time > blocked + 0.5], (
@@ -212,7 +191,7 @@ def test_hold_down(lab):
         time.sleep(0.3)  # how long it floods over the tunnel again
     assert not [frame for frame, _ in flood.losses() if frame.time > opened], flood.summary()
     assert not [frame for frame, _ in flood.duplicates if frame.time > blocked], flood.summary()
-    assert_cut_in_time(flood, "cable")
+    foreign.assert_cut_in_time(flood, "cable")
 
 
 def test_loop_of_two_tunnels_and_two_guests(lab):
@@ -240,4 +219,4 @@ def test_loop_of_two_tunnels_and_two_guests(lab):
     print(f"two tunnels: seen as blocked {(blocked - joined) * 1000:.0f} ms after it was closed,"
           f" then {states}")
     assert not [frame for frame, _ in flood.duplicates if frame.time > blocked], flood.summary()
-    assert_cut_in_time(flood, "two tunnels")
+    foreign.assert_cut_in_time(flood, "two tunnels")

@@ -104,11 +104,18 @@ static bool port_may_forward(struct fake_host *h, const struct fake_link *l)
 	return br && br->pub.up && l->pub.carrier;
 }
 
+static void port_set(struct fake_link *l, bool forwarding)
+{
+	l->forwarding = forwarding;
+	if (!forwarding)
+		fdb_forget_port(l->host, l);
+}
+
 static void port_settle(struct fake_event *ev)
 {
 	struct fake_link *l = container_of(ev, struct fake_link, state_ev);
 
-	l->forwarding = !l->forwarding;
+	port_set(l, !l->forwarding);
 }
 
 /* Takes the port where it belongs, `delay_us` from now. */
@@ -122,7 +129,7 @@ static void port_follow(struct fake_host *h, struct fake_link *l, uint64_t delay
 	if (may == l->forwarding)
 		return;
 	if (delay_us == 0)
-		l->forwarding = may;
+		port_set(l, may);
 	else
 		event_at(h->net, &l->state_ev, h->net->now_us + delay_us);
 }
@@ -150,6 +157,7 @@ struct fake_link *link_new(struct fake_host *h, const char *name, enum os_link_k
 	fake_must(l && strlen(name) < IFNAMSIZ, "a link cannot be made");
 	l->pub.index = h->next_ifindex++;
 	snprintf(l->pub.name, sizeof(l->pub.name), "%s", name);
+	l->host = h;
 	l->pub.kind = kind;
 	l->pub.mtu = 1500;
 	l->pub.up = true;
@@ -168,8 +176,10 @@ static int link_join(struct fake_host *h, struct fake_link *l, int master)
 
 	if (old == master)
 		return 0;
+	fdb_forget_port(h, l);
 	l->pub.master = master;
 	l->pub.isolated = false;
+	l->pub.learning_off = false;
 	l->forwarding = false;
 	port_follow(h, l, 0);
 	bridge_follow(h, old);
@@ -344,18 +354,21 @@ static int os_set_master(struct os *os, int index, int master)
 	return l ? set_master(host_of(os), l, master) : r;
 }
 
+static int set_isolated(struct fake_host *h, struct fake_link *l, bool on)
+{
+	if (!l->pub.master)
+		return -EOPNOTSUPP;
+	l->pub.isolated = on;
+	links_changed(h);
+	return 0;
+}
+
 static int port_set_isolated(struct os *os, int index, bool on)
 {
 	int r;
 	struct fake_link *l = change(os, FAKE_PORT_SET_ISOLATED, index, &r);
 
-	if (!l)
-		return r;
-	if (!l->pub.master)
-		return -EOPNOTSUPP;
-	l->pub.isolated = on;
-	links_changed(host_of(os));
-	return 0;
+	return l ? set_isolated(host_of(os), l, on) : r;
 }
 
 static int port_flush(struct os *os, int index)
@@ -368,6 +381,7 @@ static int port_flush(struct os *os, int index)
 	if (!l->pub.master)
 		return -EOPNOTSUPP;
 	l->flushes++;
+	fdb_forget_port(host_of(os), l);
 	return 0;
 }
 
@@ -387,32 +401,6 @@ static int bridge_add(struct os *os, const char *name, bool stp, unsigned forwar
 	l->pub.stp = stp;
 	l->forward_delay_s = forward_delay_s;
 	snprintf(l->pub.alias, sizeof(l->pub.alias), "l2tund");
-	return 0;
-}
-
-void fake_fdb_learn(struct fake_host *h, const char *port, const uint8_t mac[6])
-{
-	struct os_fdb_entry *e = &h->fdb[h->n_fdb++ % FAKE_FDB];
-
-	*e = (struct os_fdb_entry){ .ifindex = link_find_name(h, port)->pub.index };
-	memcpy(e->mac, mac, sizeof(e->mac));
-}
-
-static int fdb_dump(struct os *os, int bridge, void (*fn)(void *arg, const struct os_fdb_entry *e),
-		    void *arg)
-{
-	int r;
-	struct fake_link *l = change(os, FAKE_FDB_DUMP, bridge, &r);
-
-	if (!l)
-		return r;
-	for (unsigned i = 0; i < MIN(host_of(os)->n_fdb, FAKE_FDB); i++) {
-		const struct os_fdb_entry *e = &host_of(os)->fdb[i];
-		const struct fake_link *port = link_find(host_of(os), e->ifindex);
-
-		if (port && port->pub.master == bridge)
-			fn(arg, e);
-	}
 	return 0;
 }
 
@@ -471,6 +459,15 @@ int fake_link_master(struct fake_host *h, const char *name, const char *master)
 	return set_master(h, l, br ? br->pub.index : 0);
 }
 
+int fake_link_isolated(struct fake_host *h, const char *name, bool on)
+{
+	struct fake_link *l = link_find_name(h, name);
+
+	if (!l)
+		return -ENODEV;
+	return set_isolated(h, l, on);
+}
+
 int fake_link_mtu(struct fake_host *h, const char *name, unsigned mtu)
 {
 	struct fake_link *l = link_find_name(h, name);
@@ -516,6 +513,24 @@ const struct os_link *fake_link(struct fake_host *h, const char *name)
 	return link_by_name(&h->os, name);
 }
 
+void fake_link_learning(struct fake_host *h, const char *name, bool on)
+{
+	struct fake_link *l = link_find_name(h, name);
+
+	fake_must(l, "no such link");
+	l->pub.learning_off = !on;
+	links_changed(h);
+}
+
+void fake_bridge_ageing(struct fake_host *h, const char *name, unsigned ms)
+{
+	struct fake_link *l = link_find_name(h, name);
+
+	fake_must(l, "no such link");
+	l->pub.ageing_ms = ms;
+	links_changed(h);
+}
+
 bool fake_port_forwards(struct fake_host *h, const char *name)
 {
 	const struct fake_link *l = link_find_name(h, name);
@@ -549,7 +564,6 @@ void links_init(struct fake_host *h)
 	h->os.port_set_isolated = port_set_isolated;
 	h->os.port_flush = port_flush;
 	h->os.bridge_add = bridge_add;
-	h->os.fdb_dump = fdb_dump;
 	h->os.tap_owner = tap_owner;
 }
 

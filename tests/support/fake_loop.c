@@ -289,6 +289,7 @@ void fake_net_free(struct fake_net *net)
 		conn_fini(h);
 		frames_fini(h);
 		links_fini(h);
+		fdb_fini_host(h);
 		udp_fini(h);
 	}
 	struct fake_event *ev;
@@ -321,6 +322,7 @@ struct fake_host *fake_host_new(struct fake_net *net, const char *name)
 	h->os.timer_free = timer_free;
 	udp_init(h);
 	links_init(h);
+	fdb_init_host(h);
 	frames_init(h);
 	conn_init(h);
 	net->hosts[net->n_hosts++] = h;

@@ -12,7 +12,7 @@
 #define FAKE_RCVBUF 512	   /* datagrams */
 #define FAKE_TXQUEUE 500   /* frames waiting for a TAP's reader */
 #define FAKE_COLLECT 65536 /* frames kept for the test, per port */
-#define FAKE_FDB 16
+#define FAKE_FDB 1024
 #define FAKE_BUDGET 64		   /* of one read callback */
 #define FAKE_CARRIER_ON_US 5000	   /* carrier until forwarding */
 #define FAKE_CARRIER_OFF_US 100000 /* the link watch notices that it went */
@@ -51,6 +51,7 @@ struct fake_fault {
 
 struct fake_link {
 	TAILQ_ENTRY(fake_link) link;
+	struct fake_host *host;
 	struct os_link pub;
 	bool mac_set, mtu_set; /* of a bridge: by somebody, it follows its ports no more */
 	unsigned forward_delay_s;
@@ -93,8 +94,11 @@ struct fake_host {
 	struct fake_links links;
 	struct fake_links gone; /* deleted, kept until the loop runs */
 	int next_ifindex;
-	struct os_fdb_entry fdb[FAKE_FDB]; /* a ring */
+	struct os_fdb_entry fdb[FAKE_FDB];
 	unsigned n_fdb;
+	const struct os_fdb_ops *fdb_ops;
+	void *fdb_arg;
+	bool fdb_lost;
 	void (*watch_fn)(void *arg);
 	void *watch_arg;
 	struct fake_event watch_ev;
@@ -173,6 +177,12 @@ struct fake_link *link_find_name(struct fake_host *h, const char *name);
 struct fake_link *link_new(struct fake_host *h, const char *name, enum os_link_kind kind);
 void link_delete(struct fake_host *h, struct fake_link *l);
 void link_update_carrier(struct fake_host *h, struct fake_link *l);
+
+/* fake_fdb.c: what bridges have learnt */
+void fdb_init_host(struct fake_host *h);
+void fdb_fini_host(struct fake_host *h);
+/* It left its bridge, or was flushed: what was learnt there is gone. */
+void fdb_forget_port(struct fake_host *h, const struct fake_link *port);
 
 /* fake_frames.c: TAPs, packet sockets and what bridges do with frames */
 void frames_init(struct fake_host *h);

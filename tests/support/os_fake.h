@@ -9,7 +9,7 @@
  * its carrier goes on forwarding for a moment; leaving a bridge forgets the port's attributes.
  *
  * A bridge here is a hub: it learns nothing but what a test tells it, and forwards everywhere,
- * so it shows loops as they are.
+ * so it shows loops as they are. It says so, too: its ageing time is 0 until a test sets it.
  */
 #ifndef TESTS_SUPPORT_OS_FAKE_H
 #define TESTS_SUPPORT_OS_FAKE_H
@@ -65,6 +65,7 @@ enum fake_op {
 	FAKE_PORT_FLUSH,
 	FAKE_BRIDGE_ADD,
 	FAKE_FDB_DUMP,
+	FAKE_FDB_WATCH,
 	FAKE_PACKET_OPEN,
 	FAKE_PACKET_SEND,
 	FAKE_LISTEN,
@@ -130,14 +131,24 @@ int fake_link_del(struct fake_host *h, const char *name);
 int fake_link_leave(struct fake_host *h, const char *name);
 /* `master` NULL: none. */
 int fake_link_master(struct fake_host *h, const char *name, const char *master);
+/* `bridge link set dev NAME isolated on|off` */
+int fake_link_isolated(struct fake_host *h, const char *name, bool on);
 int fake_link_mtu(struct fake_host *h, const char *name, unsigned mtu);
 int fake_link_mac(struct fake_host *h, const char *name, const uint8_t mac[6]);
 int fake_link_up(struct fake_host *h, const char *name, bool up);
 int fake_link_carrier(struct fake_host *h, const char *name, bool on);
 /* Who holds a TUN/TAP, as tap_owner() answers. */
 void fake_link_owner(struct fake_host *h, const char *name, const char *owner);
-/* Its bridge has learnt an address at a port; it forgets none but the 16th before. */
+/* Bridge port attribute; on at first, and whenever it joins a bridge. */
+void fake_link_learning(struct fake_host *h, const char *name, bool on);
+void fake_bridge_ageing(struct fake_host *h, const char *name, unsigned ms);
+/* Its bridge has learnt an address at a port, from where it may move it to another. */
 void fake_fdb_learn(struct fake_host *h, const char *port, const uint8_t mac[6]);
+/* An entry as it stands in `e`, but for the port: with its VLAN and age. */
+void fake_fdb_put(struct fake_host *h, const char *port, const struct os_fdb_entry *e);
+void fake_fdb_forget(struct fake_host *h, const char *port, const uint8_t mac[6]);
+/* Too many changes for their reader: those until `false` are not told. */
+void fake_fdb_lose(struct fake_host *h, bool lost);
 /* NULL when there is none. Valid until it is deleted. */
 const struct os_link *fake_link(struct fake_host *h, const char *name);
 /*
