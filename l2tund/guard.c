@@ -112,8 +112,8 @@ static struct guard_heard *heard_find(struct guard *g, const uint8_t node[TOPO_N
 	return NULL;
 }
 
-/* The topology gets the whole list; it knows what is new in it. */
-static void heard_tell(struct guard *g)
+/* The topology gets the whole list; it knows what is new in it. True: that closed a loop. */
+static bool heard_tell(struct guard *g)
 {
 	struct topo_segment segs[GUARD_HEARD_MAX] = { 0 };
 	struct daemon *d = g->bridge->daemon;
@@ -123,13 +123,26 @@ static void heard_tell(struct guard *g)
 		memcpy(segs[i].node, g->heard[i].node, sizeof(segs[i].node));
 		memcpy(segs[i].bridge, g->heard[i].bridge, sizeof(segs[i].bridge));
 	}
-	topo_set_foreign(d->topo, g->bridge->name, segs, g->n_heard, daemon_now_us(d));
+	return topo_set_foreign(d->topo, g->bridge->name, segs, g->n_heard, daemon_now_us(d));
+}
+
+/*
+ * A path that comes and goes must not take tunnels of other nodes up and down with it, at the
+ * price of a loop each time: what closed one is believed for a hold-down, longer each time.
+ */
+static void heard_damp(struct guard *g, struct guard_heard *h, uint64_t now_us)
+{
+	block_stands(&g->damp, now_us);
+	block_evidence(&g->damp, REASON_FOREIGN, true, now_us, now_us);
+	h->hold_us = g->damp.hold_until_us;
 }
 
 static void heard_expire(struct guard *g, uint64_t now_us)
 {
 	for (unsigned i = 0; i < g->n_heard;) {
-		if (now_us - g->heard[i].last_us < GUARD_HEARD_US)
+		const struct guard_heard *h = &g->heard[i];
+
+		if (now_us - h->last_us < GUARD_HEARD_US || now_us < h->hold_us)
 			i++;
 		else {
 			g->heard[i] = g->heard[--g->n_heard];
@@ -230,8 +243,10 @@ static void heard_take(struct guard *g, const struct probe_body *body, const uin
 		 * told comes last, so that the log names the port and its owner.
 		 */
 		heard_cut(g);
-		heard_tell(g);
+		bool loop = heard_tell(g);
 		h = heard_find(g, body->node, body->bridge);
+		if (h && loop)
+			heard_damp(g, h, now_us);
 	}
 	/* Anew from time to time: the path may have moved. In a loop thousands of probes ask. */
 	if (!h ||

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "l2tund/kernel/os.h"
+#include "l2tund/topology/block.h"
 #include "l2tund/topology/probe.h"
 #include "l2tund/topology/storm.h"
 #include "l2tund/topology/topology.h"
@@ -27,6 +28,7 @@ struct guard_heard {
 	uint8_t node[TOPO_NODE_ID_BYTES];
 	char bridge[TOPO_BRIDGE_MAX + 1];
 	uint64_t first_us, last_us;
+	uint64_t hold_us;   /* it closed a loop: counts until then, whether it is heard or not */
 	uint64_t traced_us; /* when `via` was asked for; 0: not yet, or not since ports changed */
 	char via[IFNAMSIZ]; /* the port that it came in at; "" when the kernel did not tell */
 	char owner[64];	    /* of that port when it is a TAP: "vtund pid 812" */
@@ -46,6 +48,7 @@ struct guard {
 	struct guard_heard heard[GUARD_HEARD_MAX];
 	unsigned n_heard;
 	bool heard_changed; /* the topology is to be told */
+	struct block damp;  /* what paths that closed loops have cost: they are believed longer */
 };
 
 /* The keys of this node's probes; one per daemon, made anew each minute. */

@@ -157,7 +157,8 @@ static bool judge_forwarding(const struct tunnel *t, const struct segment *far, 
 static bool judge_gate(const struct tunnel *t, struct verdict *v)
 {
 	const struct segment *far = tunnel_far(t);
-	bool starting = t->state < TUNNEL_STANDBY;
+	bool starting = t->state < TUNNEL_STANDBY &&
+			daemon_now_us(t->daemon) - t->since_us < HANDSHAKE_PATIENCE_US;
 
 	/* Half a round trip or two at every start: not worth a standby of its own. */
 	if (!t->gate.open)

@@ -608,21 +608,25 @@ bool topo_edge_open(const struct topo_edge *e)
  * R8: the loop is there already when our tree joins the two, too. Whoever of its nodes will have to
  * close for good, we close now: our step on that way; in a mesh, all of that bridge.
  */
-static void cut_at_once(struct topo *t, const char *bridge, const struct topo_segment *heard)
+static bool cut_at_once(struct topo *t, const char *bridge, const struct topo_segment *heard)
 {
 	struct topo_segment here = topo_local(t, bridge);
 	struct tree_hop hops[TOPO_NODES_MAX];
 	unsigned n = tree_path(&t->tree, &here, heard, hops, ARRAY_SIZE(hops));
 	struct topo_edge *e, *own = NULL;
+	bool cut = false;
 
 	for (unsigned i = 0; i < MIN(n, (unsigned)ARRAY_SIZE(hops)) && !own; i++)
 		own = hops[i].edge ? topo_edge_of(t, hops[i].edge) : NULL;
-	if (own && own->open)
-		edge_set(own, false, REASON_FOREIGN, "another path was heard");
 	TAILQ_FOREACH(e, &t->edges, link) {
-		if (e->open && e->ends.mesh && strcmp(e->ends.local_bridge, bridge) == 0)
-			edge_set(e, false, REASON_FOREIGN, "another path was heard");
+		bool meshed = e->ends.mesh && strcmp(e->ends.local_bridge, bridge) == 0;
+
+		if (!e->open || !(e == own || meshed))
+			continue;
+		edge_set(e, false, REASON_FOREIGN, "another path was heard");
+		cut = true;
 	}
+	return cut;
 }
 
 static bool has_foreign(const struct topo *t, const struct lsa_foreign *f)
@@ -655,11 +659,12 @@ static unsigned foreign_of_others(struct topo *t, const char *bridge, struct lsa
 	return n;
 }
 
-void topo_set_foreign(struct topo *t, const char *local_bridge, const struct topo_segment *segs,
+bool topo_set_foreign(struct topo *t, const char *local_bridge, const struct topo_segment *segs,
 		      unsigned n, uint64_t now_us)
 {
 	struct lsa_foreign next[TOPO_FOREIGN_MAX];
 	unsigned n_next = foreign_of_others(t, local_bridge, next);
+	bool cut = false;
 
 	if (t->stale)
 		(void)recompute(t, now_us); /* looked at below; nothing opens before that */
@@ -671,14 +676,15 @@ void topo_set_foreign(struct topo *t, const char *local_bridge, const struct top
 		if (has_foreign(t, &f))
 			continue;
 		t->urgent = true;
-		cut_at_once(t, local_bridge, &segs[i]);
+		cut |= cut_at_once(t, local_bridge, &segs[i]);
 	}
 	qsort(next, n_next, sizeof(next[0]), lsa_foreign_compare);
 	if (same_foreign(t, next, n_next))
-		return;
+		return cut;
 	memcpy(t->foreign, next, n_next * sizeof(next[0]));
 	t->n_foreign = n_next;
 	settle(t, now_us);
+	return cut;
 }
 
 /* probe keys */

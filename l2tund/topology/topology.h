@@ -99,8 +99,9 @@ bool topo_edge_open(const struct topo_edge *e);
 /*
  * The segments that this bridge of ours is joined with by something that is not ours, all of
  * them (another bridge of ours may be one). A new one closes gates before this returns.
+ * True when it had to: then there was a loop.
  */
-void topo_set_foreign(struct topo *t, const char *local_bridge, const struct topo_segment *segs,
+bool topo_set_foreign(struct topo *t, const char *local_bridge, const struct topo_segment *segs,
 		      unsigned n, uint64_t now_us);
 
 /* The key of our probes, for everybody; and a node's latest ones, newest first (how many). */
