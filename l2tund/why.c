@@ -9,13 +9,19 @@
 #include "common/jsonline.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
+#include "l2tund/hops.h"
 #include "l2tund/peer.h"
 #include "l2tund/tunnel.h"
+#include "l2tund/why_text.h"
 
 /* One sentence of the answer. */
 #define say jsonline_append
 
 #define SPAN_LEN 32
+#define WHY_LEN 512
+#define HOPS_MAX TOPO_NODES_MAX
+#define HOPS_SHOWN 10
+#define NAMES_SHOWN 16
 
 /* How long ago `then_us` was, to a precision that people want. */
 static const char *span_format(const struct tunnel *t, uint64_t then_us, char buf[SPAN_LEN])
@@ -49,12 +55,16 @@ static void say_state(const struct tunnel *t, json_t *list)
 {
 	const char *reason = tunnel_reason_name(t->reason);
 	bool on_the_way = t->state >= TUNNEL_HANDSHAKE && t->state <= TUNNEL_STANDBY;
-	char span[SPAN_LEN];
+	char span[SPAN_LEN], cause[WHY_LEN];
 
 	say(list, "Tunnel %s is %s%s%s%s%s for %s%s%s%s", t->name, on_the_way ? "in " : "",
 	    tunnel_state_name(t->state), *reason ? " (" : "", reason, *reason ? ")" : "",
 	    span_format(t, t->since_us, span), *t->detail ? ": " : "", t->detail,
 	    full_stop(t->detail));
+	if (!*t->detail && t->state != TUNNEL_FORWARDING)
+		say(list, "%s",
+		    why_fill(why_text(t->state, t->reason).cause, t->name, t->peer->name, cause,
+			     sizeof(cause)));
 }
 
 static void say_port(const struct tunnel *t, json_t *list)
@@ -140,12 +150,159 @@ static void say_gates(const struct tunnel *t, json_t *list)
 	    session_far_open(t->peer->session, t->far_id) ? "open" : "closed");
 }
 
-static void say_unreachable(const struct tunnel *t, json_t *list)
+/* What the topology knows */
+
+static struct topo_segment near_segment(const struct tunnel *t)
 {
+	struct topo_segment s = { 0 };
+
+	memcpy(s.node, sessions_node_id(t->daemon->sessions), sizeof(s.node));
+	snprintf(s.bridge, sizeof(s.bridge), "%s", t->bridge->name);
+	return s;
+}
+
+static struct topo_segment far_segment(const struct tunnel *t)
+{
+	struct topo_segment s = { 0 };
+	struct session_info i;
+
+	session_get_info(t->peer->session, &i);
+	memcpy(s.node, i.far_id, sizeof(s.node));
+	snprintf(s.bridge, sizeof(s.bridge), "%s", t->cfg->remote_bridge);
+	return s;
+}
+
+/* "our br-sv, br-sv of xen2, behind a foreign path br-sv of xen1" */
+static void way_text(const struct tunnel *t, const struct hop *hops, unsigned n, char *buf,
+		     size_t size)
+{
+	const uint8_t *self = sessions_node_id(t->daemon->sessions);
+	size_t len = (size_t)snprintf(buf, size, "our %s", t->bridge->name);
+	char id[NODE_HEXLEN];
+
+	for (unsigned i = 0; i < MIN(n, HOPS_SHOWN) && len < size; i++) {
+		const struct hop *h = &hops[i];
+		bool own = memcmp(h->to.node, self, sizeof(h->to.node)) == 0;
+
+		len += (size_t)snprintf(buf + len, size - len, "%s%s%s%s%s",
+					h->foreign ? ", by a foreign path " : ", ",
+					own ? "our " : "", h->to.bridge, own ? "" : " of ",
+					own	    ? "" :
+					*h->name_to ? h->name_to :
+						      node_id_format(h->to.node, id));
+	}
+	if (n > HOPS_SHOWN && len < size)
+		snprintf(buf + len, size - len, " and %u more", n - HOPS_SHOWN);
+}
+
+/* Hop by hop, what joins the two bridges already. */
+static void say_way(const struct tunnel *t, json_t *list)
+{
+	bool waits = t->state == TUNNEL_STANDBY || t->state == TUNNEL_BLOCKED;
+	struct topo_segment from = near_segment(t), to = far_segment(t);
+	struct hop way[HOPS_MAX];
+	struct hops hops = { 0 };
+	char text[WHY_LEN - 64];
+
+	if (!waits || t->reason == REASON_REMOTE)
+		return;
+	topo_visit(t->daemon->topo, &hops_visitor, &hops);
+	unsigned n = hops_find(&hops, &from, &to, way, ARRAY_SIZE(way));
+	hops_fini(&hops);
+	/* One tunnel beside it: the first sentence names that. */
+	if (n == 0 || n > ARRAY_SIZE(way) || (n == 1 && !way[0].foreign))
+		return;
+	way_text(t, way, n, text, sizeof(text));
+	say(list, "The way that joins the two bridges without it: %s.", text);
+}
+
+struct waiting {
+	char names[NAMES_SHOWN * (NAME_MAX_LEN + 3)];
+	unsigned n;
+};
+
+static void add_waiting(void *arg, const struct topo_node_view *v)
+{
+	struct waiting *w = arg;
+	size_t len = strlen(w->names);
+	char id[NODE_HEXLEN];
+
+	if (!v->member || v->agrees)
+		return;
+	if (w->n++ < NAMES_SHOWN)
+		snprintf(w->names + len, sizeof(w->names) - len, "%s%s", len ? ", " : "",
+			 *v->name ? v->name : node_id_format(v->id, id));
+}
+
+/* A gate opens when all nodes have told that they know the same; who has not is named. */
+static bool say_barrier(const struct tunnel *t, json_t *list)
+{
+	static const struct topo_visitor visitor = { .node = add_waiting };
+	struct waiting w = { 0 };
+
+	if (!t->edge_up || t->gate.open || t->reason != REASON_REMOTE)
+		return false;
+	topo_visit(t->daemon->topo, &visitor, &w);
+	if (!w.n)
+		return false;
+	if (w.n > NAMES_SHOWN)
+		say(list, "Not in agreement yet: %s and %u more.", w.names, w.n - NAMES_SHOWN);
+	else
+		say(list, "Not in agreement yet: %s.", w.names);
+	say(list, "It opens by itself when all nodes know the same, which takes some round trips; "
+		  "if it lasts, `bridgectl topology` on the nodes named shows what they wait "
+		  "for.");
+	return true;
+}
+
+/* Who was heard, where and since when: only this end may have heard it, or only the other one. */
+static void say_heard(const struct tunnel *t, json_t *list)
+{
+	struct topo_segment far = far_segment(t);
+	const struct guard_heard *h = guard_find(&t->bridge->guard, far.node, far.bridge);
+	char since[SPAN_LEN];
+
+	if (!h)
+		return;
 	say(list,
-	    "It goes on by itself when peer %s answers; check that l2tund runs there, its address, "
-	    "the keys at both ends, and that UDP passes the firewalls.",
-	    t->peer->name);
+	    "Probes that %s sends on its bridge %s arrive on our %s, since %s, the last one %u ms "
+	    "ago, through port %s%s%s.",
+	    t->peer->name, h->bridge, t->bridge->name, span_format(t, h->first_us, since),
+	    (unsigned)((daemon_now_us(t->daemon) - h->last_us) / US_PER_MS),
+	    *h->via ? h->via : "(not known yet)", *h->owner ? ", which belongs to " : "", h->owner);
+}
+
+static unsigned blocks_remembered(const struct tunnel *t)
+{
+	uint64_t now_us = daemon_now_us(t->daemon);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < MIN(t->block.n_past, (unsigned)BLOCK_PAST); i++)
+		n += now_us - t->block.past_us[i] < BLOCK_MEMORY_US;
+	return n;
+}
+
+static void say_block(const struct tunnel *t, json_t *list)
+{
+	uint64_t now_us = daemon_now_us(t->daemon);
+	uint64_t until_us = block_until_us(&t->block);
+	unsigned n = blocks_remembered(t);
+
+	if (t->block.reason == REASON_NONE)
+		return;
+	say_heard(t, list);
+	if (n > 1)
+		say(list,
+		    "It was blocked %u times while it forwarded, within half an hour; after %d for "
+		    "watchdog or storm it is latched.",
+		    n, BLOCK_LATCH);
+	if (!t->block.latched)
+		say(list,
+		    "It opens not before %u s from now; each block of the last half hour makes the "
+		    "next one longer.",
+		    until_us == NEVER || until_us < now_us ?
+			    0 :
+			    (unsigned)((until_us - now_us) / US_PER_S) + 1);
 }
 
 static void say_no_peer(const struct tunnel *t, json_t *list)
@@ -156,56 +313,20 @@ static void say_no_peer(const struct tunnel *t, json_t *list)
 	    t->peer->name, t->peer->cfg->src.file, t->peer->cfg->src.line);
 }
 
-static void say_block(const struct tunnel *t, json_t *list)
-{
-	uint64_t now_us = daemon_now_us(t->daemon);
-	uint64_t until_us = block_until_us(&t->block);
-
-	if (t->block.latched)
-		return; /* its detail says what to do */
-	say(list,
-	    "It goes on by itself when the cause is gone, not before %u s from now; each block of "
-	    "the last half hour makes the next one longer.",
-	    until_us == NEVER || until_us < now_us ?
-		    0 :
-		    (unsigned)((until_us - now_us) / US_PER_S) + 1);
-}
-
-/* What brings it back; nothing when all is well. */
+/* What brings it back; nothing when all is well, or when that was said. */
 static void say_remedy(const struct tunnel *t, json_t *list)
 {
-	switch (t->reason) {
-	case REASON_PARALLEL:
-		say(list, "It takes over by itself within the dead time when the tunnel that "
-			  "forwards dies.");
-		break;
-	case REASON_NO_BRIDGE:
-		say(list, "It goes on by itself as soon as the bridge is there.");
-		break;
-	case REASON_NO_PEER:
+	char text[WHY_LEN];
+
+	if (t->state == TUNNEL_FORWARDING || t->daemon->stopping)
+		return;
+	if (t->reason == REASON_NO_PEER && !t->peer->cfg->host) {
 		say_no_peer(t, list);
-		break;
-	case REASON_UNREACHABLE:
-		say_unreachable(t, list);
-		break;
-	case REASON_REMOTE:
-		say(list,
-		    "It goes on by itself when the other end is ready; `bridgectl tunnel why` "
-		    "there says more.");
-		break;
-	case REASON_FOREIGN:
-	case REASON_WATCHDOG:
-	case REASON_STORM:
-	case REASON_RECURSION:
-		say_block(t, list);
-		break;
-	case REASON_PORT:
-		if (t->state != TUNNEL_LATCHED)
-			say(list, "It is tried again by itself.");
-		break;
-	default: /* its detail says what to do */
-		break;
+		return;
 	}
+	why_fill(why_text(t->state, t->reason).remedy, t->name, t->peer->name, text, sizeof(text));
+	if (!why_is_told(t->detail, text))
+		say(list, "%s", text);
 }
 
 json_t *why_json(const struct tunnel *t)
@@ -217,7 +338,10 @@ json_t *why_json(const struct tunnel *t)
 	say_session(t, list);
 	say_refused(t, list);
 	say_gates(t, list);
-	say_remedy(t, list);
+	say_way(t, list);
+	say_block(t, list);
+	if (!say_barrier(t, list))
+		say_remedy(t, list);
 	return json_pack("{s:s s:s s:s s:o}", "name", t->name, "state", tunnel_state_name(t->state),
 			 "reason", tunnel_reason_name(t->reason), "sentences", list);
 }
