@@ -15,7 +15,7 @@ struct events *events_new(void (*publish)(void *arg, const json_t *event), void 
 void events_free(struct events *ev);
 
 /*
- * One state change of an object: kind is tunnel, peer or bridge. `reason` and
+ * One state change of an object: kind is tunnel, peer, bridge or topology. `reason` and
  * `detail` may be empty.
  */
 void events_change(struct events *ev, const char *kind, const char *name, const char *from,

@@ -32,25 +32,33 @@ static void put_quoted(FILE *f, const char *text)
 	fputc('"', f);
 }
 
-static const char *const words[LINK_KINDS] = {
-	[LINK_FORWARDING] = "",	    [LINK_OPENING] = "opening", [LINK_FOREIGN] = "foreign path",
-	[LINK_STANDBY] = "standby", [LINK_BLOCKED] = "blocked", [LINK_HALF] = "one end only",
-};
-
-static void put_link(FILE *f, const struct graph_link *l)
+/* Our own tunnels by name and state; of the others, what is not as usual. */
+static void label_text(const struct graph_link *l, char *buf, size_t size)
 {
-	const char *tunnel = view_str(l->json, "tunnel"), *reason = view_str(l->json, "reason");
-	const char *via = view_str(l->json, "via");
-	char label[160];
+	static const char *const words[LINK_KINDS] = {
+		[LINK_FORWARDING] = "",	    [LINK_OPENING] = "opening",
+		[LINK_FOREIGN] = "",	    [LINK_STANDBY] = "standby",
+		[LINK_BLOCKED] = "blocked", [LINK_HALF] = "one end only",
+	};
+	const char *tunnel = view_str(l->json, "tunnel"), *via = view_str(l->json, "via");
+	char state[96];
 
+	view_state(l->json, state, sizeof(state));
 	if (!via[0] && l->back)
 		via = view_str(l->back, "via");
 	if (l->kind == LINK_FOREIGN)
-		snprintf(label, sizeof(label), "%s%s%s", words[l->kind], via[0] ? " at " : "", via);
+		snprintf(buf, size, "foreign path%s%s", via[0] ? " at " : "", via);
+	else if (tunnel[0] && l->kind != LINK_FORWARDING)
+		snprintf(buf, size, "%s: %s", tunnel, state);
 	else
-		snprintf(label, sizeof(label), "%s%s%s%s%s%s", tunnel,
-			 tunnel[0] && words[l->kind][0] ? ": " : "", words[l->kind],
-			 reason[0] ? " (" : "", reason, reason[0] ? ")" : "");
+		snprintf(buf, size, "%s", tunnel[0] ? tunnel : words[l->kind]);
+}
+
+static void put_link(FILE *f, const struct graph_link *l)
+{
+	char label[160];
+
+	label_text(l, label, sizeof(label));
 	fprintf(f, "\ts%u -- s%u [%s, label=", l->a, l->b, styles[l->kind]);
 	put_quoted(f, label);
 	fputs("];\n", f);

@@ -243,7 +243,7 @@ static void alarms(struct out *o, const json_t *t)
 {
 	for (unsigned i = 0; i < view_alarms_len; i++)
 		if (view_bool(t, view_alarms[i].key))
-			out_line(o, STYLE_BAD, "ALL GATES CLOSED: %s.", view_alarms[i].sentence);
+			out_line(o, STYLE_BAD, "ALARM: %s.", view_alarms[i].sentence);
 }
 
 static void headline(struct picture *p, const json_t *t)

@@ -172,10 +172,10 @@ enum health view_topology_health(const json_t *topology, char *buf, size_t size)
 		return HEALTH_OK;
 	names_text(json_object_get(topology, "waiting_for"), names, sizeof(names));
 	snprintf(buf, size,
-		 "for %s %.0f of %.0f nodes %s not agreed with this one about the topology, so no "
+		 "%.0f of %.0f nodes %s not agreed with this one about the topology for %s, so no "
 		 "further gate opens%s%s",
-		 unit_duration_s(s, since), n, view_num(topology, "members"),
-		 n < 2 ? "has" : "have", names[0] ? "; waiting for " : "", names);
+		 n, view_num(topology, "members"), n < 2 ? "has" : "have",
+		 unit_duration_s(s, since), names[0] ? "; waiting for " : "", names);
 	return HEALTH_WARNING;
 }
 

@@ -25,7 +25,7 @@
 #define CONTROL_LOST_MAX 10000	   /* events lost in a row before a client is given up */
 
 /* What an event may be called; a subscription to other names is an error. */
-#define CONTROL_EVENT_NAMES "tunnel", "peer", "bridge"
+#define CONTROL_EVENT_NAMES "tunnel", "peer", "bridge", "topology"
 
 struct ctl_error {
 	/* One stable word: bad-params, not-found, not-permitted, failed, config, … */

@@ -1,7 +1,7 @@
 /*
  * A daemon that answers anything: lines of a reply stream through the client's parser, every
  * string that comes out through the filter. What the filter lets through must be printable,
- * and stay as it is when filtered again.
+ * and stay as it is when filtered again. Every result is also taken for a topology and drawn.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bridgectl/client.h"
+#include "bridgectl/cmd/graph_dot.h"
 #include "bridgectl/out.h"
 #include "common/jsonline.h"
 #include "common/util.h"
@@ -45,6 +46,28 @@ static void check_strings(const json_t *v)
 	}
 }
 
+/* Each segment hangs from one that is there, and is counted once. */
+static void check_graph(const json_t *result)
+{
+	struct graph g;
+	unsigned n = 0;
+	size_t len;
+	char *dot;
+
+	graph_init(&g, result);
+	for (unsigned i = 0; i < g.n_roots; i++)
+		n += g.segments[g.roots[i]].below;
+	if (n != g.n_segments)
+		abort();
+	for (unsigned i = 0; i < g.n_links; i++)
+		if (g.links[i].a >= g.links[i].b || g.links[i].b >= g.n_segments)
+			abort();
+	dot = graph_dot(&g, &len);
+	check_text(dot);
+	free(dot);
+	graph_fini(&g);
+}
+
 static void one_line(const char *line, size_t len)
 {
 	struct client_error err = { 0 };
@@ -58,6 +81,7 @@ static void one_line(const char *line, size_t len)
 		abort();
 	check_strings(event);
 	check_strings(result);
+	check_graph(result);
 	check_strings(err.details);
 	check_text(err.message);
 	json_decref(event);

@@ -11,12 +11,14 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import socket
 import stat
 import struct
 import subprocess
 import sys
 import termios
+from xml.etree import ElementTree
 
 import pytest
 
@@ -185,9 +187,126 @@ EVENTS = {
         event("bridge", "br-sv", "missing", "present"),
         event("peer", "xen1", "handshake", "up", second=2),
         event("tunnel", "sv", "prepare", "forwarding", second=3),
+        event("topology", "kvm1", "agreed", "disagreeing", detail="not yet in agreement: xen2", second=3),
         event("tunnel", "dmz", "handshake", "down", "unreachable", "no answer", second=4),
     ]
 }
+
+
+# --- the topology ---
+
+IDS = {"kvm1": "1f2e3d4c5b6a7988", "xen1": "aa00000000000001", "xen2": "aa00000000000002", "xen3": "aa00000000000003"}
+
+
+def node(name, **more):
+    return {
+        "id": IDS.get(name, name),
+        "name": name,
+        "self": name == "kvm1",
+        "member": True,
+        "agrees": True,
+        "incarnation": 1732172761,
+        "seq": 12,
+    } | more
+
+
+def segment(text):
+    name, bridge = text.split(":")
+    return {"node": IDS.get(name, name), "name": name, "bridge": bridge}
+
+
+def edge(a, b, state="forwarding", reason="", **more):
+    chosen = state in ("forwarding", "opening", "prepare")
+    return {
+        "a": segment(a),
+        "b": segment(b),
+        "priority": 100,
+        "mode": "tree",
+        "live": state not in ("half", "down", "blocked", "latched"),
+        "in_tree": chosen,
+        "open_a": state == "forwarding",
+        "open_b": state == "forwarding",
+        "tunnel": None,
+        "state": state,
+        "reason": reason,
+    } | more
+
+
+def foreign(by, heard, via=None, owner=None):
+    return {"by": segment(by), "heard": segment(heard), "via": via, "owner": owner}
+
+
+def topology(nodes, edges, foreign_paths=(), **more):
+    return {
+        "digest": "5e" * 32,
+        "members": sum(n["member"] for n in nodes),
+        "disagreeing": sum(n["member"] and not n["agrees"] for n in nodes),
+        "overflow": False,
+        "twin": False,
+        "nodes": list(nodes),
+        "edges": list(edges),
+        "foreign": list(foreign_paths),
+        "truncated": False,
+    } | more
+
+
+FOUR = [node("kvm1"), node("xen1"), node("xen2"), node("xen3")]
+
+RING = topology(
+    FOUR,
+    [
+        edge("kvm1:br-sv", "xen1:br-sv", tunnel="sv"),
+        edge("kvm1:br-sv", "xen1:br-sv", "standby", "parallel", tunnel="sv-wan", priority=200),
+        edge("kvm1:br-sv", "xen3:br-sv", "standby", "cycle", tunnel="sv3"),
+        edge("xen1:br-sv", "xen2:br-sv", priority=50),
+        edge("xen2:br-sv", "xen3:br-sv", mode="mesh"),
+        edge("kvm1:br-dmz", "xen2:br-outside", "blocked", "foreign", tunnel="dmz"),
+    ],
+    [foreign("kvm1:br-dmz", "xen2:br-outside", "tap3", "vtund pid 812"), foreign("xen2:br-outside", "kvm1:br-dmz")],
+)
+
+UNSETTLED = topology(
+    [node("kvm1"), node("xen1", agrees=False), node("xen2"), node("xen3", agrees=False), node("gone", member=False, agrees=False)],
+    [
+        edge("kvm1:br-sv", "xen1:br-sv", "prepare", "remote", tunnel="sv", open_b=True),
+        edge("xen1:br-sv", "xen2:br-sv", "opening"),
+        edge("xen2:br-sv", "xen3:br-sv", "half"),
+        edge("xen3:br-far", "xen2:br-far"),
+        edge("xen2:br-far", "gone:br-far", "half"),
+        edge("kvm1:br-sv", "kvm2:br-sv", "down", "no-peer", tunnel="old"),
+    ],
+)
+# Who was never heard has no id.
+UNSETTLED["edges"][-1]["b"]["node"] = ""
+
+ALONE = topology([node("kvm1")], [])
+
+CLOSED = topology(FOUR[:2], [edge("kvm1:br-sv", "xen1:br-sv", "standby", "identity", tunnel="sv")], twin=True, overflow=True)
+
+# Two hosts with one name; and what would end a string, a line or a program in the wrong place.
+ODD_NAMES = topology(
+    [node("kvm1"), node("xen1"), node("xen1", id="bb00000000000001"), node('e"\\N}\n;x', id="cc")],
+    [
+        edge("kvm1:br-sv", "xen1:br-sv", tunnel='t"]; a -- b ["'),
+        edge("kvm1:br-sv", "xen1:br-sv", "standby", "cycle") | {"b": {"node": "bb00000000000001", "name": "xen1", "bridge": "br-sv"}},
+        edge("kvm1:br-sv", "xen1:br-sv") | {"b": {"node": "cc", "name": 'e"\\N}\n;x', "bridge": "<b>é\u202e</b>"}},
+    ],
+)
+
+
+def status_topology(**more):
+    return {
+        "digest": "5e" * 32,
+        "members": 4,
+        "disagreeing": 0,
+        "disagreeing_s": 0,
+        "waiting_for": [],
+        "overflow": False,
+        "twin": False,
+    } | more
+
+
+DISAGREEING = status_topology(disagreeing=2, disagreeing_s=75, waiting_for=["xen2", "xen3"])
 
 
 def find(answers, kind):
@@ -213,6 +332,7 @@ def answers_of(all_of_it):
         "bridge.fdb": FDB,
         "peer.list": all_of_it["peers"],
         "peer.show": find(all_of_it, "peers"),
+        "topology": all_of_it.get("whole", RING),
         "events": EVENTS,
         "events.subscribe": {},
         "reload": {"changed": ["tunnel sv added"], "restart": ["node.listen: needs a restart"], "warnings": []},
@@ -254,6 +374,21 @@ def golden(name, text):
     assert text == path.read_text(encoding="utf-8")
 
 
+def whole(t):
+    return status() | {"whole": t}
+
+
+LOOPS = status(
+    [
+        tunnel("sv", "standby", "identity"),
+        tunnel("cycle", "standby", "cycle", bridge="br-x"),
+        tunnel("down", "down", "no-peer"),
+        tunnel("wan", "blocked", "foreign", "br-sv and xen1's br-sv are joined already"),
+        tunnel("fine", bridge="br-x"),
+        tunnel("old", "latched", "watchdog", since_s=12),
+    ]
+) | {"topology": status_topology(twin=True)}
+
 CASES = {
     "status-good": (GOOD, ["status"]),
     "status-bad": (BAD, ["status"]),
@@ -272,6 +407,15 @@ CASES = {
     "peer-list": (BAD, ["peer", "list"]),
     "peer-show": (GOOD, ["peer", "show", "xen1"]),
     "peer-show-bad": (BAD, ["peer", "show", "xen2"]),
+    "status-loops": (LOOPS, ["status"]),
+    "status-disagreeing": (GOOD | {"topology": DISAGREEING}, ["status"]),
+    "topology": (whole(RING), ["topology"]),
+    "topology-verbose": (whole(RING), ["topology", "-v"]),
+    "topology-unsettled": (whole(UNSETTLED), ["topology"]),
+    "topology-alone": (whole(ALONE), ["topology"]),
+    "topology-closed": (whole(CLOSED), ["topology"]),
+    "topology-odd": (whole(ODD_NAMES), ["topology"]),
+    "topology-color": (whole(RING), ["topology", "--color=always"]),
     "events": (GOOD, ["events"]),
     "reload": (GOOD, ["reload"]),
     "log": (GOOD, ["log", "debug", "session"]),
@@ -287,7 +431,7 @@ def test_text(ask, name):
     golden(name, done.stdout.decode())
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n != "color"])
+@pytest.mark.parametrize("name", [n for n in CASES if not n.endswith("color")])
 def test_json_is_what_the_daemon_said(ask, name):
     answers, words = CASES[name]
     done = ask(answers_of(answers), "--json", *words)
@@ -364,6 +508,23 @@ CHECKS = [
 ]
 
 
+CHECKS += [
+    # Beside it means between the same two bridges, for what is parallel.
+    ([tunnel("sv", remote_bridge="br-x"), tunnel("b", "standby", "parallel")], [], [], 1, "WARNING - tunnel b standby"),
+    ([tunnel("sv", remote_bridge="br-x"), tunnel("b", "standby", "cycle")], [], [], 0, "OK"),
+    # A gate that is closed at the other end is no spare one.
+    ([tunnel("sv"), tunnel("b", "standby", "remote")], [], [], 1, "WARNING - tunnel b standby (remote)"),
+    ([tunnel("sv"), tunnel("b", "standby", "foreign")], [], [], 1, "WARNING - tunnel b standby (foreign)"),
+    (
+        [tunnel("a", "down"), tunnel("b", "blocked", "storm", detail="why"), tunnel("c", "latched", detail="so")],
+        [],
+        [],
+        2,
+        "CRITICAL - tunnel c latched: so, tunnel b blocked (storm), tunnel a down",
+    ),
+]
+
+
 @pytest.mark.parametrize("tunnels,peers,words,code,text", CHECKS)
 def test_check(ask, tunnels, peers, words, code, text):
     done = ask({"status": status(tunnels, peers)}, "check", *words)
@@ -374,6 +535,24 @@ def test_check(ask, tunnels, peers, words, code, text):
     assert done.returncode == code
     word = ["OK", "WARNING", "CRITICAL", "UNKNOWN"][code]
     assert line.startswith(f"L2TUND {word} - ")
+
+
+@pytest.mark.parametrize("whole_of_it,words,code,text", [
+    (status_topology(), [], 0, "OK - 1 of 1 tunnels forwarding"),
+    (status_topology(disagreeing=1, disagreeing_s=10), [], 0, "OK"),
+    (DISAGREEING, [], 1, "WARNING - 2 of 4 nodes have not agreed with this one about the topology for 1 min"),
+    (DISAGREEING, [], 1, "waiting for xen2, xen3"),
+    (DISAGREEING, ["--tunnel=sv"], 0, "OK"),
+    (status_topology(twin=True), [], 2, "CRITICAL - another node uses the private key of this one"),
+    (status_topology(twin=True), ["--tunnel=sv"], 2, "CRITICAL - another node uses the private key of this one"),
+    (status_topology(overflow=True), [], 2, "CRITICAL - more nodes, tunnels or foreign paths"),
+    ({"disagreeing": 30, "disagreeing_s": 4000, "waiting_for": ["node-name"] * 30}, [], 1, "and 22 more"),
+    ({"disagreeing": "x", "waiting_for": {}, "twin": 1}, [], 0, "OK"),
+    (None, [], 0, "OK"),
+])
+def test_check_topology(ask, whole_of_it, words, code, text):
+    done = ask({"status": status([tunnel("sv")]) | {"topology": whole_of_it}}, "check", *words)
+    assert text in done.stdout.decode() and done.returncode == code
 
 
 def test_check_perfdata(ask):
@@ -415,6 +594,127 @@ def test_check_unreachable(tmp_path):
 def test_check_bad_loss():
     for value in ("x", "-1", "101", "", "nan"):
         assert run("check", f"--loss={value}").returncode == 3
+
+
+# --- topology ---
+
+
+@pytest.mark.parametrize("env", [{"LC_ALL": "C"}, {"LC_ALL": "", "LC_CTYPE": "POSIX"}, {"LC_ALL": "", "LC_CTYPE": "", "LANG": ""}])
+def test_topology_ascii(ask, env):
+    done = ask(answers_of(whole(RING)), "topology", env=env)
+    golden("topology-ascii", done.stdout.decode())
+    assert re.fullmatch(rb"[\n\x20-\x7e]*", done.stdout)
+
+
+@pytest.mark.parametrize("env", [{"LC_ALL": "de_DE.utf8"}, {"LC_ALL": "", "LC_CTYPE": "en_US.UTF-8", "LANG": "C"}])
+def test_topology_utf8(ask, env):
+    done = ask(answers_of(whole(RING)), "topology", env=env)
+    golden("topology", done.stdout.decode())
+
+
+@pytest.mark.parametrize("name", ["ring", "unsettled", "odd"])
+def test_topology_dot(ask, name):
+    done = ask(answers_of(whole({"ring": RING, "unsettled": UNSETTLED, "odd": ODD_NAMES}[name])), "topology", "--dot")
+    assert (done.returncode, done.stderr) == (0, b"")
+    golden(f"topology-dot-{name}", done.stdout.decode())
+
+
+def need_dot():
+    if not shutil.which("dot"):
+        pytest.skip("no dot; its package is graphviz")
+
+
+@pytest.mark.parametrize("name", ["ring", "odd"])
+def test_topology_svg(ask, name):
+    """What dot has drawn holds every name as text, and every line."""
+    need_dot()
+    drawn = {"ring": RING, "odd": ODD_NAMES}[name]
+    done = ask(answers_of(whole(drawn)), "topology", "--svg")
+    assert (done.returncode, done.stderr) == (0, b"")
+    svg = ElementTree.fromstring(done.stdout)
+    space = "{http://www.w3.org/2000/svg}"
+    texts = {t.text for t in svg.iter(f"{space}text")}
+    groups = [g.get("class") for g in svg.iter(f"{space}g")]
+    assert groups.count("edge") == len(drawn["edges"]) + (name == "ring")
+    if name == "ring":
+        assert {"kvm1", "xen3", "br-sv", "br-outside", "foreign path at tap3", "sv-wan: standby (parallel)"} <= texts
+    else:
+        assert {'e"\\N}\\x0a;x', "<b>é\\u202e</b>", "xen1(bb00000000000001)", 't"]; a -- b ["'} <= texts
+
+
+def fake_dot(folder, script):
+    path = folder / "dot"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
+
+
+def test_topology_svg_without_graphviz(ask, tmp_path):
+    done = ask(answers_of(whole(RING)), "topology", "--svg", env={"PATH": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"install the package graphviz" in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_topology_svg_fails(ask, tmp_path):
+    env = fake_dot(tmp_path, "echo half; echo 'cannot \033[1mdraw' >&2; exit 3")
+    done = ask(answers_of(whole(RING)), "topology", "--svg", env=env)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"dot failed with exit code 3: cannot " in done.stderr and b"\033" not in done.stderr
+
+
+def test_topology_svg_gets_the_text(ask, tmp_path):
+    """No shell in between: the arguments and the text arrive as they are."""
+    env = fake_dot(tmp_path, 'echo "$@"; cat')
+    done = ask(answers_of(whole(RING)), "topology", "--svg", env=env)
+    assert done.stdout.decode() == "-Tsvg\n" + (HERE / "bridgectl/topology-dot-ring.ok").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("words", [["--json", "--dot"], ["--dot", "--svg"], ["--json", "--svg"], ["x"]])
+def test_topology_usage(words):
+    done = run("topology", *words)
+    assert done.returncode == 2 and done.stdout == b""
+
+
+@pytest.mark.parametrize("option", [None, "--dot"])
+def test_topology_no_control_characters(ask, option):
+    evil = "\033[2J\033]0;x\007\u009b31m\u202eb\u200bc\rd\ne\x7f"
+
+    def poison(v):
+        if isinstance(v, dict):
+            return {k: (x or "") + evil if k in ("name", "bridge", "tunnel", "via", "owner") else poison(x) for k, x in v.items()}
+        return [poison(x) for x in v] if isinstance(v, list) else v
+
+    done = ask(answers_of(whole(poison(RING))), "topology", *([option] if option else []))
+    text = done.stdout.decode()
+    assert text.count("x1b[2J") > 10 and not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202e]", text)
+
+
+# A node for each character, in a row, around one, all with all, and as many foreign paths.
+HOSTILE = {
+    "row": [(i, i + 1) for i in range(9000)],
+    "star": [(0, i + 1) for i in range(9000)],
+    "all": [(i, k) for i in range(95) for k in range(i)],
+    "one-pair": [(0, 1)] * 9000,
+    "self": [(i, i) for i in range(9000)],
+}
+
+
+@pytest.mark.parametrize("words", [["topology"], ["topology", "--dot"]])
+@pytest.mark.parametrize("shape", HOSTILE)
+@pytest.mark.parametrize("kind", ["edges", "foreign"])
+def test_topology_hostile(ask, shape, words, kind):
+    """As much as fits a reply: it is drawn within the limit of run(), in bounded text."""
+    ends = [({"node": f"{a:x}", "bridge": "b"}, {"node": f"{b:x}", "bridge": "b"}) for a, b in HOSTILE[shape]]
+    if kind == "edges":
+        lists = {"edges": [{"a": a, "b": b, "live": True, "in_tree": True, "open_a": True, "open_b": True} for a, b in ends]}
+    else:
+        lists = {"foreign": [{"by": a, "heard": b} for a, b in ends]}
+    done = ask({"topology": {"nodes": [{"id": "0", "self": True, "member": True}], "members": 9000} | lists}, *words)
+    assert done.returncode == 0 and len(done.stdout) < 8 << 20
+    if words == ["topology"]:
+        assert (b"There is more than is drawn." in done.stdout) == (len(ends) > 8192)
+    if shape == "row" and words == ["topology"]:
+        assert b"more bridges behind it, too deep to draw" in done.stdout
 
 
 # --- errors ---
@@ -491,14 +791,25 @@ def test_garbage(ask, name):
     assert re.fullmatch(rb"[\x20-\x7e]*\n", done.stderr)
 
 
-ODD = [{}, [], None, 7, "x", {"tunnels": 7, "peers": {}, "bridges": "x", "node": []}, {"tunnels": [7, None, [], {"name": 7, "drops": "x"}]}]
+ODD = [
+    {"nodes": 7, "edges": {}, "foreign": "x"},
+    {"nodes": [7, None, {"id": 7}, {"id": ""}], "edges": [7, None, {}, {"a": 7, "b": []}, {"a": {"node": "x"}, "b": {"bridge": "y"}}]},
+    {"nodes": [{"id": "a", "self": True}] * 3, "edges": [{"a": {"node": "a", "bridge": "b"}, "b": {"name": "c", "bridge": "b"}, "state": 7}] * 3},
+    {},
+    [],
+    None,
+    7,
+    "x",
+    {"tunnels": 7, "peers": {}, "bridges": "x", "node": []},
+    {"tunnels": [7, None, [], {"name": 7, "drops": "x"}]},
+]
 
 
 @pytest.mark.parametrize("result", ODD)
 def test_odd_results(ask, result):
     """Whatever the shape: an answer or an error, never a crash."""
     answers = {method: result for method in answers_of(GOOD)}
-    for words in [c[1] for c in CASES.values()] + [["check"]]:
+    for words in [c[1] for c in CASES.values()] + [["check"], ["topology", "--dot"]]:
         done = ask(answers, *words)
         assert 0 <= done.returncode <= 3, done
 
@@ -546,7 +857,7 @@ def test_events_lines(ask):
     done = ask(answers_of(GOOD), "events", "-n", "1")
     assert done.stdout.decode() == "2024-11-21T07:06:04.123Z tunnel dmz: handshake -> down (unreachable): no answer\n"
     done = ask(answers_of(GOOD), "events", "-n", "2", "--json")
-    assert [json.loads(line) for line in done.stdout.splitlines()] == EVENTS["events"][2:]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == EVENTS["events"][-2:]
     assert ask(answers_of(GOOD), "events", "-n", "0").stdout == b""
     for value in ("x", "-1", "1x", "99999999999999999999"):
         assert run("events", "-n", value).returncode == 2
@@ -698,6 +1009,8 @@ def test_complete():
     assert complete("--color", "") == (0, ["auto", "always", "never"])
     assert complete("events", "--fo") == (0, ["--follow"])
     assert complete("status", "--fo") == (0, [])
+    assert complete("topo") == (0, ["topology"])
+    assert complete("topology", "--s") == (0, ["--svg", "--socket"])
     assert complete("help", "tunnel", "w") == (0, ["why"])
     assert complete("-s", "/x", "stat") == (0, ["status"])
     assert complete("-s", "") == (9, [])
