@@ -1,6 +1,8 @@
 /*
  * A gate that opens changes where addresses are reached, and no switch knows. One broadcast
- * from each local address through the new edge tells them all.
+ * from each local address through the new edge tells them all. A bridge that sorts by VLAN
+ * knows an address in each of its VLANs; there the broadcast bears the tag that our port would
+ * send: all but the bridge's default one, which ports carry without.
  */
 #include "l2tund/announce.h"
 
@@ -12,40 +14,52 @@
 
 struct announcement {
 	struct tunnel *tunnel;
+	const uint8_t *mac; /* only this one; NULL: all */
+	uint16_t pvid;
 	unsigned n;
 };
 
-static void announce_mac(struct announcement *a, const uint8_t mac[6])
+static void announce_mac(struct announcement *a, const uint8_t mac[6], uint16_t vlan)
 {
 	struct tunnel *t = a->tunnel;
-	uint8_t frame[RARP_FRAME_BYTES];
+	uint8_t frame[RARP_TAGGED_BYTES];
+	bool tagged = vlan && vlan != a->pvid;
 
-	rarp_build(mac, frame);
-	if (stream_put(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame, sizeof(frame)) == 0)
+	if (tagged)
+		rarp_build_tagged(mac, vlan, frame);
+	else
+		rarp_build(mac, frame);
+	if (stream_put(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame,
+		       tagged ? RARP_TAGGED_BYTES : RARP_FRAME_BYTES) == 0)
 		a->n++;
 }
 
-/* Addresses behind tunnels are announced by the ends that have them. */
+/*
+ * Addresses behind tunnels are announced by the ends that have them, and one that the bridge is
+ * about to forget may be elsewhere by now.
+ */
 static void announce_entry(void *arg, const struct os_fdb_entry *e)
 {
 	struct announcement *a = arg;
 	struct daemon *d = a->tunnel->daemon;
 	const struct os_link *l = d->os->link_by_index(d->os, e->ifindex);
 
-	if (e->local || e->vlan || a->n >= ANNOUNCE_MAX || !l || daemon_find_tap(d, l->name))
+	if (e->local || e->stale || a->n >= ANNOUNCE_MAX || !l || daemon_find_tap(d, l->name))
 		return;
-	announce_mac(a, e->mac);
+	if (!a->mac || memcmp(e->mac, a->mac, sizeof(e->mac)) == 0)
+		announce_mac(a, e->mac, e->vlan);
 }
 
 static unsigned announce(struct tunnel *t, const uint8_t *mac)
 {
-	struct announcement a = { .tunnel = t };
+	const struct os_link *l = bridge_link(t->bridge);
+	struct announcement a = { .tunnel = t, .mac = mac, .pvid = l ? l->pvid : 0 };
 	struct os *os = t->daemon->os;
 
-	if (mac)
-		announce_mac(&a, mac);
-	else
-		os->fdb_dump(os, t->bridge->ifindex, announce_entry, &a);
+	os->fdb_dump(os, t->bridge->ifindex, announce_entry, &a);
+	/* Asked for by name, it is announced even if the bridge has not heard of it. */
+	if (mac && a.n == 0)
+		announce_mac(&a, mac, 0);
 	stream_flush(t->peer->stream);
 	return a.n;
 }

@@ -66,7 +66,8 @@ struct config_tunnel {
 	const struct config_peer *peer;
 	const struct config_bridge *bridge;
 	char remote_bridge[IFNAMSIZ];
-	bool mesh;
+	bool mesh;	   /* the same for all tunnels of a bridge */
+	bool preempt;	   /* replaces a tunnel of greater priority when it has been up for 60 s */
 	uint16_t priority; /* 0..65535, lower is preferred */
 	enum tunnel_profile profile;
 	unsigned policer; /* flooded frames per second and direction */

@@ -594,11 +594,10 @@ static void build_tunnel(struct conf *k, cfg_t *sec, struct config_tunnel *t)
 	build_ends(k, sec, t);
 	t->mesh = get_word(k, sec, "mode", "tree", "mesh") == 1;
 	t->priority = (uint16_t)get_number(k, sec, "priority", 0, UINT16_MAX, PRIORITY_DEFAULT);
+	t->preempt = get_bool(k, sec, "preempt");
 	t->profile =
 		get_word(k, sec, "profile", "default", "fast") ? PROFILE_FAST : PROFILE_DEFAULT;
 	t->policer = get_number(k, sec, "policer", 1, POLICER_MAX, POLICER_DEFAULT);
-	if (t->mesh)
-		opt_warn("mode", NULL, "mesh is not supported yet: it is treated as tree");
 }
 
 /* --- All --- */

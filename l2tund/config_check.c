@@ -167,6 +167,30 @@ static void check_tunnel_twice(struct conf *k, cfg_t *sec, unsigned i)
 	}
 }
 
+static const char *mode_name(const struct config_tunnel *t)
+{
+	return t->mesh ? "mesh" : "tree";
+}
+
+/* A port that is isolated is so from those that are, too: half a mesh would be no mesh at all. */
+static void check_mode(struct conf *k, cfg_t *sec, unsigned i)
+{
+	const struct config_tunnel *all = k->c->tunnels, *t = &all[i];
+
+	for (const struct config_tunnel *first = all; t->bridge && first < t; first++) {
+		if (first->bridge != t->bridge)
+			continue;
+		if (first->mesh != t->mesh)
+			conf_opt_error(
+				k, sec, "mode", NULL,
+				"%s, but tunnel %s (%s:%u) in bridge %s is %s; all tunnels of a "
+				"bridge need the same mode",
+				mode_name(t), first->name, SRC(first), t->bridge->name,
+				mode_name(first));
+		return;
+	}
+}
+
 static void check_tunnels_per_peer(struct conf *k, unsigned i)
 {
 	const struct config_tunnel *t = k->c->tunnels;
@@ -210,8 +234,9 @@ static void check_tunnels(struct conf *k)
 
 	for (unsigned i = 0; i < k->c->n_tunnels; i++) {
 		check_tunnel_twice(k, section(k, "tunnel", i), i);
+		check_mode(k, section(k, "tunnel", i), i);
 		check_tunnels_per_peer(k, i);
-		if (t[i].peer)
+		if (t[i].peer && !t[i].mesh)
 			warn_ring(k, i);
 	}
 }

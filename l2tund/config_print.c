@@ -109,6 +109,7 @@ static void print_tunnel(const struct config_tunnel *t, FILE *out)
 	put_string(out, "remote-bridge", t->remote_bridge);
 	fprintf(out, "    mode = %s\n", t->mesh ? "mesh" : "tree");
 	fprintf(out, "    priority = %u\n", t->priority);
+	fprintf(out, "    preempt = %s\n", t->preempt ? "yes" : "no");
 	fprintf(out, "    profile = %s\n", t->profile == PROFILE_FAST ? "fast" : "default");
 	fprintf(out, "    policer = %u\n}\n", t->policer);
 }

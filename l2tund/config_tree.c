@@ -56,9 +56,8 @@ static cfg_opt_t peer_options[] = {
 };
 
 static cfg_opt_t tunnel_options[] = {
-	OWN_OPTIONS,	      ONE("peer"),    ONE("bridge"),
-	ONE("remote-bridge"), ONE("mode"),    ONE("priority"),
-	ONE("profile"),	      ONE("policer"), CFG_END(),
+	OWN_OPTIONS,	 ONE("peer"),	 ONE("bridge"),	 ONE("remote-bridge"), ONE("mode"),
+	ONE("priority"), ONE("preempt"), ONE("profile"), ONE("policer"),       CFG_END(),
 };
 
 static cfg_opt_t root_options[] = {

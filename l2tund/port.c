@@ -6,6 +6,10 @@
  *
  * When others take the port out or delete the TAP we put it back after a while, each time
  * later, and stop after the fifth time: two programs fighting for a port is worse than no port.
+ *
+ * In a mesh the port is isolated: no frame passes from one tunnel to the next, which is all that
+ * keeps a mesh from being a loop. So it gets its carrier only when that was read back, and
+ * loses it when somebody switches the isolation off, until it is on again.
  */
 #include "l2tund/port.h"
 
@@ -19,10 +23,10 @@
 #define PORT_REATTACH_US (2 * US_PER_S)		 /* after a removal, times their number */
 #define PORT_REMOVALS_WINDOW_US (600 * US_PER_S) /* removals older than this do not count */
 
-void port_init(struct port *p, struct os *os, const char *name, const struct os_tap_ops *ops,
-	       void *arg)
+void port_init(struct port *p, struct os *os, const char *name, bool isolated,
+	       const struct os_tap_ops *ops, void *arg)
 {
-	*p = (struct port){ .os = os, .ops = ops, .arg = arg, .retry_us = 0 };
+	*p = (struct port){ .os = os, .isolated = isolated, .ops = ops, .arg = arg };
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	os->random(os, p->mac, sizeof(p->mac));
 	/* Above the fe:54:00 of libvirt's guests: a bridge takes the lowest MAC of its ports. */
@@ -37,6 +41,7 @@ static void port_close(struct port *p)
 	p->tap = NULL;
 	p->ifindex = 0;
 	p->bridge = 0;
+	p->isolation_set = false;
 	p->carrier = false;
 }
 
@@ -47,22 +52,32 @@ void port_fini(struct port *p)
 	p->retry_us = 0;
 }
 
+/* One more time that others had their hands on it. True: that was the last one. */
+static bool port_count_removal(struct port *p, uint64_t now_us)
+{
+	if (p->removed_us + PORT_REMOVALS_WINDOW_US < now_us)
+		p->removals = 0;
+	p->removed_us = now_us;
+	p->removals++;
+	return p->removals >= PORT_REMOVALS_MAX;
+}
+
+static void port_latch(struct port *p, const char *what)
+{
+	p->latched = true;
+	p->retry_us = 0;
+	snprintf(p->detail, sizeof(p->detail),
+		 "%s %u times by another program; stop that one, then `bridgectl tunnel up %s`",
+		 what, p->removals, p->name + strlen(TAP_PREFIX));
+}
+
 /* Later each time, then never: until somebody says `bridgectl tunnel up`. */
 static bool port_removed(struct port *p, const char *what, uint64_t now_us)
 {
 	port_set_carrier(p, false, now_us);
 	p->bridge = 0;
-	if (p->removed_us + PORT_REMOVALS_WINDOW_US < now_us)
-		p->removals = 0;
-	p->removed_us = now_us;
-	p->removals++;
-	if (p->removals >= PORT_REMOVALS_MAX) {
-		p->latched = true;
-		p->retry_us = 0;
-		snprintf(p->detail, sizeof(p->detail),
-			 "%s %u times by another program; stop that one, then "
-			 "`bridgectl tunnel up %s`",
-			 what, p->removals, p->name + strlen(TAP_PREFIX));
+	if (port_count_removal(p, now_us)) {
+		port_latch(p, what);
 	} else {
 		p->retry_us = now_us + p->removals * PORT_REATTACH_US;
 		snprintf(p->detail, sizeof(p->detail), "%s by another program; put back in %u s",
@@ -213,7 +228,82 @@ static bool port_attach(struct port *p, const struct os_link *bridge, uint64_t n
 	if (r < 0)
 		return port_fail(p, now_us, "cannot be attached to the bridge", r);
 	p->bridge = index;
+	p->isolation_set = false; /* the kernel forgot it */
 	return true;
+}
+
+/*
+ * Whether it may be put back once more, while the port goes on: at once, then later each time,
+ * and after the fifth time not for a while.
+ */
+static bool port_fights(struct port_fight *f, uint64_t now_us)
+{
+	uint64_t pause_us = f->times < PORT_REMOVALS_MAX ? f->times * PORT_REATTACH_US :
+							   PORT_REMOVALS_WINDOW_US;
+
+	if (f->times && now_us < f->last_us + pause_us)
+		return false;
+	if (f->last_us + PORT_REMOVALS_WINDOW_US <= now_us)
+		f->times = 0;
+	f->times++;
+	f->last_us = now_us;
+	return true;
+}
+
+static bool port_isolate(struct port *p, uint64_t now_us)
+{
+	int r = p->os->port_set_isolated(p->os, p->ifindex, p->isolated);
+
+	if (r < 0)
+		return port_fail(p, now_us,
+				 p->isolated ? "cannot be isolated from the other tunnels" :
+					       "cannot be joined with the other tunnels",
+				 r);
+	p->isolation_set = true;
+	return true;
+}
+
+/* Frames may have passed between tunnels: nothing passes here until all has been looked at anew. */
+static bool port_opened(struct port *p, uint64_t now_us)
+{
+	static const char what[] = "its isolation was switched off";
+
+	port_set_carrier(p, false, now_us);
+	log_warn(LOG_KERNEL, "%s: %s by another program: it is closed until that is on again",
+		 p->name, what);
+	if (!port_isolate(p, now_us))
+		return false;
+	p->refused = false;
+	if (port_count_removal(p, now_us)) {
+		port_latch(p, what);
+	} else {
+		p->retry_us = now_us + (p->removals - 1) * PORT_REATTACH_US;
+		snprintf(p->detail, sizeof(p->detail), "%s by another program", what);
+	}
+	return false;
+}
+
+/* Is it isolated from the bridge's other tunnels, or not, as it should be? */
+static bool port_check_isolation(struct port *p, uint64_t now_us)
+{
+	const struct os_link *l = p->os->link_by_index(p->os, p->ifindex);
+
+	if (!l || l->isolated == p->isolated) {
+		p->isolation_set = true;
+		return true;
+	}
+	if (!p->isolation_set)
+		return port_isolate(p, now_us);
+	if (p->isolated)
+		return port_opened(p, now_us);
+	/* Nothing goes round, but frames do not get from one tunnel to the other. */
+	if (!port_fights(&p->isolation_fight, now_us))
+		return true;
+	log_warn(LOG_KERNEL,
+		 "%s: another program has isolated it, so nothing passes from it to other tunnels "
+		 "in its bridge: that is put back",
+		 p->name);
+	return port_isolate(p, now_us);
 }
 
 /* What others may have changed on a port that is in its place. */
@@ -264,11 +354,26 @@ bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us)
 		return false;
 	p->bridge = index;
 	bridge = p->os->link_by_index(p->os, index);
-	if (!bridge || !port_repair(p, bridge, now_us))
+	if (!bridge || !port_repair(p, bridge, now_us) || !port_check_isolation(p, now_us))
 		return false;
+	/* Its tunnel counts on a carrier that it did not get: it has to hear of that once. */
+	if (p->refused) {
+		port_fail(p, now_us, "was not isolated from the other tunnels", 0);
+		p->retry_us = now_us;
+		p->refused = false;
+		return false;
+	}
 	p->taken_out = false;
 	p->detail[0] = '\0';
 	return true;
+}
+
+/* Never a carrier for a port of a mesh that is not isolated, whatever was thought before. */
+static bool port_may_open(const struct port *p)
+{
+	const struct os_link *l = p->os->link_by_index(p->os, p->ifindex);
+
+	return !p->isolated || (l && l->isolated);
 }
 
 int port_set_carrier(struct port *p, bool on, uint64_t now_us)
@@ -279,6 +384,10 @@ int port_set_carrier(struct port *p, bool on, uint64_t now_us)
 		return 0;
 	if (!p->tap)
 		return -ENODEV;
+	if (on && !port_may_open(p)) {
+		p->refused = true;
+		return -EAGAIN;
+	}
 	r = p->os->tap_carrier(p->os, p->tap, on);
 	if (r == 0) {
 		p->carrier = on;
@@ -295,6 +404,7 @@ int port_set_carrier(struct port *p, bool on, uint64_t now_us)
 void port_clear(struct port *p)
 {
 	p->removals = 0;
+	p->isolation_fight.times = 0;
 	p->retry_us = 0;
 	p->latched = false;
 	p->taken_out = false;

@@ -194,7 +194,7 @@ static void update_tunnels(struct daemon *d, const struct config *new, json_t *c
 			continue;
 		}
 		if (t->cfg->priority != cfg->priority || t->cfg->profile != cfg->profile ||
-		    t->cfg->policer != cfg->policer)
+		    t->cfg->policer != cfg->policer || t->cfg->preempt != cfg->preempt)
 			say(changed, "tunnel %s changed", t->name);
 		tunnel_update(t, cfg);
 	}

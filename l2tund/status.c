@@ -177,15 +177,25 @@ static json_t *bridge_foreign(struct bridge *b)
 	return list;
 }
 
+/* What the daemon makes of the forwarding table. */
+static json_t *bridge_learnt(const struct bridge *b)
+{
+	const struct fdb_mirror *m = &b->mirror;
+
+	return json_pack("{s:i s:b s:o s:o}", "addresses", (int)m->fdb.n, "reliable",
+			 fdb_mirror_reliable(m), "moves", number(m->moves), "bursts",
+			 number(m->bursts));
+}
+
 json_t *status_bridge(struct bridge *b)
 {
 	char mac[MAC_STRLEN];
 
-	return json_pack("{s:s s:b s:s s:i s:b s:o s:o s:o}", "name", b->name, "present",
+	return json_pack("{s:s s:b s:s s:i s:b s:o s:o s:o s:o}", "name", b->name, "present",
 			 b->ifindex != 0, "mac", b->ifindex ? mac_format(b->mac, mac) : "", "mtu",
 			 b->ifindex ? (int)b->mtu : 0, "stp", b->ifindex && b->stp, "detail",
 			 jsonline_text(b->detail), "ports", bridge_ports(b), "foreign",
-			 bridge_foreign(b));
+			 bridge_foreign(b), "learnt", bridge_learnt(b));
 }
 
 /* Finding a port's owner is work: each port is looked at once, however many addresses it has. */

@@ -86,6 +86,11 @@ const struct segment *tunnel_far(const struct tunnel *t)
 	return NULL;
 }
 
+bool tunnel_same_mode(const struct tunnel *t, const struct segment *far)
+{
+	return far->mesh == t->cfg->mesh;
+}
+
 /* Nothing at this end stands in the way. */
 static bool tunnel_usable(const struct tunnel *t)
 {
@@ -95,7 +100,7 @@ static bool tunnel_usable(const struct tunnel *t)
 static bool tunnel_live(const struct tunnel *t, const struct segment *far)
 {
 	return !t->admin_down && !t->daemon->stopping && tunnel_usable(t) && far && far->usable &&
-	       session_state(t->peer->session) == SESSION_UP;
+	       tunnel_same_mode(t, far) && session_state(t->peer->session) == SESSION_UP;
 }
 
 static void tunnel_sync_edge(struct tunnel *t)
@@ -297,7 +302,7 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 	snprintf(t->name, sizeof(t->name), "%s", cfg->name);
 	snprintf(tap, sizeof(tap), TAP_PREFIX "%.*s", (int)(sizeof(tap) - sizeof(TAP_PREFIX)),
 		 cfg->name);
-	port_init(&t->port, d->os, tap, &tunnel_tap_ops, t);
+	port_init(&t->port, d->os, tap, cfg->mesh, &tunnel_tap_ops, t);
 	t->edge = topo_edge_add(d->topo, t->name, t);
 	if (!t->edge) {
 		free(t);

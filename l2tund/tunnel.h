@@ -95,6 +95,8 @@ uint64_t tunnel_wake_us(const struct tunnel *t);
 bool tunnel_fits(const struct tunnel *t, const struct segment *far);
 /* The peer's end that names our bridge and is named by us; NULL: it has none. */
 const struct segment *tunnel_far(const struct tunnel *t);
+/* Half a mesh is none: an end in another mode than ours must not come up. */
+bool tunnel_same_mode(const struct tunnel *t, const struct segment *far);
 
 /* tunnel_frames.c */
 void tunnel_frames_init(struct tunnel *t);

@@ -120,6 +120,20 @@ static bool judge_no_far(const struct tunnel *t, struct verdict *v)
 			   t->peer->name, t->cfg->remote_bridge, t->bridge->name);
 }
 
+static bool judge_mode(const struct tunnel *t, struct verdict *v)
+{
+	const struct segment *far = tunnel_far(t);
+
+	if (!far || tunnel_same_mode(t, far))
+		return false;
+	return verdict_set(
+		v, TUNNEL_DOWN, REASON_REMOTE,
+		"mode is %s here and %s at peer %s: both ends need the same; change mode "
+		"of all tunnels in bridge %s there or of those in %s here (%s:%u)",
+		t->cfg->mesh ? "mesh" : "tree", far->mesh ? "mesh" : "tree", t->peer->name,
+		far->bridge, t->bridge->name, t->cfg->src.file, t->cfg->src.line);
+}
+
 static bool judge_far(const struct tunnel *t, struct verdict *v)
 {
 	const struct segment *far = tunnel_far(t);
@@ -203,7 +217,8 @@ static bool judge_prepare(const struct tunnel *t, struct verdict *v)
 void verdict_of(const struct tunnel *t, struct verdict *ret)
 {
 	static bool (*const judges[])(const struct tunnel *t, struct verdict *v) = {
-		judge_local, judge_session, judge_block, judge_far, judge_prepare, judge_gate,
+		judge_local, judge_session, judge_block, judge_mode,
+		judge_far,   judge_prepare, judge_gate,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(judges); i++) {

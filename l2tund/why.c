@@ -75,8 +75,9 @@ static void say_port(const struct tunnel *t, json_t *list)
 	if (!b->ifindex)
 		return; /* the first sentence is about nothing else */
 	if (t->port_ready)
-		say(list, "Its port %s stands in bridge %s (MTU %u), carrier %s.", t->port.name,
-		    b->name, b->mtu, t->port.carrier ? "on" : "off");
+		say(list, "Its port %s stands in bridge %s (MTU %u)%s, carrier %s.", t->port.name,
+		    b->name, b->mtu, t->port.isolated ? ", isolated from other tunnels" : "",
+		    t->port.carrier ? "on" : "off");
 	else
 		say(list, "Its port %s is not in bridge %s%s%s.", t->port.name, b->name,
 		    *why ? ": " : "", why);

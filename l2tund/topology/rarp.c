@@ -19,6 +19,7 @@ static const uint8_t rarp_fixed[] = {
 #define AT_SOURCE 6
 #define AT_FIXED 12
 #define AT_SENDER (AT_FIXED + sizeof(rarp_fixed))
+#define TAG_BYTES (RARP_TAGGED_BYTES - RARP_FRAME_BYTES)
 #define AT_TARGET (AT_SENDER + 6 + 4)
 
 void rarp_build(const uint8_t mac[6], uint8_t frame[RARP_FRAME_BYTES])
@@ -29,4 +30,16 @@ void rarp_build(const uint8_t mac[6], uint8_t frame[RARP_FRAME_BYTES])
 	memcpy(frame + AT_FIXED, rarp_fixed, sizeof(rarp_fixed));
 	memcpy(frame + AT_SENDER, mac, 6);
 	memcpy(frame + AT_TARGET, mac, 6);
+}
+
+void rarp_build_tagged(const uint8_t mac[6], uint16_t vlan, uint8_t frame[RARP_TAGGED_BYTES])
+{
+	uint8_t *tag = frame + AT_FIXED;
+
+	rarp_build(mac, frame);
+	memmove(tag + TAG_BYTES, tag, RARP_FRAME_BYTES - AT_FIXED);
+	tag[0] = 0x81;
+	tag[1] = 0x00;
+	tag[2] = (uint8_t)(vlan >> 8);
+	tag[3] = (uint8_t)vlan;
 }

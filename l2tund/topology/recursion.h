@@ -13,8 +13,8 @@
 
 /*
  * A UDP datagram (RFC 768) from `local` to `remote`, addresses and ports, over IPv4 (RFC 791) or
- * IPv6 (RFC 8200), behind up to two VLAN tags. Pieces of one and packets with IPv6
- * extension headers are none: we do not send any. `local` may be unset: then any sender is
+ * IPv6 (RFC 8200), behind up to two VLAN tags. Later fragments and packets with IPv6
+ * extension headers are none: we send neither. `local` may be unset: then any sender is
  * meant. Frames that are not UDP cost some comparisons; no length is assumed.
  */
 bool recursion_is_own(const uint8_t *frame, size_t len, const struct addr *local,

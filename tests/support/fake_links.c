@@ -531,6 +531,15 @@ void fake_bridge_ageing(struct fake_host *h, const char *name, unsigned ms)
 	links_changed(h);
 }
 
+void fake_bridge_pvid(struct fake_host *h, const char *name, uint16_t vlan)
+{
+	struct fake_link *l = link_find_name(h, name);
+
+	fake_must(l, "no such link");
+	l->pub.pvid = vlan;
+	links_changed(h);
+}
+
 bool fake_port_forwards(struct fake_host *h, const char *name)
 {
 	const struct fake_link *l = link_find_name(h, name);

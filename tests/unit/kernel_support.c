@@ -223,13 +223,14 @@ void kernel_settle(struct kernel *k)
 	bool quiet = false;
 
 	assert_int_equal(loop_timer_new(k->loop, timed_out, &quiet, &t), 0);
-	while (!quiet) {
-		unsigned before = k->notified;
-
-		loop_timer_set(t, loop_now_us() + 50 * US_PER_MS);
-		loop_run_once(k->loop);
+	unsigned before = k->notified - 1;
+	while (!quiet || k->notified != before) {
+		/* Only anew after a change: set on each turn, it would run ahead of its own alarm. */
 		if (k->notified != before)
-			quiet = false;
+			loop_timer_set(t, loop_now_us() + 50 * US_PER_MS);
+		quiet = false;
+		before = k->notified;
+		loop_run_once(k->loop);
 	}
 	loop_timer_free(t);
 }

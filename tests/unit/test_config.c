@@ -263,7 +263,8 @@ static void every_field(void **state)
 			  "peer \"p\" {\n public-key = \"" OTHER "\"\n preshared-key = \"/psk\"\n"
 			  " address = \"h.example:77\"\n data = {\"aead\", \"none\"}\n}\n"
 			  "tunnel \"t\" {\n peer = \"p\"\n bridge = \"b\"\n remote-bridge = \"r\"\n"
-			  " mode = mesh\n priority = 65535\n profile = fast\n policer = 12\n}\n"
+			  " mode = mesh\n priority = 65535\n preempt = yes\n"
+			  " profile = fast\n policer = 12\n}\n"
 			  "tunnel \"u\" { peer = \"p\" bridge = \"i\" }\n");
 	char addr[ADDR_STRLEN], key[KEY_STRLEN];
 
@@ -293,7 +294,7 @@ static void every_field(void **state)
 	assert_int_equal(c->bridges[0].src.line, 12);
 	assert_string_equal(c->bridges[1].name, "i");
 	assert_true(c->bridges[1].implied && !c->bridges[1].create);
-	assert_int_equal(c->bridges[1].src.line, 33);
+	assert_int_equal(c->bridges[1].src.line, 34);
 	assert_int_equal(c->n_peers, 1);
 	assert_string_equal(key_format(&c->peers[0].public_key, key), OTHER);
 	assert_string_equal(key_format(&c->peers[0].psk, key), PRIVATE);
@@ -311,6 +312,8 @@ static void every_field(void **state)
 	assert_int_equal(c->tunnels[0].profile, PROFILE_FAST);
 	assert_int_equal(c->tunnels[0].policer, 12);
 	assert_int_equal(c->tunnels[0].src.line, 24);
+	assert_true(c->tunnels[0].preempt);
+	assert_false(c->tunnels[1].preempt);
 	assert_string_equal(c->tunnels[1].remote_bridge, "i");
 	assert_ptr_equal(config_find_tunnel(c, "u"), &c->tunnels[1]);
 	assert_ptr_equal(config_find_peer(c, "p"), &c->peers[0]);
@@ -342,6 +345,7 @@ static void defaults(void **state)
 	assert_int_equal(c->tunnels[0].policer, 4000);
 	assert_int_equal(c->tunnels[0].profile, PROFILE_DEFAULT);
 	assert_false(c->tunnels[0].mesh);
+	assert_false(c->tunnels[0].preempt);
 	config_free(c);
 }
 

@@ -139,7 +139,7 @@ static void gate_needs_a_tap(void **state)
 	struct world *w = *state;
 	struct port p;
 
-	port_init(&p, fake_host_os(w->host[0]), "l2t-x", NULL, NULL);
+	port_init(&p, fake_host_os(w->host[0]), "l2t-x", false, NULL, NULL);
 	assert_int_equal(port_set_carrier(&p, true, US_PER_S), -ENODEV);
 	assert_int_equal(port_set_carrier(&p, false, US_PER_S), 0);
 	assert_false(p.carrier);

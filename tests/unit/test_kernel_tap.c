@@ -338,6 +338,19 @@ static void ignore_lost(void *arg, int err)
 	(void)err;
 }
 
+static void ignore_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
+{
+	(void)arg;
+	(void)v;
+	(void)frame;
+	(void)len;
+}
+
+static void ignore_drained(void *arg)
+{
+	(void)arg;
+}
+
 /* The device lives on where we cannot see it, and its owner gets no event: a new one is made. */
 static void test_moved_away(void **state)
 {
@@ -348,7 +361,7 @@ static void test_moved_away(void **state)
 	pid_t pid = other_netns();
 
 	assert_int_equal(os->bridge_add(os, "br-k", false, 0), 0);
-	port_init(&p, os, "l2t-k", &ops, NULL);
+	port_init(&p, os, "l2t-k", true, &ops, NULL);
 	assert_true(port_sync(&p, os->link_by_name(os, "br-k"), US_PER_S));
 	int first = p.ifindex;
 	sh("ip link set l2t-k netns %d", (int)pid);
@@ -363,6 +376,48 @@ static void test_moved_away(void **state)
 	sh("ip link del br-k");
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* A port of a mesh against the kernel and against somebody with bridge(8). */
+static void test_isolated(void **state)
+{
+	static const struct os_tap_ops ops = {
+		.frame = ignore_frame,
+		.drained = ignore_drained,
+		.lost = ignore_lost,
+	};
+	struct kernel *k = *state;
+	struct os *os = k->os;
+	struct port p;
+
+	assert_int_equal(os->bridge_add(os, "br-m", false, 0), 0);
+	port_init(&p, os, "l2t-m", true, &ops, NULL);
+	assert_true(port_sync(&p, os->link_by_name(os, "br-m"), US_PER_S));
+	assert_link_int("l2t-m", "linkinfo.info_slave_data.isolated", 1);
+	assert_link_text("l2t-m", "linkinfo.info_slave_data.state", "disabled");
+	assert_int_equal(port_set_carrier(&p, true, US_PER_S), 0);
+	wait_port_state("l2t-m", "forwarding");
+	/* What came of the carrier's own events must not look like somebody's hand. */
+	kernel_settle(k);
+	assert_true(port_sync(&p, os->link_by_name(os, "br-m"), US_PER_S));
+	assert_true(p.carrier);
+
+	sh("bridge link set dev l2t-m isolated off");
+	kernel_settle(k);
+	assert_false(port_sync(&p, os->link_by_name(os, "br-m"), 2 * US_PER_S));
+	assert_link_int("l2t-m", "linkinfo.info_slave_data.isolated", 1);
+	sh("! ip link show dev l2t-m | grep -q LOWER_UP");
+	kernel_settle(k);
+	assert_true(port_sync(&p, os->link_by_name(os, "br-m"), 2 * US_PER_S));
+	assert_int_equal(port_set_carrier(&p, true, 2 * US_PER_S), 0);
+	/* It forgets that when it leaves the bridge. */
+	sh("ip link set l2t-m nomaster && ip link set l2t-m master br-m");
+	assert_link_int("l2t-m", "linkinfo.info_slave_data.isolated", 0);
+	kernel_settle(k);
+	assert_false(port_sync(&p, os->link_by_name(os, "br-m"), 3 * US_PER_S));
+	assert_link_int("l2t-m", "linkinfo.info_slave_data.isolated", 1);
+	port_fini(&p);
+	sh("ip link del br-m");
 }
 
 static void test_no_leak(void **state)
@@ -396,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_checksum_hint),
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_moved_away),
+		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_no_leak),
 	};
 
