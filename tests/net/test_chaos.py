@@ -27,6 +27,10 @@ NODES = 6
 # A ring of six with two chords, and one of its tunnels doubled over another underlay.
 TUNNELS = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (0, 3), (1, 4), (2, 3, 1)]
 FAST = ("t0-1", "t3-4", "t0-3", "t2-3.1")  # a dead time of 0.4 s; the others have 2 s
+# These go over ways that take their time, another one in each round. What is told is late then, and
+# between a decision and the others' knowledge of it there is time for frames.
+SLOW = ("t1-2", "t4-5", "t0-3")
+DELAYS_S = (0.0, 0.005, 0.02, 0.05)
 RATE = 300  # frames a second of all segments: a loop of some milliseconds shows, six daemons idle
 # A call is tried again after 2 s at the latest, a port that was taken out twice put back after 4 s.
 SPANNED_S = 10
@@ -45,10 +49,12 @@ class Chaos:
             if edge.name in FAST:
                 for end in edge.ends:
                     self.many.nodes[end].tunnels[edge.name]["profile"] = "fast"
+        self.relays = [self.many.relay(self.many.edge(name)) for name in SLOW]
         self.log = lab.enter(FaultLog(self.many))
 
     def start(self):
         """All six at once."""
+        self._slow(SEED)
         with Flood(self.many.guests, rate=RATE, verify=False) as flood:
             self.many.start(SPANNED_S)
             spanned = time.monotonic()
@@ -59,6 +65,7 @@ class Chaos:
         """Faults for so long, then quiet: everything has to come back."""
         many, log = self.many, self.log
         self._forget_removals()
+        self._slow(seed)
         plan = make_plan(seed, many, seconds)
         log.add(f"--- round {number}, seed {seed}, {len(plan)} faults")
         with Flood(many.guests, rate=RATE, verify=False) as flood:
@@ -76,6 +83,13 @@ class Chaos:
               f" ({', '.join(f'{count} {kind}' for kind, count in kinds.most_common())});"
               f" spanned {spanned - ended:.2f} s after the last; {len(flood.frames)} frames,"
               f" {reached(flood):.0%} of their copies arrived, 0 duplicates", flush=True)
+
+    def _slow(self, seed):
+        rng = random.Random(seed)
+        for relay in self.relays:
+            relay.delay_s = rng.choice(DELAYS_S)
+            relay.reorder_s = relay.delay_s
+            relay.reorder, relay.duplicate = rng.choice(((0, 0), (0.1, 0.02)))
 
     def _forget_removals(self):
         """`bridgectl tunnel up`: a port that was taken out too often would not come back."""

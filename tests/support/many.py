@@ -12,7 +12,8 @@ import itertools
 import signal
 
 from lab import wait_for
-from node import START_S, ControlClient, Node
+from node import PORT, START_S, ControlClient, Node
+from relay import Relay
 
 BRIDGE = "br-sv"
 IDLE = {("standby", "parallel"), ("standby", "cycle"), ("standby", "priority")}
@@ -58,6 +59,7 @@ class Many:
         self.edges = [Edge(*pair) for pair in pairs]
         ways = 1 + max((edge.way for edge in self.edges), default=0)
         self.wans = [lab.underlay(f"wan{way}") for way in range(ways)]
+        self._relays = {}  # edge -> host
         self.nodes, self.guests = [], []
         for number in range(count):
             host = lab.host(f"n{number}")
@@ -85,6 +87,18 @@ class Many:
         node, far = self.nodes[end], self.nodes[other]
         node.peer(peer, far, address=self.wans[edge.way].endpoint(far.host))
         node.tunnel(edge.name, peer, edge.bridge, **options)
+
+    def relay(self, edge):
+        """Puts a relay into a tunnel, before the start: only node a calls then. cut() and its like
+        hold for this tunnel too."""
+        host = self._relays[edge] = self.lab.host(f"r{edge.name}")
+        wan = self.wans[edge.way]
+        wan.attach(host)
+        way = f".{edge.way}" if edge.way else ""
+        self.nodes[edge.a].peers[f"n{edge.b}{way}"]["address"] = wan.endpoint(host)
+        self.nodes[edge.b].peers[f"n{edge.a}{way}"]["address"] = None
+        return self.lab.enter(Relay(host, (wan.address(host), PORT),
+                                    (wan.address(self.nodes[edge.b].host), PORT)))
 
     def edge(self, name):
         return next(edge for edge in self.edges if edge.name == name)
@@ -145,7 +159,7 @@ class Many:
         """What is missing until all nodes are joined by a tree and nothing is on its way any
         more; None when nothing is.
 
-        `without` are tunnels that are to be left out, `idle` further (state, reason) that are
+        `without` are tunnels that are not to forward, `idle` further (state, reason) that are
         right for what does not forward. With `tree` false there may be more than a tree has: mode
         = mesh. `foreign` are edges by which something else joins the nodes.
         """
@@ -158,7 +172,8 @@ class Many:
             open_ends = found.count(("forwarding", ""))
             if open_ends != 2 and (open_ends or not allowed.issuperset(found)):
                 return f"{edge}: {found}"
-        used = [edge for edge in self.forwarding(states) if edge.bridge == bridge]
+        used = [edge for edge in self.forwarding(states)
+                if edge.bridge == bridge and edge not in without]
         used += foreign
         parts = components(len(self.nodes), used)
         if len(parts) > 1:
@@ -195,7 +210,8 @@ class Many:
     def _filter(self, edge, end, other, percent):
         host = self.nodes[end].host
         table = f"table inet cut_{edge.a}_{edge.b}_{edge.way}"
-        source = self.wans[edge.way].address(self.nodes[other].host)
+        sender = self._relays.get(edge) or self.nodes[other].host
+        source = self.wans[edge.way].address(sender)
         host.nft(f"{table}\ndelete {table}\n")
         if percent:
             share = "" if percent >= 100 else f"numgen random mod 100 < {percent} "
