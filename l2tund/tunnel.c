@@ -103,12 +103,26 @@ static bool tunnel_live(const struct tunnel *t, const struct segment *far)
 	       tunnel_same_mode(t, far) && session_state(t->peer->session) == SESSION_UP;
 }
 
+static struct topo_ends tunnel_ends(const struct tunnel *t, const struct segment *far)
+{
+	struct session_info info;
+	struct topo_ends ends = {
+		.priority = MAX(t->cfg->priority, far->priority),
+		.mesh = t->cfg->mesh,
+		.preempt = t->cfg->preempt,
+	};
+
+	session_get_info(t->peer->session, &info);
+	ends.generation = info.generation;
+	memcpy(ends.far.node, info.far_id, sizeof(ends.far.node));
+	snprintf(ends.local_bridge, sizeof(ends.local_bridge), "%s", t->bridge->name);
+	snprintf(ends.far.bridge, sizeof(ends.far.bridge), "%s", far->bridge);
+	return ends;
+}
+
 static void tunnel_sync_edge(struct tunnel *t)
 {
 	const struct segment *far = tunnel_far(t);
-	struct session_info info;
-	struct topo_ends ends = { 0 };
-
 	uint64_t now_us = daemon_now_us(t->daemon);
 
 	if (!tunnel_live(t, far)) {
@@ -123,15 +137,9 @@ static void tunnel_sync_edge(struct tunnel *t)
 		guard_burst(&t->bridge->guard);
 		daemon_reconcile_soon(t->daemon); /* so that its timer knows of that moment */
 	}
-	session_get_info(t->peer->session, &info);
-	snprintf(ends.local_bridge, sizeof(ends.local_bridge), "%s", t->bridge->name);
-	snprintf(ends.far.bridge, sizeof(ends.far.bridge), "%s", far->bridge);
-	memcpy(ends.far.node, info.far_id, sizeof(ends.far.node));
-	ends.priority = MAX(t->cfg->priority, far->priority);
-	ends.generation = info.generation;
+	struct topo_ends ends = tunnel_ends(t, far);
 	t->far_id = far->id;
 	t->edge_up = true;
-	ends.mesh = t->cfg->mesh;
 	topo_edge_up(t->edge, &ends, now_us);
 }
 

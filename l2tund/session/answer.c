@@ -242,6 +242,7 @@ static void opened(struct sessions *ss, struct noise *n, const uint8_t *plain, s
 	session_expire(s, now_us);
 	if (superfluous(s, &p, now_us))
 		return;
+	s->called_us = now_us;
 	answer(s, n, &p, from, dgram, len, now_us);
 	session_settle(s, now_us);
 	session_wake(s);

@@ -196,6 +196,7 @@ struct session_info {
 	uint64_t drop_replay, drop_decode, drop_auth;
 	uint64_t since_us;     /* when `state` began */
 	uint64_t last_rx_us;   /* 0: nothing authenticated yet */
+	uint64_t called_us;    /* when we last answered a call, and nothing else came; 0: no */
 	uint64_t handshake_us; /* when the present keys were agreed; 0: never */
 	char detail[160];      /* why it is not up, or "" */
 };

@@ -321,6 +321,8 @@ void session_get_info(const struct session *s, struct session_info *ret)
 	ret->drop_auth = s->drop_auth;
 	ret->since_us = s->since_us;
 	ret->last_rx_us = s->last_rx_us;
+	if (s->state != SESSION_UP && !s->call.answered && s->called_us > s->last_rx_us)
+		ret->called_us = s->called_us;
 	ret->handshake_us = s->cur ? s->cur->born_us : 0;
 	memcpy(ret->detail, s->detail, sizeof(ret->detail));
 }

@@ -72,6 +72,7 @@ struct session {
 	uint64_t rx_bytes, tx_bytes, rx_datagrams, tx_datagrams;
 	uint64_t drop_replay, drop_decode, drop_auth;
 	uint64_t last_rx_us;
+	uint64_t called_us; /* when we last answered the peer's call */
 };
 
 struct sessions {

@@ -450,6 +450,21 @@ static void kernel_errors_are_retried(void **state)
 	}
 }
 
+static void one_way_underlay_is_named(void **state)
+{
+	struct world *w = *state;
+
+	world_start_plain(w);
+	wait_forwarding(w, 3 * US_PER_S);
+	fake_path(w->host[0], w->host[1])->cut = true;
+	fake_run_for(w->net, 20 * US_PER_S);
+	/* Host 0 hears host 1 call; host 1 hears nothing. */
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_ONE_WAY);
+	assert_int_equal(tunnel(w, 1, "sv")->reason, REASON_UNREACHABLE);
+	fake_path(w->host[0], w->host[1])->cut = false;
+	wait_forwarding(w, 12 * US_PER_S);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
@@ -471,6 +486,7 @@ int main(void)
 		TEST(reload_adds_a_tunnel_at_both_ends),
 		TEST(failed_starts_leave_nothing),
 		TEST(kernel_errors_are_retried),
+		TEST(one_way_underlay_is_named),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
