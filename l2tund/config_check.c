@@ -205,39 +205,12 @@ static void check_tunnels_per_peer(struct conf *k, unsigned i)
 			       t[i].peer->name, SESSION_SEGMENTS_MAX);
 }
 
-/* Until topology knows more than bundles: rings through third nodes are the user's to avoid. */
-static void warn_ring(struct conf *k, unsigned i)
-{
-	const struct config_tunnel *t = k->c->tunnels;
-	const struct config_tunnel *first = NULL;
-
-	for (unsigned j = 0; j < i; j++) {
-		if (!t[j].peer || !t[j].bridge || t[j].bridge != t[i].bridge)
-			continue;
-		if (!first)
-			first = &t[j];
-		else if (!same_key(t[j].peer, first->peer))
-			return; /* said at that tunnel */
-	}
-	if (first && !same_key(t[i].peer, first->peer))
-		conf_opt_warn(
-			k, section(k, "tunnel", i), NULL, NULL,
-			"rings through several nodes are not detected yet: bridge %s has "
-			"tunnels to %s and %s, make sure that these are not joined in another "
-			"way",
-			t[i].bridge->name, first->peer->name, t[i].peer->name);
-}
-
 static void check_tunnels(struct conf *k)
 {
-	const struct config_tunnel *t = k->c->tunnels;
-
 	for (unsigned i = 0; i < k->c->n_tunnels; i++) {
 		check_tunnel_twice(k, section(k, "tunnel", i), i);
 		check_mode(k, section(k, "tunnel", i), i);
 		check_tunnels_per_peer(k, i);
-		if (t[i].peer && !t[i].mesh)
-			warn_ring(k, i);
 	}
 }
 

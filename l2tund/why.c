@@ -196,6 +196,15 @@ static void way_text(const struct tunnel *t, const struct hop *hops, unsigned n,
 		snprintf(buf + len, size - len, " and %u more", n - HOPS_SHOWN);
 }
 
+/* Our own is told by say_heard(). */
+static bool foreign_elsewhere(const struct hop *way, unsigned n)
+{
+	for (unsigned i = 1; i < n; i++)
+		if (way[i].foreign)
+			return true;
+	return false;
+}
+
 /* Hop by hop, what joins the two bridges already. */
 static void say_way(const struct tunnel *t, json_t *list)
 {
@@ -215,6 +224,9 @@ static void say_way(const struct tunnel *t, json_t *list)
 		return;
 	way_text(t, way, n, text, sizeof(text));
 	say(list, "The way that joins the two bridges without it: %s.", text);
+	if (foreign_elsewhere(way, n))
+		say(list, "The hosts at its foreign path know behind which port it is: `bridgectl "
+			  "topology` there.");
 }
 
 struct waiting {
@@ -266,7 +278,7 @@ static void say_heard(const struct tunnel *t, json_t *list)
 	if (!h)
 		return;
 	say(list,
-	    "Probes that %s sends on its bridge %s arrive on our %s, since %s, the last one %u ms "
+	    "Probes that %s sends on its bridge %s arrive on our %s, for %s now, the last one %u ms "
 	    "ago, through port %s%s%s.",
 	    t->peer->name, h->bridge, t->bridge->name, span_format(t, h->first_us, since),
 	    (unsigned)((daemon_now_us(t->daemon) - h->last_us) / US_PER_MS),

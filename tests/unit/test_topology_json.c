@@ -250,6 +250,74 @@ static void parallel_needs_no_way(void **state)
 	assert_has(why(w, 0, "spare"), "takes over by itself within the dead time");
 }
 
+/* Foreign paths */
+
+/* What host `from` sends on its br-sv comes in at tap3 of host `at`. */
+static void hear(struct world *w, unsigned from, unsigned at)
+{
+	struct probe_body body = { .kind = PROBE_L, .incarnation = 1, .seq = 1 };
+	const uint8_t *id = sessions_node_id(w->daemon[from]->sessions);
+	uint8_t frame[PROBE_FRAME_BYTES], mac[6];
+
+	if (!fake_link(w->host[at], "tap3")) {
+		fake_link_add(w->host[at], "tap3", OS_LINK_TUN);
+		fake_link_owner(w->host[at], "tap3", "vtund pid 812");
+		fake_link_master(w->host[at], "tap3", "br-sv");
+	}
+	probe_source(id, "br-sv", mac);
+	fake_fdb_learn(w->host[at], "tap3", mac);
+	memcpy(body.node, id, sizeof(body.node));
+	snprintf(body.bridge, sizeof(body.bridge), "br-sv");
+	assert_int_equal(probe_build(&body, w->daemon[from]->keys.now, frame), 0);
+	fake_packet_heard(w->host[at], "br-sv", frame, sizeof(frame));
+	fake_run_for(w->net, 500 * US_PER_MS);
+}
+
+static void foreign_path_names_port_and_program(void **state)
+{
+	struct world *w = *state;
+	const char *told;
+	json_t *t;
+
+	start_ring(w);
+	hear(w, 1, 0);
+	t = result(w, 0, "topology");
+	const json_t *f = json_array_get(json_object_get(t, "foreign"), 0);
+	assert_string_equal(text(json_object_get(f, "by"), "name"), world_names[0]);
+	assert_string_equal(text(json_object_get(f, "heard"), "name"), world_names[1]);
+	assert_string_equal(text(json_object_get(f, "heard"), "bridge"), "br-sv");
+	assert_string_equal(text(f, "via"), "tap3");
+	assert_string_equal(text(f, "owner"), "vtund pid 812");
+	json_decref(t);
+	told = why(w, 0, "next");
+	assert_has(told, "is blocked (foreign)");
+	assert_has(told, "Probes that there sends on its bridge br-sv arrive on our br-sv, for ");
+	assert_has(told, "through port tap3, which belongs to vtund pid 812.");
+	assert_has(told, "It opens not before ");
+	assert_has(told, "take the other one away");
+}
+
+/* The others know of it, but not by which port it comes. */
+static void foreign_path_of_others(void **state)
+{
+	struct world *w = *state;
+	json_t *t;
+
+	start_ring(w);
+	hear(w, 1, 0);
+	t = result(w, 2, "topology");
+	assert_int_equal(json_array_size(json_object_get(t, "foreign")), 1);
+	const json_t *f = json_array_get(json_object_get(t, "foreign"), 0);
+	assert_string_equal(text(json_object_get(f, "by"), "name"), world_names[0]);
+	assert_true(json_is_null(json_object_get(f, "via")));
+	assert_true(json_is_null(json_object_get(f, "owner")));
+	json_decref(t);
+	if (tunnel(w, 2, "next")->reason == REASON_FOREIGN) {
+		assert_has(why(w, 2, "next"), "br-sv of kvm1, by a foreign path br-sv of xen1.");
+		assert_has(why(w, 2, "next"), "`bridgectl topology` there");
+	}
+}
+
 /* The watch */
 
 static unsigned events_of(struct world *w, const char *to)
@@ -305,10 +373,16 @@ static void lasting_disagreement_is_an_event(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(ring_is_seen_alike_everywhere), TEST(edges_have_names_and_states),
-		TEST(switched_off_is_listed_too),    TEST(unheard_peer_has_a_name),
-		TEST(way_round_the_ring_is_told),    TEST(parallel_needs_no_way),
-		TEST(agreement_is_no_event),	     TEST(lasting_disagreement_is_an_event),
+		TEST(ring_is_seen_alike_everywhere),
+		TEST(edges_have_names_and_states),
+		TEST(switched_off_is_listed_too),
+		TEST(unheard_peer_has_a_name),
+		TEST(way_round_the_ring_is_told),
+		TEST(parallel_needs_no_way),
+		TEST(foreign_path_names_port_and_program),
+		TEST(foreign_path_of_others),
+		TEST(agreement_is_no_event),
+		TEST(lasting_disagreement_is_an_event),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
