@@ -485,6 +485,21 @@ struct peer *daemon_find_peer(struct daemon *d, const char *name)
 	return NULL;
 }
 
+struct peer *daemon_find_node(const struct daemon *d, const uint8_t node[NODE_ID_BYTES])
+{
+	struct peer *p, *found = NULL;
+
+	TAILQ_FOREACH(p, &d->peers, link) {
+		if (memcmp(session_far_id(p->session), node, NODE_ID_BYTES) != 0)
+			continue;
+		if (session_state(p->session) == SESSION_UP)
+			return p;
+		if (!found)
+			found = p;
+	}
+	return found;
+}
+
 struct bridge *daemon_find_bridge(struct daemon *d, const char *name)
 {
 	struct bridge *b;

@@ -93,6 +93,8 @@ static inline uint64_t daemon_now_us(const struct daemon *d)
 
 struct tunnel *daemon_find_tunnel(struct daemon *d, const char *name);
 struct peer *daemon_find_peer(struct daemon *d, const char *name);
+/* The peer that is this node, one that is up if there are several ways to it; or NULL. */
+struct peer *daemon_find_node(const struct daemon *d, const uint8_t node[NODE_ID_BYTES]);
 struct bridge *daemon_find_bridge(struct daemon *d, const char *name);
 /* The tunnel whose TAP has this name, or NULL. */
 struct tunnel *daemon_find_tap(struct daemon *d, const char *ifname);

@@ -34,6 +34,15 @@ static json_t *number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
+#define NODE_STRLEN (2 * NODE_ID_BYTES + 1)
+
+static const char *node_hex(const uint8_t node[NODE_ID_BYTES], char buf[NODE_STRLEN])
+{
+	for (unsigned i = 0; i < NODE_ID_BYTES; i++)
+		snprintf(buf + 2 * i, 3, "%02x", node[i]);
+	return buf;
+}
+
 /* Node */
 
 static json_t *node_listen(const struct daemon *d)
@@ -64,13 +73,12 @@ static json_t *node_counters(const struct daemon *d)
 static json_t *status_node(const struct daemon *d)
 {
 	const uint8_t *id = sessions_node_id(d->sessions);
-	char hex[2 * NODE_ID_BYTES + 1], key[KEY_STRLEN];
+	char hex[NODE_STRLEN], key[KEY_STRLEN];
 
-	for (unsigned i = 0; i < NODE_ID_BYTES; i++)
-		snprintf(hex + 2 * i, 3, "%02x", id[i]);
 	return json_pack("{s:s s:s s:s s:s s:o s:o s:o s:o}", "name", d->config->node.name, "id",
-			 hex, "public_key", key_format(&d->config->node.public_key, key), "version",
-			 PACKAGE_VERSION, "incarnation", number(d->params.incarnation), "uptime_s",
+			 node_hex(id, hex), "public_key",
+			 key_format(&d->config->node.public_key, key), "version", PACKAGE_VERSION,
+			 "incarnation", number(d->params.incarnation), "uptime_s",
 			 seconds_since(d, d->start_us), "listen", node_listen(d), "counters",
 			 node_counters(d));
 }
@@ -138,20 +146,21 @@ static json_t *bridge_ports(const struct bridge *b)
 	return list;
 }
 
-/* Who a node is: the peer's name for itself, ours, or its number. */
+/* Who a node is: the peer's name for itself or ours for it, or its number. */
 static void node_name(const struct daemon *d, const uint8_t node[NODE_ID_BYTES], char *buf,
 		      size_t size)
 {
-	const struct peer *p;
+	const struct peer *p = daemon_find_node(d, node);
+	char hex[NODE_STRLEN];
 	struct session_info i;
 
-	snprintf(buf, size, "%s", d->config->node.name);
-	if (memcmp(node, sessions_node_id(d->sessions), NODE_ID_BYTES) == 0)
-		return;
-	TAILQ_FOREACH(p, &d->peers, link) {
+	if (memcmp(node, sessions_node_id(d->sessions), NODE_ID_BYTES) == 0) {
+		snprintf(buf, size, "%s", d->config->node.name);
+	} else if (p) {
 		session_get_info(p->session, &i);
-		if (memcmp(i.far_id, node, NODE_ID_BYTES) == 0)
-			snprintf(buf, size, "%s", *i.far_name ? i.far_name : p->name);
+		snprintf(buf, size, "%s", *i.far_name ? i.far_name : p->name);
+	} else {
+		snprintf(buf, size, "%s", node_hex(node, hex));
 	}
 }
 

@@ -179,12 +179,16 @@ int session_seal(struct session *s, uint8_t *buf, size_t len, uint64_t now_us,
 /* Tells path-MTU discovery that a data datagram of `len` was refused with EMSGSIZE. */
 void session_too_big(struct session *s, size_t len, uint64_t now_us);
 
+/* The peer's node id, from its key: known before it was ever heard. */
+const uint8_t *session_far_id(const struct session *s);
+/* Same number at both ends, new with each establishment, kept over rekeys; 0: none. */
+uint64_t session_generation(const struct session *s);
+
 struct session_info {
 	enum session_state state;
 	char far_name[SESSION_NAME_MAX + 1];
 	uint8_t far_id[NODE_ID_BYTES];
 	uint64_t far_incarnation;
-	/* Same number at both ends, new with each establishment, kept over rekeys. */
 	uint64_t generation;
 	struct path path;
 	uint32_t rtt_us;

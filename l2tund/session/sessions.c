@@ -254,6 +254,16 @@ const struct path *session_path(const struct session *s)
 	return &s->path;
 }
 
+const uint8_t *session_far_id(const struct session *s)
+{
+	return s->far_id;
+}
+
+uint64_t session_generation(const struct session *s)
+{
+	return s->generation;
+}
+
 size_t session_room(const struct session *s)
 {
 	if (s->state != SESSION_UP)

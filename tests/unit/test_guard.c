@@ -91,6 +91,8 @@ static void port_and_owner_are_named(void **state)
 	fake_run_for(w->net, 300 * US_PER_MS);
 	hear(w, 1, 0, PROBE_L, 2, "br-sv");
 	assert_has(tunnel(w, 0, "sv")->detail, "port tap3 (vtund pid 812)");
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"status\"}"),
+		   "\"foreign\":[{\"node\":\"kvm1\",");
 	/* And in a flood of probes nobody asks each time. */
 	unsigned calls = fake_calls(w->host[0], FAKE_FDB_DUMP);
 	for (unsigned i = 0; i < 50; i++)

@@ -28,6 +28,8 @@ static void test_establish(void **state)
 	assert_int_equal(a.far_incarnation, 200);
 	assert_int_equal(b.far_incarnation, 100);
 	assert_memory_equal(a.far_id, sessions_node_id(f->b.ss), NODE_ID_BYTES);
+	assert_memory_equal(session_far_id(f->a.peers[0]), a.far_id, NODE_ID_BYTES);
+	assert_true(session_generation(f->b.peers[0]) == a.generation);
 	assert_int_equal(a.mode, DATA_AEAD);
 	assert_string_equal(a.cipher, "aes-256-gcm");
 	assert_string_equal(a.detail, "");
