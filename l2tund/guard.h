@@ -17,7 +17,8 @@
 
 #define GUARD_HEARD_MAX 32		   /* foreign segments that one bridge remembers */
 #define GUARD_HEARD_US (3 * US_PER_S)	   /* evidence counts this long after the last probe */
-#define GUARD_PREPARE_US (150 * US_PER_MS) /* listening before a gate opens: five probes */
+#define GUARD_PREPARE_US (150 * US_PER_MS) /* listening before a gate opens, at least */
+#define GUARD_PREPARE_PROBES 5		   /* and this many sent meanwhile, however long it takes */
 
 struct bridge;
 struct daemon;

@@ -103,6 +103,19 @@ static bool tunnel_live(const struct tunnel *t, const struct segment *far)
 	       tunnel_same_mode(t, far) && session_state(t->peer->session) == SESSION_UP;
 }
 
+/* Time alone proves nothing: a stalled process has not listened. */
+static void tunnel_sync_prepared(struct tunnel *t)
+{
+	uint64_t now_us = daemon_now_us(t->daemon);
+	uint32_t probes = t->bridge->guard.seq - t->prepare_seq;
+
+	if (t->prepared_us && now_us >= t->prepared_us && !t->prepared &&
+	    probes < GUARD_PREPARE_PROBES)
+		t->prepared_us = now_us + (GUARD_PREPARE_PROBES - probes) * PROBE_BURST_US;
+	/* Kept: had every asker his own look at the clock, the moment could fall between two. */
+	t->prepared = t->prepared_us && now_us >= t->prepared_us;
+}
+
 static struct topo_ends tunnel_ends(const struct tunnel *t, const struct segment *far)
 {
 	struct session_info info;
@@ -134,6 +147,7 @@ static void tunnel_sync_edge(struct tunnel *t)
 	}
 	if (!t->prepared_us) {
 		t->prepared_us = now_us + GUARD_PREPARE_US;
+		t->prepare_seq = t->bridge->guard.seq;
 		guard_burst(&t->bridge->guard);
 		daemon_reconcile_soon(t->daemon); /* so that its timer knows of that moment */
 	}
@@ -283,9 +297,8 @@ void tunnel_sync(struct tunnel *t)
 	tunnel_sync_port(t);
 	tunnel_sync_block(t);
 	tunnel_sync_edge(t);
-	/* Kept: had every asker his own look at the clock, the moment could fall between two. */
+	tunnel_sync_prepared(t);
 	uint64_t now_us = daemon_now_us(t->daemon);
-	t->prepared = t->prepared_us && now_us >= t->prepared_us;
 	topo_edge_ready(t->edge, tunnel_usable(t) && t->prepared, now_us);
 	tunnel_settle(t);
 }

@@ -49,6 +49,7 @@ struct tunnel {
 	char gate_detail[256];
 
 	uint64_t prepared_us; /* when it has listened long enough for a foreign path; 0: not live */
+	uint32_t prepare_seq; /* of the guard, when that began */
 	bool prepared;	      /* that had come at the last tunnel_sync() */
 	struct block block;
 	char block_detail[256];

@@ -238,6 +238,29 @@ static void deaf_bridge_recovers(void **state)
 	world_wait_forwarding(w, 20 * US_PER_S);
 }
 
+static bool not_preparing(void *arg)
+{
+	return tunnel(arg, 0, "sv")->state != TUNNEL_PREPARE;
+}
+
+static bool gate_closed(void *arg)
+{
+	return !tunnel(arg, 0, "sv")->gate.open;
+}
+
+/* Stopped while it should have listened: the time is over, but nothing was listened to. */
+static void stall_does_not_count_as_listening(void **state)
+{
+	struct world *w = *state;
+
+	world_start_both(w, world_plain, world_plain);
+	assert_true(fake_run_while(w->net, not_preparing, w, 2 * US_PER_S));
+	uint32_t before = tunnel(w, 0, "sv")->bridge->guard.seq;
+	fake_host_stall(w->host[0], GUARD_PREPARE_US + 10 * US_PER_MS);
+	assert_true(fake_run_while(w->net, gate_closed, w, 2 * US_PER_S));
+	assert_true(tunnel(w, 0, "sv")->bridge->guard.seq - before >= GUARD_PREPARE_PROBES);
+}
+
 static void policer_follows_a_reload(void **state)
 {
 	struct world *w = *state;
@@ -283,6 +306,7 @@ int main(void)
 		TEST(watchdog_at_another_place_is_no_loop),
 		TEST(the_same_frame_is_a_storm),
 		TEST(deaf_bridge_recovers),
+		TEST(stall_does_not_count_as_listening),
 		TEST(policer_follows_a_reload),
 		TEST(local_addresses_are_announced),
 	};
