@@ -278,8 +278,8 @@ static void say_heard(const struct tunnel *t, json_t *list)
 	if (!h)
 		return;
 	say(list,
-	    "Probes that %s sends on its bridge %s arrive on our %s, for %s now, the last one %u ms "
-	    "ago, through port %s%s%s.",
+	    "Probes that %s sends on its bridge %s arrive on our %s, for %s now, the last one "
+	    "%u ms ago, through port %s%s%s.",
 	    t->peer->name, h->bridge, t->bridge->name, span_format(t, h->first_us, since),
 	    (unsigned)((daemon_now_us(t->daemon) - h->last_us) / US_PER_MS),
 	    *h->via ? h->via : "(not known yet)", *h->owner ? ", which belongs to " : "", h->owner);

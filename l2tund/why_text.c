@@ -79,7 +79,7 @@ static const struct why_text by_state[TUNNEL_STATES] = {
 			  "It goes on by itself when that is there; `bridgectl events` shows what "
 			  "has changed." },
 	[TUNNEL_HANDSHAKE] = { "Peer {peer} is being called, or has not told of its tunnels yet.",
-			       "Nothing has to be done: it takes a second when the peer is there." },
+			       "Nothing has to be done: it takes a second, if the peer is there." },
 	[TUNNEL_PREPARE] = { "It looks whether opening would be safe.",
 			     "Nothing has to be done: it takes a fraction of a second." },
 	[TUNNEL_STANDBY] = { "Another way is in use, or the nodes are about to agree.",

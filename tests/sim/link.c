@@ -290,7 +290,7 @@ int link_send(struct link_end *le, const uint8_t *msg, size_t len)
 	w->stats.bytes += len;
 	if (world_chance(w, 5) && !w->calm)
 		return -EAGAIN;
-	if (le->cut || !link_node(far)->topo)
+	if (le->cut || !link_node(far)->topo || (w->filter && w->filter(w, le, msg, len)))
 		return 0;
 	for (; copies; copies--) {
 		if (world_chance(w, w->params.loss))

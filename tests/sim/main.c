@@ -125,8 +125,9 @@ static bool one_directed(const struct options *o)
 		if (strcmp(directed_all[i].name, o->directed) && strcmp(o->directed, "all"))
 			continue;
 		found = true;
-		ok &= directed_run(&directed_all[i], o->verbose, false, &looped);
-		printf("# %s: %s\n", directed_all[i].name, ok ? "ok" : "failed");
+		bool one = directed_run(&directed_all[i], o->verbose, false, &looped);
+		printf("# %s: %s\n", directed_all[i].name, one ? "ok" : "failed");
+		ok &= one;
 	}
 	return ok && found;
 }

@@ -1,7 +1,8 @@
 /*
  * sim_mutants: the simulator against deliberate faults of the barrier. Only the flood walk
  * judges. The module as it is must pass; each mutant must make a loop in the schedules that
- * were written for it, and in random ones within a bounded number of seeds.
+ * were written for it, and those that chance can find also in random ones, within a
+ * bounded number of seeds.
  *
  *	sim_mutants [--seeds N] [--mutant M]	seeds per mutant, at most; one mutant only
  */
@@ -16,14 +17,17 @@ enum topo_mutant topo_mutant;
 #define CLEAN_SEEDS 500
 #define SEED_SECONDS 120
 
-static const char *const names[MUTANTS] = {
-	[MUTANT_NONE] = "none",
-	[MUTANT_NO_BARRIER] = "no barrier",
-	[MUTANT_NEIGHBOURS_ONLY] = "a barrier among neighbours only",
-	[MUTANT_NO_INCARNATION] = "a digest without incarnations",
-	[MUTANT_PUBLISH_FIRST] = "told before it is closed",
-	[MUTANT_OLD_SYNC] = "what an earlier incarnation has told",
-	[MUTANT_KEEP_DEAD] = "a gate outlives its session",
+static const struct {
+	const char *name;
+	bool random; /* random schedules find it: all seen so far within a tenth of SEEDS */
+} about[MUTANTS] = {
+	[MUTANT_NONE] = { "no mutant", false },
+	[MUTANT_NO_BARRIER] = { "no barrier", true },
+	[MUTANT_NEIGHBOURS_ONLY] = { "a barrier among neighbours only", true },
+	[MUTANT_NO_INCARNATION] = { "a digest without incarnations", false },
+	[MUTANT_PUBLISH_FIRST] = { "told before it is closed", true },
+	[MUTANT_OLD_SYNC] = { "what an earlier incarnation has told", false },
+	[MUTANT_KEEP_DEAD] = { "a gate outlives its session", true },
 };
 
 /* How many seeds it took until there was a loop; 0: none of them made one. */
@@ -50,14 +54,15 @@ static bool report(unsigned *test, bool ok, const char *what, const char *name)
 static bool try_directed(unsigned *test)
 {
 	bool all = true, looped;
+	unsigned before = *test;
 
 	for (unsigned i = 0; i < directed_count; i++) {
-		if (directed_all[i].catches != topo_mutant)
+		if (!(directed_all[i].catches & 1u << topo_mutant))
 			continue;
 		directed_run(&directed_all[i], false, true, &looped);
-		all &= report(test, looped, directed_all[i].name, names[topo_mutant]);
+		all &= report(test, looped, directed_all[i].name, about[topo_mutant].name);
 	}
-	return all;
+	return all && *test > before;
 }
 
 static bool try_mutant(unsigned *test, uint64_t seeds)
@@ -66,13 +71,15 @@ static bool try_mutant(unsigned *test, uint64_t seeds)
 		uint64_t at = hunt(MIN(seeds, CLEAN_SEEDS));
 		if (at)
 			printf("# seed %lu makes a loop\n", (unsigned long)at);
-		return report(test, at == 0, "no loop in random schedules", "no mutant");
+		return report(test, at == 0, "no loop in random schedules", about[0].name);
 	}
 	bool ok = try_directed(test);
+	if (!about[topo_mutant].random)
+		return ok;
 	uint64_t at = hunt(seeds);
 	if (at)
-		printf("# %s: found by seed %lu\n", names[topo_mutant], (unsigned long)at);
-	return report(test, at != 0, "found by random schedules", names[topo_mutant]) && ok;
+		printf("# %s: found by seed %lu\n", about[topo_mutant].name, (unsigned long)at);
+	return report(test, at != 0, "found by random schedules", about[topo_mutant].name) && ok;
 }
 
 int main(int argc, char **argv)

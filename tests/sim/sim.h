@@ -144,6 +144,7 @@ struct stats {
 struct world {
 	struct prng rng;
 	uint64_t seed, now_us, order;
+	unsigned variant; /* of a written schedule */
 	struct params params;
 	bool verbose, steady, calm; /* steady: sessions lose no hellos */
 	bool judge_only;	    /* the flood walk alone counts (mutants) */
@@ -160,6 +161,9 @@ struct world {
 	bool more, less;			 /* forwards more, or less, than at the last look */
 	uint64_t foreign_loop_us;		 /* since when, 0: there is none */
 	uint64_t foreign_bound_us;
+	/* True: this message is lost. */
+	bool (*filter)(struct world *w, const struct link_end *from, const uint8_t *msg,
+		       size_t len);
 	void (*script)(struct world *w, const struct event *e);
 	void *script_arg;
 	bool failed, looped;
@@ -236,8 +240,9 @@ bool oracle_joined(struct world *w, unsigned a, unsigned b); /* by tunnels alone
 void random_run(uint64_t seed, bool verbose, bool judge_only, struct stats *ret);
 struct directed {
 	const char *name;
-	enum topo_mutant catches; /* MUTANT_NONE: none in particular */
+	unsigned catches; /* these mutants, as bits */
 	void (*run)(struct world *w);
+	unsigned variants; /* world->variant counts from 0; 0: there is one */
 };
 extern const struct directed directed_all[];
 extern const unsigned directed_count;

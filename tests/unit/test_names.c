@@ -48,9 +48,9 @@ static void states(void **state)
 static void reasons(void **state)
 {
 	static const char *const words[] = {
-		"",	 "parallel",  "cycle",	 "priority",  "admin",	 "foreign",	"watchdog",
-		"storm", "recursion", "one-way", "no-bridge", "no-peer", "unreachable", "remote",
-		"port",	 "lease",
+		"",	 "parallel",  "cycle",	  "priority",  "admin",	  "foreign",	 "watchdog",
+		"storm", "recursion", "one-way",  "no-bridge", "no-peer", "unreachable", "remote",
+		"port",	 "lease",     "identity", "overflow",
 	};
 
 	(void)state;

@@ -350,22 +350,38 @@ static void agreement_is_no_event(void **state)
 	json_decref(s);
 }
 
-/* What has lasted for ten seconds is told, and so is its end. */
+/*
+ * What has lasted for ten seconds is told with the names, and so is its end. Between two
+ * turns of the world nobody can have heard of a tunnel that is down: that is not agreed on.
+ */
 static void lasting_disagreement_is_an_event(void **state)
 {
 	struct world *w = *state;
 	struct topology_watch *watch;
+	uint64_t now_us;
 
 	start_ring(w);
 	watch = &w->daemon[0]->topology;
-	/* As if it had begun before: the summary says that it is over. */
-	watch->disagree_us = 1;
-	watch->told = 1;
+	now_us = daemon_now_us(w->daemon[0]);
+	topo_edge_down(tunnel(w, 0, "spare")->edge, now_us);
+	topo_tick(w->daemon[0]->topo, now_us + US_PER_S);
+	assert_int_equal(topology_watch(w->daemon[0]), now_us + TOPOLOGY_PATIENCE_US);
+	assert_int_equal(watch->disagree_us, now_us);
+	watch->disagree_us -= TOPOLOGY_PATIENCE_US;
+	json_t *s = topology_summary_json(w->daemon[0]);
+	assert_int_equal(json_integer_value(json_object_get(s, "disagreeing")), 2);
+	assert_int_equal(json_integer_value(json_object_get(s, "disagreeing_s")), 10);
+	assert_int_equal(json_array_size(json_object_get(s, "waiting_for")), 2);
+	json_decref(s);
+	assert_int_equal(topology_watch(w->daemon[0]), NEVER);
+	assert_int_equal(events_of(w, "disagreeing"), 1);
+	fake_run_for(w->net, 2 * US_PER_S);
 	assert_int_equal(topology_watch(w->daemon[0]), NEVER);
 	assert_int_equal(watch->disagree_us, 0);
 	assert_int_equal(events_of(w, "agreed"), 1);
 	assert_int_equal(topology_watch(w->daemon[0]), NEVER);
-	assert_int_equal(events_of(w, "agreed"), 1);
+	assert_int_equal(events_of(w, "agreed") + events_of(w, "disagreeing"), 2);
+	assert_has(ask(w, 0, 0, "{\"id\":1,\"method\":\"events\"}"), "not yet in agreement: ");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup_three, world_teardown)
