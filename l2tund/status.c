@@ -34,15 +34,6 @@ static json_t *number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
-#define NODE_STRLEN (2 * NODE_ID_BYTES + 1)
-
-static const char *node_hex(const uint8_t node[NODE_ID_BYTES], char buf[NODE_STRLEN])
-{
-	for (unsigned i = 0; i < NODE_ID_BYTES; i++)
-		snprintf(buf + 2 * i, 3, "%02x", node[i]);
-	return buf;
-}
-
 /* Node */
 
 static json_t *node_listen(const struct daemon *d)
@@ -73,10 +64,10 @@ static json_t *node_counters(const struct daemon *d)
 static json_t *status_node(const struct daemon *d)
 {
 	const uint8_t *id = sessions_node_id(d->sessions);
-	char hex[NODE_STRLEN], key[KEY_STRLEN];
+	char hex[NODE_HEXLEN], key[KEY_STRLEN];
 
 	return json_pack("{s:s s:s s:s s:s s:o s:o s:o s:o}", "name", d->config->node.name, "id",
-			 node_hex(id, hex), "public_key",
+			 node_id_format(id, hex), "public_key",
 			 key_format(&d->config->node.public_key, key), "version", PACKAGE_VERSION,
 			 "incarnation", number(d->params.incarnation), "uptime_s",
 			 seconds_since(d, d->start_us), "listen", node_listen(d), "counters",
@@ -151,7 +142,7 @@ static void node_name(const struct daemon *d, const uint8_t node[NODE_ID_BYTES],
 		      size_t size)
 {
 	const struct peer *p = daemon_find_node(d, node);
-	char hex[NODE_STRLEN];
+	char hex[NODE_HEXLEN];
 	struct session_info i;
 
 	if (memcmp(node, sessions_node_id(d->sessions), NODE_ID_BYTES) == 0) {
@@ -160,7 +151,7 @@ static void node_name(const struct daemon *d, const uint8_t node[NODE_ID_BYTES],
 		session_get_info(p->session, &i);
 		snprintf(buf, size, "%s", *i.far_name ? i.far_name : p->name);
 	} else {
-		snprintf(buf, size, "%s", node_hex(node, hex));
+		snprintf(buf, size, "%s", node_id_format(node, hex));
 	}
 }
 

@@ -47,10 +47,10 @@ static bool probe_stays(const uint8_t *frame, size_t len)
 }
 
 /*
- * A datagram of the session that carries us: never goes round. When the bridge knows that its way
- * leads through our port, the peer cannot be reached but through ourselves. One that is only flooded
- * has its way elsewhere, or will have: a host may well reach the peer through the
- * uplink of the very bridge that the tunnel joins.
+ * A datagram of the session that carries us: never goes round. When the bridge knows that its
+ * way leads through our port, the peer cannot be reached but through ourselves. One that is
+ * only flooded has its way elsewhere, or will have: a host may well reach the peer through
+ * the uplink of the very bridge that the tunnel joins.
  */
 static bool own_stays(struct tunnel *t, const uint8_t *frame, size_t len)
 {

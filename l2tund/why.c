@@ -112,6 +112,9 @@ static void say_session(const struct tunnel *t, json_t *list)
 	why = unsaid(t, i.detail);
 	if (i.state == SESSION_UP)
 		say_session_up(t, &i, list);
+	else if (i.differ)
+		say(list, "Peer %s is there, but does not agree with this end%s%s%s", t->peer->name,
+		    *why ? ": " : "", why, full_stop(why));
 	else if (i.last_rx_us)
 		say(list, "Peer %s was last heard %s ago%s%s%s", t->peer->name,
 		    span_format(t, i.last_rx_us, span), *why ? ": " : "", why, full_stop(why));
@@ -326,12 +329,29 @@ static void say_no_peer(const struct tunnel *t, json_t *list)
 	    t->peer->name, t->peer->cfg->src.file, t->peer->cfg->src.line);
 }
 
+/* Waiting for the peer and looking at the network would be in vain. */
+static bool say_differ(const struct tunnel *t, json_t *list)
+{
+	struct session_info i;
+
+	session_get_info(t->peer->session, &i);
+	if (!i.differ || (t->reason != REASON_UNREACHABLE && t->reason != REASON_NO_PEER))
+		return false;
+	say(list,
+	    "It goes on by itself when both ends agree: compare the section of peer %s (%s:%u) "
+	    "with that of this node there.",
+	    t->peer->name, t->peer->cfg->src.file, t->peer->cfg->src.line);
+	return true;
+}
+
 /* What brings it back; nothing when all is well, or when that was said. */
 static void say_remedy(const struct tunnel *t, json_t *list)
 {
 	char text[WHY_LEN];
 
 	if (t->state == TUNNEL_FORWARDING || t->daemon->stopping)
+		return;
+	if (say_differ(t, list))
 		return;
 	if (t->reason == REASON_NO_PEER && !t->peer->cfg->host) {
 		say_no_peer(t, list);

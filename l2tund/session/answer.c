@@ -84,7 +84,7 @@ static void refuse(struct session *s, struct payload *r, enum refusal code, cons
 	r->refusal = (uint8_t)code;
 	snprintf(r->text, sizeof(r->text), "%.*s", PAYLOAD_TEXT_MAX, text);
 	if (s->state != SESSION_UP)
-		session_note(s, "refused the peer's call: %s", text);
+		session_differ(s, "refused the peer's call: %s", text);
 }
 
 static void format_modes(unsigned modes, char ret[64])

@@ -176,16 +176,16 @@ static bool choice_ok(struct session *s, const struct payload *p)
 	};
 
 	if (!p->chosen || p->version != PROTOCOL_VERSION) {
-		session_note(s, "peer answers in protocol version %u, we speak %u", p->version,
-			     PROTOCOL_VERSION);
+		session_differ(s, "peer answers in protocol version %u, we speak %u", p->version,
+			       PROTOCOL_VERSION);
 		return false;
 	}
 	if (p->mode >= DATA_MODES || payload_pick_mode(s->p.modes, p->modes) != p->mode) {
-		session_note(s, "peer chose a data mode that is not the strongest we both allow");
+		session_differ(s, "peer chose a data mode that is not the strongest we both allow");
 		return false;
 	}
 	if (p->cipher <= CIPHER_NONE || p->cipher >= CIPHERS || !ours[p->cipher]) {
-		session_note(s, "peer chose cipher %u, which we did not offer", p->cipher);
+		session_differ(s, "peer chose cipher %u, which we did not offer", p->cipher);
 		return false;
 	}
 	return true;
@@ -196,13 +196,13 @@ static void answered(struct session *s, struct noise *n, const struct payload *p
 		     uint32_t far_index, const struct path *from, uint64_t now_us)
 {
 	if (p->refusal) {
-		session_note(s, "peer refuses: %s", p->text);
+		session_differ(s, "peer refuses: %s", p->text);
 		refused(s, now_us);
 		return;
 	}
 	if (p->unknown)
-		session_note(s, "peer wants something that we do not know (item 0x%02x)",
-			     p->unknown);
+		session_differ(s, "peer wants something that we do not know (item 0x%02x)",
+			       p->unknown);
 	if (p->unknown || !choice_ok(s, p) ||
 	    (p->generation && p->generation != s->call.generation)) {
 		refused(s, now_us);
@@ -254,7 +254,7 @@ void handshake_input_response(struct sessions *ss, const struct path *from, cons
 		s->drop_auth++;
 		if (s->state != SESSION_UP) {
 			s->call.answered = true;
-			session_note(s, "response does not decrypt: the preshared keys differ?");
+			session_differ(s, "response does not decrypt: the preshared keys differ?");
 		}
 	} else if (payload_parse(plain, (size_t)r, &p) < 0 || p.counter != s->call.counter) {
 		s->drop_decode++;

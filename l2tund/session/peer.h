@@ -8,6 +8,8 @@
 void session_event(struct session *s, enum session_event ev);
 /* Sets the detail; an event follows when it is new. */
 void session_note(struct session *s, const char *fmt, ...) _printf_(2, 3);
+/* The same of a peer that was heard: what the two do not agree on. */
+void session_differ(struct session *s, const char *fmt, ...) _printf_(2, 3);
 /* The end of an establishment: event when it was up, keys gone, calls again. `fmt`: why. */
 void session_down(struct session *s, uint64_t now_us, const char *fmt, ...) _printf_(3, 4);
 /* Keys of another generation became current. */

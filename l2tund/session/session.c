@@ -31,18 +31,34 @@ void session_event(struct session *s, enum session_event ev)
 	session_wake(s);
 }
 
-void session_note(struct session *s, const char *fmt, ...)
+static void note(struct session *s, bool differ, const char *fmt, va_list ap)
 {
 	char text[sizeof(s->detail)];
-	va_list ap;
 
-	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
+	s->differ = differ;
 	if (strcmp(text, s->detail) == 0)
 		return;
 	memcpy(s->detail, text, sizeof(text));
 	session_event(s, SESSION_EV_NOTE);
+}
+
+void session_note(struct session *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note(s, false, fmt, ap);
+	va_end(ap);
+}
+
+void session_differ(struct session *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note(s, true, fmt, ap);
+	va_end(ap);
 }
 
 uint64_t session_lease_us(const struct session *s)
@@ -62,6 +78,7 @@ static void go_up(struct session *s, uint64_t now_us)
 {
 	set_state(s, SESSION_UP, now_us);
 	s->detail[0] = '\0';
+	s->differ = false;
 	pmtu_init(&s->pmtu, &s->ss->tune.pmtu, SESSION_PACKET_MAX, now_us);
 	session_event(s, SESSION_EV_UP);
 	if (s->state == SESSION_UP && s->lists.far_list)
@@ -97,6 +114,7 @@ void session_down(struct session *s, uint64_t now_us, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(s->detail, sizeof(s->detail), fmt, ap);
 	va_end(ap);
+	s->differ = false;
 
 	keys_drop(s);
 	handshake_cancel(s);

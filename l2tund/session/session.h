@@ -203,6 +203,7 @@ struct session_info {
 	uint64_t called_us;    /* when we last answered a call, and nothing else came; 0: no */
 	uint64_t handshake_us; /* when the present keys were agreed; 0: never */
 	char detail[160];      /* why it is not up, or "" */
+	bool differ; /* the peer was heard, but the two are configured differently: `detail` */
 };
 void session_get_info(const struct session *s, struct session_info *ret);
 

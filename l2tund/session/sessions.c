@@ -335,4 +335,5 @@ void session_get_info(const struct session *s, struct session_info *ret)
 		ret->called_us = s->called_us;
 	ret->handshake_us = s->cur ? s->cur->born_us : 0;
 	memcpy(ret->detail, s->detail, sizeof(ret->detail));
+	ret->differ = s->differ;
 }

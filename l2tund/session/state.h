@@ -48,6 +48,7 @@ struct session {
 	enum session_state state;
 	uint64_t since_us;
 	char detail[160];
+	bool differ; /* `detail` says on what the two ends do not agree */
 	bool closed; /* by session_close(): neither calls nor answers */
 
 	struct addr addrs[SESSION_ADDRS_MAX];

@@ -53,6 +53,7 @@ def pytest_runtest_makereport(item, call):
     """A failed test shows the logs of all daemons that were there."""
     outcome = yield
     report = outcome.get_result()
+    item.failed = report.failed or getattr(item, "failed", False)
     if not report.failed:
         return
     for live in Lab.live:

@@ -1,6 +1,5 @@
 """The last guards: the policer of flooded frames, the same frame again and again, and the latch;
 and that none of the guards is felt when nothing is wrong."""
-import os
 import re
 import time
 
@@ -9,7 +8,7 @@ import pytest
 from blast import Blast
 from flood import Flood
 from frames import BROADCAST, ETH_P_TEST, MULTICAST, Port, ethernet
-from lab import wait_for
+from lab import long_only, wait_for
 from node import Pair
 from traffic import assert_pings, ping, pinging, tcp_both_ways
 
@@ -201,8 +200,7 @@ def test_clear_ends_a_block(lab):
 
 
 @pytest.mark.timeout(260)
-@pytest.mark.skipif(os.environ.get("NET_LONG") != "1",
-                    reason="takes three minutes: four hold-downs (NET_LONG=1 runs it)")
+@long_only("takes three minutes: four hold-downs")
 def test_five_storms_latch(lab):
     """The fifth storm within half an hour latches: somebody has to look."""
     pair = Pair(lab).start()

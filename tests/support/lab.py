@@ -370,3 +370,10 @@ def need(*features):
         reason = missing(feature)
         if reason:
             skip(reason)
+
+
+def long_only(why):
+    """A mark for what runs only with NET_LONG=1; `why` says how long it takes, and what for."""
+    import pytest
+    return pytest.mark.skipif(os.environ.get("NET_LONG") != "1",
+                              reason=f"{why} (NET_LONG=1 runs it)")

@@ -225,7 +225,7 @@ void kernel_settle(struct kernel *k)
 	assert_int_equal(loop_timer_new(k->loop, timed_out, &quiet, &t), 0);
 	unsigned before = k->notified - 1;
 	while (!quiet || k->notified != before) {
-		/* Only anew after a change: set on each turn, it would run ahead of its own alarm. */
+		/* Anew only after a change: set on each turn, it would outrun its alarm. */
 		if (k->notified != before)
 			loop_timer_set(t, loop_now_us() + 50 * US_PER_MS);
 		quiet = false;

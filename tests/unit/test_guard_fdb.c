@@ -356,7 +356,7 @@ static void own_packets_block(void **state)
 	assert_has(t->detail, "does not lead over br-sv");
 	assert_has(
 		ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.why\",\"params\":{\"name\":\"sv\"}}"),
-		"It goes on by itself when the cause is gone");
+		"the tunnel opens by itself");
 	/* The other way to the same peer is no cause of anything, and takes over. */
 	fake_run_for(w->net, US_PER_S);
 	assert_int_equal(tunnel(w, 0, "alt")->state, TUNNEL_FORWARDING);

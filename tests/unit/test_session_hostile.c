@@ -312,6 +312,7 @@ static void test_wrong_psk(void **state)
 	assert_int_not_equal(session_state(thief->peers[0]), SESSION_UP);
 	assert_string_equal(sim_info(thief, 0).detail,
 			    "response does not decrypt: the preshared keys differ?");
+	assert_true(sim_info(thief, 0).differ);
 	assert_true(f->to_evil > 5);
 	undisturbed(f);
 	sim_node_stop(thief);

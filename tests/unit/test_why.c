@@ -90,6 +90,72 @@ static void stale_key_is_told_at_both_ends(void **state)
 	assert_once(why(w, 1), "no answer from");
 }
 
+/* Host i's end with an option that the other one has differently; `calls`: it has the address. */
+static void start_differing(struct world *w, unsigned i, const char *option, bool calls)
+{
+	struct key public_key;
+	char rest[192];
+
+	bridge_with_guest(w, i);
+	assert_int_equal(key_derive_public(&w->key[1 - i], &public_key), 0);
+	snprintf(rest, sizeof(rest), "%s%s%s %s", calls ? "address = \"" : "",
+		 calls ? world_ips[1 - i][0] : "", calls ? ":4655\"" : "", option);
+	edit_peer(w, i, &public_key, rest,
+		  "tunnel \"sv\" { peer = \"mine\" bridge = \"br-sv\" }\n");
+	start(w, i);
+}
+
+/* Nothing is wrong with the network, and nobody waits for a peer. */
+static void assert_differ(struct world *w, unsigned i, const char *part)
+{
+	assert_int_equal(tunnel(w, i, "sv")->state, TUNNEL_DOWN);
+	assert_has(tunnel(w, i, "sv")->detail, part);
+	assert_once(why(w, i), part);
+	assert_has(why(w, i), "Peer mine is there, but does not agree with this end.");
+	assert_has(why(w, i), "when both ends agree: compare the section of peer mine (");
+	assert_has_not(why(w, i), "never");
+	assert_has_not(why(w, i), "firewalls");
+}
+
+static void data_modes_without_a_common_one(void **state)
+{
+	struct world *w = *state;
+
+	start_differing(w, 0, "data = auth", true);
+	start_differing(w, 1, "data = aead", false);
+	fake_run_for(w->net, PATIENCE_US);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_UNREACHABLE);
+	assert_int_equal(tunnel(w, 1, "sv")->reason, REASON_NO_PEER);
+	assert_differ(w, 0, "no common data mode: kvm1 allows aead, xen1 allows auth");
+	assert_differ(w, 1, "no common data mode: kvm1 allows aead, xen1 allows auth");
+	/* When the other one has gone it is no longer that. */
+	end(w, 1);
+	fake_run_for(w->net, PATIENCE_US);
+	assert_has(tunnel(w, 0, "sv")->detail, "no answer from");
+	assert_has(why(w, 0), "firewalls");
+	assert_has_not(why(w, 0), "agree");
+}
+
+static void preshared_keys_that_differ(void **state)
+{
+	struct world *w = *state;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct key psk = { { (uint8_t)(i + 1) } };
+		char path[96], text[KEY_STRLEN], option[128];
+
+		snprintf(path, sizeof(path), "%s/psk%u", w->dir, i);
+		write_text(path, key_format(&psk, text));
+		snprintf(option, sizeof(option), "preshared-key = \"%s\"", path);
+		start_differing(w, i, option, true);
+	}
+	fake_run_for(w->net, PATIENCE_US);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(tunnel(w, i, "sv")->reason, REASON_UNREACHABLE);
+		assert_differ(w, i, "the preshared keys differ?");
+	}
+}
+
 static void other_bridges_are_named(void **state)
 {
 	struct world *w = *state;
@@ -271,6 +337,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_has_an_address),
 		TEST(stale_key_is_told_at_both_ends),
+		TEST(data_modes_without_a_common_one),
+		TEST(preshared_keys_that_differ),
 		TEST(other_bridges_are_named),
 		TEST(fitting_tunnels_are_not_named),
 		TEST(no_tunnel_there_is_down_after_a_while),
