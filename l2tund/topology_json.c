@@ -111,9 +111,20 @@ static json_t *edge_json(const struct topo_edge_view *v, const struct tunnel *t)
 	return o;
 }
 
-static void list_edge(void *arg, const struct topo_edge_view *v)
+/* Of our own tunnels both gates are known as they are now; what the tree knows is told later. */
+static void set_gates(struct topo_edge_view *v, const struct daemon *d, const struct tunnel *t)
+{
+	bool far_open = session_far_open(t->peer->session, t->far_id);
+	bool first = is_self(d, &v->a);
+
+	v->open_a = first ? t->gate.open : far_open;
+	v->open_b = first ? far_open : t->gate.open;
+}
+
+static void list_edge(void *arg, const struct topo_edge_view *view)
 {
 	struct listing *l = arg;
+	struct topo_edge_view copy = *view, *v = &copy;
 	bool ours = is_self(l->daemon, &v->a) || is_self(l->daemon, &v->b);
 	const struct tunnel *t = v->own ? topo_edge_user(v->own) : NULL;
 
@@ -122,6 +133,8 @@ static void list_edge(void *arg, const struct topo_edge_view *v)
 	/* A tunnel of ours that is not up is written from what it knows itself. */
 	if (ours && !t && tunnel_between(l->daemon, &v->a, &v->b))
 		return;
+	if (t && t->edge_up)
+		set_gates(v, l->daemon, t);
 	json_array_append_new(l->edges, edge_json(v, t));
 }
 
