@@ -188,6 +188,7 @@ EVENTS = {
         event("peer", "xen1", "handshake", "up", second=2),
         event("tunnel", "sv", "prepare", "forwarding", second=3),
         event("topology", "kvm1", "agreed", "disagreeing", detail="not yet in agreement: xen2", second=3),
+        event("topology", "kvm1", "", "alarm", detail="another node uses our key", second=3),
         event("tunnel", "dmz", "handshake", "down", "unreachable", "no answer", second=4),
     ]
 }
