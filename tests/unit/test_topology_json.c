@@ -15,20 +15,21 @@
 /* Each host has tunnels to the next and to the one behind, the first two a second one. */
 static void start_ring(struct world *w)
 {
-	static const char *const rest[] = {
-		"tunnel \"next\" { peer = \"there\" bridge = \"br-sv\" }\n"
-		"tunnel \"spare\" { peer = \"other\" bridge = \"br-sv\" priority = 200 }\n"
-		"tunnel \"back\" { peer = \"beyond\" bridge = \"br-sv\" }\n",
-		"tunnel \"next\" { peer = \"there\" bridge = \"br-sv\" }\n"
-		"tunnel \"back\" { peer = \"beyond\" bridge = \"br-sv\" }\n"
-		"tunnel \"spare\" { peer = \"around\" bridge = \"br-sv\" priority = 200 }\n",
-		"tunnel \"next\" { peer = \"there\" bridge = \"br-sv\" }\n"
-		"tunnel \"back\" { peer = \"beyond\" bridge = \"br-sv\" }\n",
-	};
+	static const char both[] = "tunnel \"next\" { peer = \"there\" bridge = \"br-sv\" }\n"
+				   "tunnel \"back\" { peer = \"beyond\" bridge = \"br-sv\" }\n";
+	static const char *const spare_peers[] = { "other", "around" };
+	char rest[512];
 
 	for (unsigned i = 0; i < w->n; i++) {
+		size_t len = (size_t)snprintf(rest, sizeof(rest), "%s", both);
+
+		if (i < ARRAY_SIZE(spare_peers))
+			snprintf(rest + len, sizeof(rest) - len,
+				 "tunnel \"spare\" { peer = \"%s\" bridge = \"br-sv\" priority = "
+				 "200 }\n",
+				 spare_peers[i]);
 		bridge_with_guest(w, i);
-		write_config(w, i, rest[i]);
+		write_config(w, i, rest);
 		start(w, i);
 	}
 	fake_run_for(w->net, RING_US);
