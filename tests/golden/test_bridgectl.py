@@ -280,6 +280,15 @@ UNSETTLED = topology(
 # Who was never heard has no id.
 UNSETTLED["edges"][-1]["b"]["node"] = ""
 
+MESH = topology(
+    FOUR,
+    [
+        edge(f"{a}:br-sv", f"{b}:br-sv", mode="mesh", tunnel="to-" + b if a == "kvm1" else None)
+        for i, a in enumerate(IDS)
+        for b in list(IDS)[i + 1 :]
+    ],
+)
+
 ALONE = topology([node("kvm1")], [])
 
 CLOSED = topology(FOUR[:2], [edge("kvm1:br-sv", "xen1:br-sv", "standby", "identity", tunnel="sv")], twin=True, overflow=True)
@@ -413,6 +422,7 @@ CASES = {
     "topology": (whole(RING), ["topology"]),
     "topology-verbose": (whole(RING), ["topology", "-v"]),
     "topology-unsettled": (whole(UNSETTLED), ["topology"]),
+    "topology-mesh": (whole(MESH), ["topology"]),
     "topology-alone": (whole(ALONE), ["topology"]),
     "topology-closed": (whole(CLOSED), ["topology"]),
     "topology-odd": (whole(ODD_NAMES), ["topology"]),
