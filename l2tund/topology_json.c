@@ -17,6 +17,8 @@
 #define EDGES_MAX 1600
 #define FOREIGN_MAX 600
 
+#define LOOK_US (200 * US_PER_MS)
+
 const char *node_id_format(const uint8_t id[TOPO_NODE_ID_BYTES], char buf[NODE_HEXLEN])
 {
 	for (unsigned i = 0; i < TOPO_NODE_ID_BYTES; i++)
@@ -294,15 +296,21 @@ static void watch_tell(struct daemon *d, unsigned state)
 uint64_t topology_watch(struct daemon *d)
 {
 	struct topology_watch *w = &d->topology;
+	uint64_t now_us = daemon_now_us(d);
 	struct topo_summary s;
 
+	if (now_us < w->look_us)
+		return w->due_us == NEVER ? NEVER : MAX(w->due_us, w->look_us);
+	w->look_us = now_us + LOOK_US;
 	topo_get_summary(d->topo, &s);
 	if (!s.disagreeing)
 		w->disagree_us = 0;
 	else if (!w->disagree_us)
-		w->disagree_us = daemon_now_us(d);
+		w->disagree_us = now_us;
 	unsigned state = watch_state(d, &s);
 	if (state != w->told)
 		watch_tell(d, state);
-	return w->disagree_us && state == AGREED ? w->disagree_us + TOPOLOGY_PATIENCE_US : NEVER;
+	w->due_us =
+		w->disagree_us && state == AGREED ? w->disagree_us + TOPOLOGY_PATIENCE_US : NEVER;
+	return w->due_us;
 }
