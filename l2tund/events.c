@@ -56,8 +56,8 @@ static void time_format(char *buf, size_t size)
 static void events_log(const char *kind, const char *name, const char *from, const char *to,
 		       const char *reason, const char *detail)
 {
-	log_notice(LOG_CORE, "%s %s: %s -> %s%s%s%s%s%s", kind, name, from, to, *reason ? " (" : "",
-		   reason, *reason ? ")" : "", *detail ? ": " : "", detail);
+	log_notice(LOG_CORE, "%s %s: %s%s%s%s%s%s%s%s", kind, name, from, *from ? " -> " : "", to,
+		   *reason ? " (" : "", reason, *reason ? ")" : "", *detail ? ": " : "", detail);
 }
 
 void events_change(struct events *ev, const char *kind, const char *name, const char *from,

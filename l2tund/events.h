@@ -16,7 +16,7 @@ void events_free(struct events *ev);
 
 /*
  * One state change of an object: kind is tunnel, peer, bridge or topology. `reason` and
- * `detail` may be empty.
+ * `detail` may be empty, and so may `from` when something has happened and nothing changed.
  */
 void events_change(struct events *ev, const char *kind, const char *name, const char *from,
 		   const char *to, const char *reason, const char *detail);

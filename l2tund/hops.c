@@ -25,7 +25,7 @@ static int compare_hops(const void *a, const void *b)
 }
 
 static void add(struct hops *h, const struct topo_segment *from, const struct topo_segment *to,
-		const char *name_to, bool foreign)
+		const char *name_to, bool foreign, bool mesh)
 {
 	if (h->n == h->size) {
 		unsigned size = h->size ? 2 * h->size : 64;
@@ -39,7 +39,7 @@ static void add(struct hops *h, const struct topo_segment *from, const struct to
 		h->size = size;
 	}
 	struct hop *x = &h->list[h->n++];
-	*x = (struct hop){ .from = *from, .to = *to, .foreign = foreign };
+	*x = (struct hop){ .from = *from, .to = *to, .foreign = foreign, .mesh = mesh };
 	snprintf(x->name_to, sizeof(x->name_to), "%s", name_to);
 }
 
@@ -47,14 +47,14 @@ static void add_edge(void *arg, const struct topo_edge_view *v)
 {
 	if (!v->in_tree)
 		return;
-	add(arg, &v->a, &v->b, v->name_b, false);
-	add(arg, &v->b, &v->a, v->name_a, false);
+	add(arg, &v->a, &v->b, v->name_b, false, v->mesh);
+	add(arg, &v->b, &v->a, v->name_a, false, v->mesh);
 }
 
 static void add_foreign(void *arg, const struct topo_foreign_view *v)
 {
-	add(arg, &v->by, &v->heard, v->name_heard, true);
-	add(arg, &v->heard, &v->by, v->name_by, true);
+	add(arg, &v->by, &v->heard, v->name_heard, true, false);
+	add(arg, &v->heard, &v->by, v->name_by, true, false);
 }
 
 const struct topo_visitor hops_visitor = { .edge = add_edge, .foreign = add_foreign };
@@ -107,6 +107,10 @@ static unsigned search(const struct hops *h, struct search *s, const struct topo
 
 		for (unsigned i = first;
 		     i < h->n && !compare_segments(&h->list[i].from, &h->list[first].from); i++) {
+			/* From one tunnel of a mesh to another one no frame passes. */
+			if (h->list[i].mesh && s->by[first] != NOWHERE &&
+			    h->list[s->by[first]].mesh)
+				continue;
 			if (!compare_segments(&h->list[i].to, to))
 				return i;
 			visit(h, s, &h->list[i].to, i, start);

@@ -11,6 +11,7 @@ struct hop {
 	struct topo_segment from, to;
 	char name_to[NAME_MAX_LEN + 1]; /* of the node, "" when it is not known */
 	bool foreign;
+	bool mesh; /* leads on to no other tunnel of the mesh */
 };
 
 /* All zero: empty. */

@@ -17,6 +17,8 @@
 #define EDGES_MAX 1600
 #define FOREIGN_MAX 600
 
+#define LOOK_US (200 * US_PER_MS)
+
 const char *node_id_format(const uint8_t id[TOPO_NODE_ID_BYTES], char buf[NODE_HEXLEN])
 {
 	for (unsigned i = 0; i < TOPO_NODE_ID_BYTES; i++)
@@ -111,9 +113,20 @@ static json_t *edge_json(const struct topo_edge_view *v, const struct tunnel *t)
 	return o;
 }
 
-static void list_edge(void *arg, const struct topo_edge_view *v)
+/* Of our own tunnels both gates are known as they are now; what the tree knows is told later. */
+static void set_gates(struct topo_edge_view *v, const struct daemon *d, const struct tunnel *t)
+{
+	bool far_open = session_far_open(t->peer->session, t->far_id);
+	bool first = is_self(d, &v->a);
+
+	v->open_a = first ? t->gate.open : far_open;
+	v->open_b = first ? far_open : t->gate.open;
+}
+
+static void list_edge(void *arg, const struct topo_edge_view *view)
 {
 	struct listing *l = arg;
+	struct topo_edge_view copy = *view, *v = &copy;
 	bool ours = is_self(l->daemon, &v->a) || is_self(l->daemon, &v->b);
 	const struct tunnel *t = v->own ? topo_edge_user(v->own) : NULL;
 
@@ -122,6 +135,8 @@ static void list_edge(void *arg, const struct topo_edge_view *v)
 	/* A tunnel of ours that is not up is written from what it knows itself. */
 	if (ours && !t && tunnel_between(l->daemon, &v->a, &v->b))
 		return;
+	if (t && t->edge_up)
+		set_gates(v, l->daemon, t);
 	json_array_append_new(l->edges, edge_json(v, t));
 }
 
@@ -281,15 +296,21 @@ static void watch_tell(struct daemon *d, unsigned state)
 uint64_t topology_watch(struct daemon *d)
 {
 	struct topology_watch *w = &d->topology;
+	uint64_t now_us = daemon_now_us(d);
 	struct topo_summary s;
 
+	if (now_us < w->look_us)
+		return w->due_us == NEVER ? NEVER : MAX(w->due_us, w->look_us);
+	w->look_us = now_us + LOOK_US;
 	topo_get_summary(d->topo, &s);
 	if (!s.disagreeing)
 		w->disagree_us = 0;
 	else if (!w->disagree_us)
-		w->disagree_us = daemon_now_us(d);
+		w->disagree_us = now_us;
 	unsigned state = watch_state(d, &s);
 	if (state != w->told)
 		watch_tell(d, state);
-	return w->disagree_us && state == AGREED ? w->disagree_us + TOPOLOGY_PATIENCE_US : NEVER;
+	w->due_us =
+		w->disagree_us && state == AGREED ? w->disagree_us + TOPOLOGY_PATIENCE_US : NEVER;
+	return w->due_us;
 }

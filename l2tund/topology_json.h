@@ -18,6 +18,8 @@ struct daemon;
 /* Embedded in the daemon; all zero: nothing has happened yet. */
 struct topology_watch {
 	uint64_t disagree_us; /* since when some node has another digest; 0: none has */
+	uint64_t look_us;     /* not before: it is asked with every datagram */
+	uint64_t due_us;      /* when an event may be due without anything that happens */
 	unsigned told;	      /* the last state that an event has named */
 };
 

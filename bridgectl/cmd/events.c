@@ -31,6 +31,7 @@ static enum style event_style(const json_t *e)
 static void show_event(struct out *o, const json_t *e)
 {
 	const char *reason = view_str(e, "reason"), *detail = view_str(e, "detail");
+	const char *from = view_str(e, "from"); /* empty: not a change, but what has happened */
 
 	if (!strcmp(view_str(e, "event"), "lost")) {
 		out_line(o, STYLE_WARN,
@@ -39,8 +40,8 @@ static void show_event(struct out *o, const json_t *e)
 		return;
 	}
 	out_text(o, STYLE_DIM, "%s ", view_str(e, "time"));
-	out_text(o, STYLE_NONE, "%s %s: %s -> ", view_str(e, "event"), view_str(e, "name"),
-		 view_str(e, "from"));
+	out_text(o, STYLE_NONE, "%s %s: %s%s", view_str(e, "event"), view_str(e, "name"), from,
+		 from[0] ? " -> " : "");
 	out_text(o, event_style(e), "%s", view_str(e, "to"));
 	out_line(o, STYLE_NONE, "%s%s%s%s%s", reason[0] ? " (" : "", reason, reason[0] ? ")" : "",
 		 detail[0] ? ": " : "", detail);

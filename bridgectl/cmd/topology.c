@@ -170,8 +170,9 @@ static void draw_item(struct picture *p, unsigned segment, unsigned link, unsign
 {
 	const struct graph_link *l = &p->graph->links[link];
 	bool branch = is_branch(p->graph, segment, link);
+	/* In a mesh frames pass more lines than the tree has branches. */
 	const char *const *strokes = l->kind == LINK_FOREIGN ? p->strokes->foreign :
-				     branch		     ? p->strokes->branch :
+				     link_joins(l->kind)     ? p->strokes->branch :
 							       p->strokes->idle;
 
 	put_prefix(p, depth);

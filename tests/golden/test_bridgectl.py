@@ -188,6 +188,7 @@ EVENTS = {
         event("peer", "xen1", "handshake", "up", second=2),
         event("tunnel", "sv", "prepare", "forwarding", second=3),
         event("topology", "kvm1", "agreed", "disagreeing", detail="not yet in agreement: xen2", second=3),
+        event("topology", "kvm1", "", "alarm", detail="another node uses our key", second=3),
         event("tunnel", "dmz", "handshake", "down", "unreachable", "no answer", second=4),
     ]
 }
@@ -278,6 +279,15 @@ UNSETTLED = topology(
 )
 # Who was never heard has no id.
 UNSETTLED["edges"][-1]["b"]["node"] = ""
+
+MESH = topology(
+    FOUR,
+    [
+        edge(f"{a}:br-sv", f"{b}:br-sv", mode="mesh", tunnel="to-" + b if a == "kvm1" else None)
+        for i, a in enumerate(IDS)
+        for b in list(IDS)[i + 1 :]
+    ],
+)
 
 ALONE = topology([node("kvm1")], [])
 
@@ -412,6 +422,7 @@ CASES = {
     "topology": (whole(RING), ["topology"]),
     "topology-verbose": (whole(RING), ["topology", "-v"]),
     "topology-unsettled": (whole(UNSETTLED), ["topology"]),
+    "topology-mesh": (whole(MESH), ["topology"]),
     "topology-alone": (whole(ALONE), ["topology"]),
     "topology-closed": (whole(CLOSED), ["topology"]),
     "topology-odd": (whole(ODD_NAMES), ["topology"]),

@@ -125,14 +125,19 @@ static bool passes(const struct link *l)
 	return !l->ends[0].cut && !l->ends[1].cut;
 }
 
+static bool can_talk(const struct link_end *le)
+{
+	return le->adj && node_runs(link_node(le));
+}
+
 void link_consider(struct link *l)
 {
 	struct world *w = l->world;
 	const struct link_end *a = &l->ends[0], *b = &l->ends[1];
 	uint64_t hold_us = MAX(a->hold_us, b->hold_us);
 
-	if (l->establishing || l->ups || !passes(l) || !node_runs(link_node(a)) ||
-	    !node_runs(link_node(b)) || (a->up && b->up && a->gen == b->gen))
+	if (l->establishing || l->ups || !passes(l) || !can_talk(a) || !can_talk(b) ||
+	    (a->up && b->up && a->gen == b->gen))
 		return;
 	l->establishing = true;
 	uint64_t at_us = w->now_us + 5 * US_PER_MS + world_random(w, w->params.slow_us);
@@ -144,7 +149,7 @@ static void establish(struct link *l)
 	struct world *w = l->world;
 
 	l->establishing = false;
-	if (!passes(l) || !node_runs(link_node(&l->ends[0])) || !node_runs(link_node(&l->ends[1])))
+	if (!passes(l) || !can_talk(&l->ends[0]) || !can_talk(&l->ends[1]))
 		return;
 	uint64_t gen = prng_next(&w->rng);
 	for (unsigned i = 0; i < 2; i++) {
@@ -154,18 +159,25 @@ static void establish(struct link *l)
 	}
 }
 
-static void go_down(struct link_end *le)
+static void edges_down(struct link_end *le)
 {
 	struct link *l = le->link;
-	bool edges_first = world_chance(l->world, 500);
 
 	le->up = false;
-	if (!edges_first)
-		node_adj_down(le);
 	for (unsigned i = 0; i < l->n_edges; i++) {
 		l->edges[i]->ends[le->end].offered = false;
 		edge_update(&l->edges[i]->ends[le->end]);
 	}
+}
+
+static void go_down(struct link_end *le)
+{
+	bool edges_first = world_chance(le->link->world, 500);
+
+	le->up = false;
+	if (!edges_first)
+		node_adj_down(le);
+	edges_down(le);
 	if (edges_first)
 		node_adj_down(le);
 }
@@ -176,11 +188,13 @@ static void go_up(struct link_end *le, uint64_t gen)
 	struct world *w = l->world;
 
 	l->ups--;
-	if (link_far(le)->cut) {
+	if (link_far(le)->cut || !le->adj) {
 		link_consider(l);
 		return;
 	}
-	if (le->up)
+	if (le->up && world_chance(w, 300))
+		edges_down(le); /* the session is another one at once */
+	else if (le->up)
 		go_down(le);
 	le->up = true;
 	le->gen = gen;
@@ -263,6 +277,34 @@ void link_forget(struct link_end *le)
 		ee->te = NULL;
 		ee->offered = ee->up = ee->ready = ee->gate = false;
 	}
+}
+
+/* The peer goes from the configuration of this end, with all its tunnels. */
+void link_remove(struct link_end *le)
+{
+	struct link *l = le->link;
+
+	if (le->up)
+		go_down(le);
+	for (unsigned i = 0; i < l->n_edges; i++) {
+		l->edges[i]->ends[le->end].admin = false;
+		if (l->edges[i]->ends[le->end].te)
+			node_edge_remove(&l->edges[i]->ends[le->end]);
+	}
+	node_adj_remove(le);
+}
+
+void link_restore(struct link_end *le)
+{
+	struct link *l = le->link;
+
+	node_adj_add(le);
+	for (unsigned i = 0; i < l->n_edges; i++) {
+		l->edges[i]->ends[le->end].admin = true;
+		if (!l->edges[i]->ends[le->end].te)
+			node_edge_add(&l->edges[i]->ends[le->end]);
+	}
+	link_consider(l);
 }
 
 /* --- Messages --- */

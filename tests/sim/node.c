@@ -196,6 +196,27 @@ void node_adj_input(struct link_end *le, const uint8_t *msg, size_t len)
 	end_due(n);
 }
 
+void node_adj_add(struct link_end *le)
+{
+	struct node *n = link_node(le);
+
+	begin(n);
+	le->adj = topo_adj_add(n->topo, le);
+	assert(le->adj);
+	end_due(n);
+}
+
+void node_adj_remove(struct link_end *le)
+{
+	struct node *n = link_node(le);
+
+	world_trace(n->world, "%s L%u: removed", n->name, le->link->id);
+	begin(n);
+	topo_adj_remove(le->adj);
+	le->adj = NULL;
+	end_due(n);
+}
+
 void node_edge_add(struct edge_end *ee)
 {
 	struct node *n = end_node(ee);
@@ -308,8 +329,7 @@ void node_start(struct node *n, uint64_t incarnation)
 		for (unsigned k = 0; k < 2; k++) {
 			if (l->node[k] != n->id)
 				continue;
-			l->ends[k].adj = topo_adj_add(n->topo, &l->ends[k]);
-			assert(l->ends[k].adj);
+			node_adj_add(&l->ends[k]);
 			for (unsigned j = 0; j < l->n_edges; j++)
 				node_edge_add(&l->edges[j]->ends[k]);
 			link_consider(l);

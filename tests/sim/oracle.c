@@ -182,7 +182,7 @@ static bool edge_possible(const struct edge *e)
 	for (unsigned i = 0; i < 2; i++) {
 		const struct edge_end *ee = &e->ends[i];
 		if (l->ends[i].cut || l->ends[i].held || !node_runs(link_node(&l->ends[i])) ||
-		    !ee->te || !ee->admin || ee->never_ready)
+		    !l->ends[i].adj || !ee->te || !ee->admin || ee->never_ready)
 			return false;
 	}
 	return true;

@@ -19,6 +19,7 @@
 #define SCRIPT_WIRE 4
 #define SCRIPT_ADMIN 5
 #define SCRIPT_START 6
+#define SCRIPT_RESTORE 7
 
 struct plan {
 	uint64_t calm_us, pace_us;		    /* faults until then, about so far apart */
@@ -221,6 +222,20 @@ static void fault_edge(struct world *w)
 	}
 }
 
+static void fault_peer(struct world *w)
+{
+	struct link_end *le = &w->links[pick(w, w->n_links)].ends[pick(w, 2)];
+
+	if (!node_runs(link_node(le)) || !le->adj)
+		return;
+	link_remove(le);
+	if (world_chance(w, 800)) {
+		struct event *e = later(w, 2 * US_PER_S, SCRIPT_RESTORE);
+		e->a = le->link->id;
+		e->b = le->end;
+	}
+}
+
 static void fault_wire(struct world *w, const struct plan *plan)
 {
 	if (w->n_wires && world_chance(w, 500))
@@ -242,8 +257,10 @@ static void fault(struct world *w)
 		fault_heal_all(w);
 	else if (r < 66)
 		fault_node(w);
-	else if (r < 82)
+	else if (r < 80)
 		fault_edge(w);
+	else if (r < 82)
+		fault_peer(w);
 	else if (r < 95)
 		fault_wire(w, plan);
 	else if (w->nodes[r % w->n_nodes].topo && !w->nodes[r % w->n_nodes].paused)
@@ -290,6 +307,12 @@ static void script(struct world *w, const struct event *e)
 		if (node_runs(link_node(&w->edges[e->a].link->ends[e->b])))
 			edge_admin(&w->edges[e->a].ends[e->b], true, false);
 		break;
+	case SCRIPT_RESTORE: {
+		struct link_end *le = &w->links[e->a].ends[e->b];
+		if (!le->adj && node_runs(link_node(le)))
+			link_restore(le);
+		break;
+	}
 	case SCRIPT_START:
 		if (!w->nodes[e->a].topo)
 			node_start(&w->nodes[e->a], w->nodes[e->a].incarnation);

@@ -195,6 +195,8 @@ bool node_runs(const struct node *n); /* and is not paused */
 void node_tick(struct node *n);
 void node_plan_tick(struct node *n, uint64_t due_us);
 void node_new_probe_key(struct node *n);
+void node_adj_add(struct link_end *le);
+void node_adj_remove(struct link_end *le);
 void node_adj_up(struct link_end *le);
 void node_adj_down(struct link_end *le);
 void node_adj_input(struct link_end *le, const uint8_t *msg, size_t len);
@@ -212,6 +214,8 @@ void link_event(struct world *w, const struct event *e);
 void link_consider(struct link *l); /* a session where one can be and is none */
 void link_cut(struct link *l, bool from_0, bool from_1);
 void link_close(struct link_end *le, uint64_t again_us);
+void link_remove(struct link_end *le);
+void link_restore(struct link_end *le);
 int link_send(struct link_end *le, const uint8_t *msg, size_t len);
 void link_release(struct link_end *le);
 void link_forget(struct link_end *le); /* its node has crashed */

@@ -216,8 +216,10 @@ static void step(struct world *w)
 	if (e.node < SIM_NODES) {
 		struct node *n = &w->nodes[e.node];
 		if (e.instance != n->instance) {
-			if (e.type == EV_UP)
+			if (e.type == EV_UP) {
 				w->links[e.a].ups--;
+				link_consider(&w->links[e.a]);
+			}
 			free(e.data);
 			return;
 		}

@@ -184,6 +184,30 @@ static void way_over_foreign_path(void **state)
 	hops_fini(&h);
 }
 
+/* Frames do not go from one tunnel of a mesh to another, but on by what else there is. */
+static void way_over_a_mesh(void **state)
+{
+	struct topo_edge_view mesh = { .a = segment("abr"),
+				       .b = segment("bbr"),
+				       .name_a = "A",
+				       .name_b = "B",
+				       .in_tree = true,
+				       .mesh = true };
+	struct hops h = { 0 };
+	unsigned n;
+
+	(void)state;
+	hops_visitor.edge(&h, &mesh);
+	mesh.a = segment("cbr");
+	mesh.name_a = "C";
+	hops_visitor.edge(&h, &mesh);
+	join_foreign(&h, "cbr", "dbr");
+	assert_string_equal(way(&h, "abr", "bbr", 16, &n), "Bbr");
+	assert_string_equal(way(&h, "abr", "cbr", 16, &n), "");
+	assert_string_equal(way(&h, "bbr", "dbr", 16, &n), "Cbr =br");
+	hops_fini(&h);
+}
+
 static void no_way(void **state)
 {
 	struct hops h = { 0 };
@@ -228,10 +252,15 @@ static void largest_topology(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_state_and_reason), cmocka_unit_test(causes_differ),
-		cmocka_unit_test(latched_wants_somebody), cmocka_unit_test(names_are_filled_in),
-		cmocka_unit_test(commands_are_told_once), cmocka_unit_test(way_over_tunnels),
-		cmocka_unit_test(way_over_foreign_path),  cmocka_unit_test(no_way),
+		cmocka_unit_test(every_state_and_reason),
+		cmocka_unit_test(causes_differ),
+		cmocka_unit_test(latched_wants_somebody),
+		cmocka_unit_test(names_are_filled_in),
+		cmocka_unit_test(commands_are_told_once),
+		cmocka_unit_test(way_over_tunnels),
+		cmocka_unit_test(way_over_foreign_path),
+		cmocka_unit_test(way_over_a_mesh),
+		cmocka_unit_test(no_way),
 		cmocka_unit_test(largest_topology),
 	};
 
