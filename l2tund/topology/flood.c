@@ -112,10 +112,27 @@ static uint64_t retry_after_us(const struct topo_adj *a, unsigned tries)
 	return MIN(first_us << MIN(tries, 8u), RETRY_MAX_US);
 }
 
-/* Whether the neighbour is to get version `v`, now; if not, *next_us says when. */
-static bool item_due(struct flood *f, struct topo_adj *a, struct flood_item *it, struct version v,
-		     uint64_t now_us, uint64_t *next_us)
+/* The neighbour has a tunnel with that node, so a session, and hears it without us. */
+static bool hears_itself(const struct topo_adj *a, const struct lsdb_node *n)
 {
+	for (unsigned i = 0; i < n->lsa.n_edges; i++) {
+		if (memcmp(n->lsa.edges[i].far.node, a->far, sizeof(a->far)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether the neighbour is to get this item of a node, now; if not, *next_us says when. What it
+ * should hear itself, it is only told that we have: in a full mesh everything would else
+ * be sent by everybody to everybody.
+ */
+static bool item_due(struct flood *f, struct topo_adj *a, struct flood_item *it,
+		     const struct lsdb_node *n, struct version v, uint64_t now_us,
+		     uint64_t *next_us)
+{
+	unsigned slot = (unsigned)(n - f->db->node);
+
 	if (version_compare(v, it->has) <= 0)
 		return false;
 	bool again = version_compare(v, it->sent) == 0;
@@ -128,7 +145,10 @@ static bool item_due(struct flood *f, struct topo_adj *a, struct flood_item *it,
 	it->sent = v;
 	it->retry_us = now_us + retry_after_us(a, it->tries);
 	*next_us = MIN(*next_us, it->retry_us);
-	return true;
+	if (again || slot == f->db->self || !hears_itself(a, n))
+		return true;
+	a->known[slot].owed = true;
+	return false;
 }
 
 static unsigned send_lsa(struct flood *f, struct topo_adj *a, const struct lsdb_node *n)
@@ -160,7 +180,7 @@ static bool send_lsas(struct flood *f, struct topo_adj *a, uint64_t now_us, uint
 			continue;
 		if (sent >= BATCH_MESSAGES)
 			return false;
-		if (item_due(f, a, &known_of(f, a, i)->lsa, n->version, now_us, next_us))
+		if (item_due(f, a, &known_of(f, a, i)->lsa, n, n->version, now_us, next_us))
 			sent += send_lsa(f, a, n);
 	}
 	return true;
@@ -174,7 +194,7 @@ static void send_syncs(struct flood *f, struct topo_adj *a, uint64_t now_us, uin
 		const struct lsdb_node *n = &f->db->node[i];
 
 		if (!n->used ||
-		    !item_due(f, a, &known_of(f, a, i)->sync, n->sync.version, now_us, next_us))
+		    !item_due(f, a, &known_of(f, a, i)->sync, n, n->sync.version, now_us, next_us))
 			continue;
 		memcpy(m.syncs[m.n].node, n->id, sizeof(m.syncs[m.n].node));
 		m.syncs[m.n++].sync = n->sync;
@@ -260,6 +280,21 @@ static void owe(struct flood *f, struct topo_adj *a, unsigned slot)
 	f->due_us = 0;
 }
 
+/* Who has told that it has this, and may believe that we do not, hears that we do, too. */
+static void tell_havers(struct flood *f, unsigned slot)
+{
+	const struct lsdb_node *n = &f->db->node[slot];
+	struct topo_adj *a;
+
+	TAILQ_FOREACH(a, &f->adjs, link) {
+		struct flood_known *k = known_of(f, a, slot);
+
+		if (a->up && version_compare(k->lsa.has, n->version) >= 0 &&
+		    version_compare(k->sync.has, n->sync.version) >= 0)
+			k->owed = true;
+	}
+}
+
 /* The neighbour has what it has sent. */
 static void proves(struct flood_item *it, struct version v)
 {
@@ -290,8 +325,10 @@ static int input_page(struct flood *f, struct topo_adj *a, const struct msg_page
 		proves(&known_of(f, a, slot)->lsa, p->version);
 		owe(f, a, slot);
 	}
-	if (r == 1)
+	if (r == 1) {
+		tell_havers(f, slot);
 		flood_wake(f);
+	}
 	return r;
 }
 
@@ -310,6 +347,7 @@ static int input_sync(struct flood *f, struct topo_adj *a, const struct msg_sync
 		return 1;
 	}
 	lsdb_set_sync(f->db, slot, &s->sync);
+	tell_havers(f, slot);
 	flood_wake(f);
 	return 1;
 }
