@@ -13,6 +13,7 @@
 #include "l2tund/bridge.h"
 #include "l2tund/methods.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
 
 /* sessions */
@@ -50,6 +51,7 @@ void daemon_kick(struct daemon *d)
 	uint64_t topo_us = topo_tick(d->topo, now_us);
 
 	tunnels_settle(d);
+	topo_us = MIN(topo_us, topology_watch(d));
 	peers_flush_segments(d);
 	uint64_t next_us = MIN(topo_us, sessions_tick(d->sessions, now_us));
 
