@@ -214,13 +214,22 @@ static int port_hold_bridge_mac(struct port *p, const struct os_link *bridge)
 	return p->os->link_set_mac(p->os, bridge->index, mac);
 }
 
-static bool port_attach(struct port *p, const struct os_link *bridge, uint64_t now_us)
+static bool port_set_mtu(struct port *p, unsigned mtu, uint64_t now_us)
 {
-	int index = bridge->index;
-	int r = p->os->link_set_mtu(p->os, p->ifindex, port_wanted_mtu(p->os, bridge));
+	int r = p->os->link_set_mtu(p->os, p->ifindex, mtu);
 
 	if (r < 0)
 		return port_fail(p, now_us, "cannot set the MTU", r);
+	p->mtu = mtu;
+	return true;
+}
+
+static bool port_attach(struct port *p, const struct os_link *bridge, uint64_t now_us)
+{
+	int index = bridge->index, r;
+
+	if (!port_set_mtu(p, port_wanted_mtu(p->os, bridge), now_us))
+		return false;
 	r = port_hold_bridge_mac(p, bridge);
 	if (r < 0)
 		return port_fail(p, now_us, "cannot hold the bridge's MAC", r);
@@ -233,10 +242,10 @@ static bool port_attach(struct port *p, const struct os_link *bridge, uint64_t n
 }
 
 /*
- * Whether it may be put back once more, while the port goes on: at once, then later each time,
- * and after the fifth time not for a while.
+ * Whether what p->note tells may be put back once more, while the port goes on: at once, then
+ * later each time, and after the fifth time not for a while.
  */
-static bool port_fights(struct port_fight *f, uint64_t now_us)
+static bool port_fights(struct port *p, struct port_fight *f, uint64_t now_us)
 {
 	uint64_t pause_us = f->times < PORT_REMOVALS_MAX ? f->times * PORT_REATTACH_US :
 							   PORT_REMOVALS_WINDOW_US;
@@ -247,6 +256,9 @@ static bool port_fights(struct port_fight *f, uint64_t now_us)
 		f->times = 0;
 	f->times++;
 	f->last_us = now_us;
+	log_warn(LOG_KERNEL, "%s: %s: that is put back%s", p->name, p->note,
+		 f->times == PORT_REMOVALS_MAX ? " for the last time, for a while" : "");
+	p->note = NULL;
 	return true;
 }
 
@@ -297,26 +309,39 @@ static bool port_check_isolation(struct port *p, uint64_t now_us)
 	if (p->isolated)
 		return port_opened(p, now_us);
 	/* Nothing goes round, but frames do not get from one tunnel to the other. */
-	if (!port_fights(&p->isolation_fight, now_us))
+	p->note = "another program has isolated it, so nothing passes from it to other tunnels in "
+		  "its bridge";
+	if (!port_fights(p, &p->isolation_fight, now_us))
 		return true;
-	log_warn(LOG_KERNEL,
-		 "%s: another program has isolated it, so nothing passes from it to other tunnels "
-		 "in its bridge: that is put back",
-		 p->name);
 	return port_isolate(p, now_us);
+}
+
+/* It follows its bridge at once; against somebody who changes the port itself it fights. */
+static bool port_check_mtu(struct port *p, const struct os_link *bridge, uint64_t now_us)
+{
+	const struct os_link *l = p->os->link_by_index(p->os, p->ifindex);
+	unsigned mtu = port_wanted_mtu(p->os, bridge);
+
+	if (!l || l->mtu == mtu) {
+		p->mtu = mtu;
+		return true;
+	}
+	if (p->mtu == mtu) {
+		p->note = "another program has changed its MTU";
+		if (!port_fights(p, &p->mtu_fight, now_us))
+			return true;
+	}
+	return port_set_mtu(p, mtu, now_us);
 }
 
 /* What others may have changed on a port that is in its place. */
 static bool port_repair(struct port *p, const struct os_link *bridge, uint64_t now_us)
 {
-	const struct os_link *l = p->os->link_by_index(p->os, p->ifindex);
-	unsigned mtu = port_wanted_mtu(p->os, bridge);
+	const struct os_link *l;
 	int r = 0;
 
-	if (l->mtu != mtu)
-		r = p->os->link_set_mtu(p->os, p->ifindex, mtu);
-	if (r < 0)
-		return port_fail(p, now_us, "cannot set the MTU", r);
+	if (!port_check_mtu(p, bridge, now_us))
+		return false;
 	l = p->os->link_by_index(p->os, p->ifindex);
 	if (l && !l->up)
 		r = p->os->link_set_up(p->os, p->ifindex, true);
@@ -334,6 +359,7 @@ bool port_sync(struct port *p, const struct os_link *bridge, uint64_t now_us)
 	if (p->latched || now_us < p->retry_us)
 		return false;
 	p->retry_us = 0;
+	p->note = NULL;
 	if (!bridge) {
 		p->bridge = 0;
 		snprintf(p->detail, sizeof(p->detail), "its bridge is missing");
@@ -404,6 +430,7 @@ int port_set_carrier(struct port *p, bool on, uint64_t now_us)
 void port_clear(struct port *p)
 {
 	p->removals = 0;
+	p->mtu_fight.times = 0;
 	p->isolation_fight.times = 0;
 	p->retry_us = 0;
 	p->latched = false;

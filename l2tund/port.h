@@ -38,6 +38,9 @@ struct port {
 	bool carrier;
 	unsigned removals; /* times that somebody else took it out, deleted or opened it, lately */
 	uint64_t removed_us;
+	unsigned mtu; /* that we saw or set last */
+	struct port_fight mtu_fight;
+	const char *note; /* it is ready, but not quite as it should be: why; or NULL */
 	struct port_fight isolation_fight; /* in a tree, where it goes on meanwhile */
 	uint64_t retry_us;		   /* nothing is tried before; 0: only events help */
 	bool latched;			   /* taken out too often; port_clear() */

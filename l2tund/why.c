@@ -78,7 +78,9 @@ static void say_port(const struct tunnel *t, json_t *list)
 		say(list, "Its port %s stands in bridge %s (MTU %u)%s, carrier %s.", t->port.name,
 		    b->name, b->mtu, t->port.isolated ? ", isolated from other tunnels" : "",
 		    t->port.carrier ? "on" : "off");
-	else
+	if (t->port_ready && t->port.note)
+		say(list, "%s: %s; that is put back, each time later.", t->port.name, t->port.note);
+	if (!t->port_ready)
 		say(list, "Its port %s is not in bridge %s%s%s.", t->port.name, b->name,
 		    *why ? ": " : "", why);
 	if (*b->detail)

@@ -549,8 +549,10 @@ def test_copied_key_called_by_others(lab):
             node.start()
         wait_parts(many, [[0, 1, 2], [3]])
         copy.start()
-        wait_for(lambda: any(node.status()["topology"]["twin"] for node in (original, copy)), 10,
-                 "nobody tells that a key is used twice")
+        twins = wait_for(lambda: [node for node in (original, copy)
+                                  if node.status()["topology"]["twin"]], 10,
+                         "nobody tells that a key is used twice")
+        assert twins[0].ctl("check", check=False).returncode == 2
         time.sleep(4)  # how long they fight
         told = [event for node in (original, copy) for event in node.events("topology")]
         assert any("key" in event["detail"] for event in told), told

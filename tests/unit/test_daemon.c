@@ -175,6 +175,43 @@ static void mtu_follows_the_bridge(void **state)
 	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_FORWARDING);
 }
 
+static bool tap_is_small(void *arg)
+{
+	return fake_link(arg, "l2t-sv")->mtu == 1400;
+}
+
+/* Somebody sets our port's MTU again and again: it goes on, and we do so less and less often. */
+static void mtu_fight_backs_off(void **state)
+{
+	struct world *w = *state;
+
+	world_start_plain(w);
+	wait_forwarding(w, US_PER_S);
+	uint64_t since = tunnel(w, 0, "sv")->since_us;
+	for (unsigned n = 0; n < PORT_REMOVALS_MAX; n++) {
+		uint64_t begin_us = fake_now(w->net);
+
+		fake_link_mtu(w->host[0], "l2t-sv", 1400);
+		assert_true(fake_run_while(w->net, tap_is_small, w->host[0], 60 * US_PER_S));
+		assert_in_range(fake_now(w->net) - begin_us, n * 2 * US_PER_S,
+				n ? n * 2 * US_PER_S + RECONCILE_US : 20 * US_PER_MS);
+	}
+	fake_link_mtu(w->host[0], "l2t-sv", 1400);
+	fake_run_for(w->net, 100 * US_PER_S);
+	assert_has(
+		ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.why\",\"params\":{\"name\":\"sv\"}}"),
+		"l2t-sv: another program has changed its MTU; that is put back, each time later.");
+	unsigned calls = fake_calls(w->host[0], FAKE_LINK_SET_MTU);
+	fake_run_for(w->net, 400 * US_PER_S);
+	assert_int_equal(fake_calls(w->host[0], FAKE_LINK_SET_MTU), calls);
+	/* The bridge's own MTU is followed all the same. */
+	fake_link_mtu(w->host[0], "guest", 9000);
+	fake_run_for(w->net, 20 * US_PER_MS);
+	assert_int_equal(fake_link(w->host[0], "l2t-sv")->mtu, 9000);
+	assert_int_equal(tunnel(w, 0, "sv")->state, TUNNEL_FORWARDING);
+	assert_int_equal(tunnel(w, 0, "sv")->since_us, since);
+}
+
 static void deleted_tap_comes_back(void **state)
 {
 	struct world *w = *state;
@@ -475,6 +512,7 @@ int main(void)
 		TEST(bridge_is_created_when_wanted),
 		TEST(nomaster_backs_off_then_latches),
 		TEST(mtu_follows_the_bridge),
+		TEST(mtu_fight_backs_off),
 		TEST(deleted_tap_comes_back),
 		TEST(cut_is_noticed_and_healed),
 		TEST(stopped_daemon_forwards_nothing_old),
