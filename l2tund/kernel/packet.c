@@ -5,7 +5,8 @@
  *
  * A socket bound to one ethertype never hears of the tag: the kernel forgets it before it
  * looks for such sockets. So all are bound to ETH_P_ALL, and a filter picks the type, the
- * one behind the tag.
+ * one behind the tag. What other sockets of this host send out by the interface is heard
+ * too, and has to be: a second daemon on the same bridge is a path.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,10 +21,6 @@
 #define FRAMES_PER_TURN 64
 #define VLAN_BYTES 4
 #define MACS_BYTES (2 * ETH_ALEN)
-
-#ifndef PACKET_IGNORE_OUTGOING
-#define PACKET_IGNORE_OUTGOING 23 /* Linux 4.20 */
-#endif
 
 /* Owned by the daemon. */
 struct os_packet {
@@ -69,10 +66,7 @@ static bool packet_read_one(struct os_packet *p)
 	char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))] __attribute__((aligned(8)));
 	uint8_t *frame = p->ol->scratch + VLAN_BYTES;
 	struct iovec iov = { .iov_base = frame, .iov_len = SCRATCH_BYTES - VLAN_BYTES };
-	struct sockaddr_ll from;
 	struct msghdr m = {
-		.msg_name = &from,
-		.msg_namelen = sizeof(from),
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
@@ -84,7 +78,7 @@ static bool packet_read_one(struct os_packet *p)
 	if (n < 0)
 		return errno ==
 		       EINTR; /* ENETDOWN, when it was set down, is told once and is over */
-	if (from.sll_pkttype == PACKET_OUTGOING || n < ETH_HLEN)
+	if (n < ETH_HLEN)
 		return true;
 	if (get_auxdata(&m, &aux) && aux.tp_status & TP_STATUS_VLAN_VALID) {
 		frame = put_tag(frame, &aux);
@@ -137,8 +131,6 @@ static int socket_bind(int ifindex, uint16_t ethertype)
 
 	if (fd < 0)
 		return -errno;
-	/* Best effort: packet_read_one() looks as well. */
-	setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
 	if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) == 0 &&
 	    set_filter(fd, ethertype) == 0 &&
 	    bind(fd, (const struct sockaddr *)&ll, sizeof(ll)) == 0)

@@ -377,11 +377,8 @@ static int input_syncs(struct flood *f, struct topo_adj *a, const struct msg *m)
 	int changed = 0;
 
 	for (unsigned i = 0; i < m->n; i++) {
-		int r = input_sync(f, a, &m->syncs[i]);
-
-		if (r < 0)
-			return r;
-		changed |= r;
+		/* One that there is no room for does not keep the others out. */
+		changed |= input_sync(f, a, &m->syncs[i]) > 0;
 	}
 	return changed;
 }

@@ -62,7 +62,7 @@ unsigned lsdb_find(const struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES])
 	return *index_at((struct lsdb *)db, id);
 }
 
-/* A free slot, or the one of the node that has been no member for the longest time. */
+/* A free slot, or the one of the node that nobody has listed for the longest time. */
 static unsigned find_room(const struct lsdb *db)
 {
 	unsigned best = LSDB_NONE;
@@ -72,7 +72,7 @@ static unsigned find_room(const struct lsdb *db)
 
 		if (!n->used)
 			return i;
-		if (i != db->self && !n->member &&
+		if (i != db->self && !n->member && !n->listed &&
 		    (best == LSDB_NONE || n->stamp < db->node[best].stamp))
 			best = i;
 	}
@@ -101,6 +101,12 @@ unsigned lsdb_get(struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES])
 
 /* what is told */
 
+static void stage_end(struct lsdb_stage *st)
+{
+	free(st->bytes);
+	*st = (struct lsdb_stage){ .bytes = NULL };
+}
+
 int lsdb_set_lsa(struct lsdb *db, unsigned slot, struct version v, const uint8_t *body, size_t len)
 {
 	struct lsdb_node *n = &db->node[slot];
@@ -117,6 +123,8 @@ int lsdb_set_lsa(struct lsdb *db, unsigned slot, struct version v, const uint8_t
 		return r;
 	}
 	memcpy(copy, body, len);
+	if (n->stage.bytes && version_compare(n->stage.version, v) < 0)
+		stage_end(&n->stage);
 	lsa_fini(&n->lsa);
 	free(n->body);
 	n->lsa = lsa;
@@ -134,12 +142,6 @@ static int stage_begin(struct lsdb_stage *st, struct version v, unsigned pages, 
 		return -ENOMEM;
 	*st = (struct lsdb_stage){ .version = v, .pages = (uint8_t)pages, .bytes = bytes };
 	return 0;
-}
-
-static void stage_end(struct lsdb_stage *st)
-{
-	free(st->bytes);
-	*st = (struct lsdb_stage){ .bytes = NULL };
 }
 
 int lsdb_add_page(struct lsdb *db, unsigned slot, struct version v, unsigned page, unsigned pages,
@@ -230,26 +232,33 @@ static void settle_members(struct lsdb *db)
 		db->node[queue[i]].stamp = db->stamp;
 }
 
-/* Nodes that members list have a slot, so that others can be asked for them. */
-static void settle_listed(struct lsdb *db, bool digested[TOPO_NODES_MAX])
+static void list_node(struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES], bool make)
+{
+	unsigned slot = make ? lsdb_get(db, id) : lsdb_find(db, id);
+
+	if (slot == LSDB_NONE) {
+		db->overflow |= make;
+		return;
+	}
+	db->node[slot].listed = true;
+	db->node[slot].stamp = db->stamp;
+}
+
+/*
+ * Nodes that members list have a slot, so that others can be asked for them. Those that are known
+ * are found first, so that none of them makes room for another one.
+ */
+static void settle_listed(struct lsdb *db)
 {
 	db->overflow = false;
 	for (unsigned i = 0; i < TOPO_NODES_MAX; i++)
-		digested[i] = db->node[i].member;
-	for (unsigned i = 0; i < TOPO_NODES_MAX; i++) {
-		const struct lsdb_node *x = &db->node[i];
+		db->node[i].listed = false;
+	for (int make = 0; make <= 1; make++) {
+		for (unsigned i = 0; i < TOPO_NODES_MAX; i++) {
+			const struct lsdb_node *x = &db->node[i];
 
-		for (unsigned k = 0; x->member && k < x->lsa.n_edges; k++) {
-			uint32_t tenants = db->tenants;
-			unsigned slot = lsdb_get(db, x->lsa.edges[k].far.node);
-
-			/* No room but for one that is listed, too. */
-			if (slot == LSDB_NONE || (tenants != db->tenants && digested[slot])) {
-				db->overflow = true;
-				continue;
-			}
-			digested[slot] = true;
-			db->node[slot].stamp = db->stamp;
+			for (unsigned k = 0; x->member && k < x->lsa.n_edges; k++)
+				list_node(db, x->lsa.edges[k].far.node, make);
 		}
 	}
 }
@@ -283,13 +292,12 @@ static int digest_of(const struct lsdb_node **nodes, unsigned n, uint8_t ret[DIG
 int lsdb_settle(struct lsdb *db)
 {
 	const struct lsdb_node *nodes[TOPO_NODES_MAX];
-	bool digested[TOPO_NODES_MAX];
 	unsigned n = 0;
 
 	settle_members(db);
-	settle_listed(db, digested);
+	settle_listed(db);
 	for (unsigned i = 0; i < TOPO_NODES_MAX; i++) {
-		if (digested[i])
+		if (db->node[i].member || db->node[i].listed)
 			nodes[n++] = &db->node[i];
 	}
 	qsort(nodes, n, sizeof(nodes[0]), by_id);

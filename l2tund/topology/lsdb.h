@@ -44,8 +44,9 @@ struct lsdb_node {
 	uint8_t id[TOPO_NODE_ID_BYTES];
 	bool used;
 	bool member;
+	bool listed;	 /* by a member */
 	uint32_t tenant; /* another number whenever the slot gets another node */
-	uint64_t stamp;	 /* grows with each look at it as a member: who makes room first */
+	uint64_t stamp;	 /* grows while it is a member or listed: who makes room first */
 	struct version version;
 	struct lsa lsa;
 	uint8_t *body; /* the same, encoded */
@@ -73,7 +74,10 @@ void lsdb_fini(struct lsdb *db);
 
 /* The slot of a node, or LSDB_NONE. */
 unsigned lsdb_find(const struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES]);
-/* The same, made when it is not known; one that is no member makes room. LSDB_NONE: all are. */
+/*
+ * The same, made when it is not known; one that is neither a member nor listed makes room.
+ * LSDB_NONE: all are.
+ */
 unsigned lsdb_get(struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES]);
 
 /* Takes a newer link state. -EBADMSG, -ENOMEM: it keeps the one it has. */

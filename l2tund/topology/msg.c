@@ -82,7 +82,10 @@ static int parse_page(struct tlv_reader *r, struct msg_page *ret)
 	ret->pages = tlv_get_u8(r);
 	ret->len = r->left;
 	ret->bytes = tlv_get_bytes(r, r->left);
-	return r->bad || !ret->version.incarnation ? -EBADMSG : 0;
+	if (r->bad || !ret->version.incarnation || ret->pages > MSG_PAGES ||
+	    ret->page >= ret->pages || ret->len > MSG_PAGE_BYTES)
+		return -EBADMSG;
+	return ret->page + 1 < ret->pages && ret->len != MSG_PAGE_BYTES ? -EBADMSG : 0;
 }
 
 static int parse_syncs(struct tlv_reader *r, struct msg *ret)

@@ -14,6 +14,7 @@ enum msg_kind {
 };
 
 #define MSG_PAGE_BYTES 1040 /* of a link state in one message; the last page may be shorter */
+#define MSG_PAGES 32	    /* of a link state; as many as LSA_BYTES_MAX takes */
 #define MSG_SYNCS ((TOPO_MSG_MAX - 2) / 68)
 #define MSG_HAVES ((TOPO_MSG_MAX - 2) / 32)
 

@@ -43,6 +43,7 @@ struct topo {
 	struct lsa draft;
 	struct lsa_foreign foreign[TOPO_FOREIGN_MAX];
 	unsigned n_foreign;
+	bool foreign_cut;    /* there were more */
 	uint8_t *draft_body; /* of LSA_BYTES_MAX, encoded */
 	size_t draft_len;
 	unsigned cap_draft;

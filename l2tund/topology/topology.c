@@ -155,7 +155,7 @@ static void draft_build(struct topo *t, uint64_t now_us)
 {
 	const struct lsdb_node *self = topo_self(t);
 
-	t->draft_cut = false;
+	t->draft_cut = t->foreign_cut;
 	if (draft_reserve(t) < 0) {
 		t->draft_cut = true;
 		return;
@@ -395,9 +395,11 @@ static void end_twin(struct topo *t)
 
 /* settling */
 
-/* Draft and trees; true when they cannot be had. */
+/* Draft and trees; true when they cannot be had: then there is nothing in them. */
 static bool recompute(struct topo *t, uint64_t now_us)
 {
+	tree_clear(&t->tree);
+	tree_clear(&t->draft_tree);
 	draft_build(t, now_us);
 	return lsdb_settle(&t->db) < 0 || tree_compute(&t->tree, &t->db, &topo_self(t)->lsa) < 0 ||
 	       tree_compute(&t->draft_tree, &t->db, &t->draft) < 0;
@@ -668,6 +670,8 @@ bool topo_set_foreign(struct topo *t, const char *local_bridge, const struct top
 
 	if (t->stale)
 		(void)recompute(t, now_us); /* looked at below; nothing opens before that */
+	/* What was left out is only known to be gone when nothing is heard at all. */
+	t->foreign_cut = n_next + n > TOPO_FOREIGN_MAX || (t->foreign_cut && n_next + n);
 	for (unsigned i = 0; i < n && n_next < TOPO_FOREIGN_MAX; i++) {
 		struct lsa_foreign f = { .heard = segs[i] };
 
@@ -679,7 +683,7 @@ bool topo_set_foreign(struct topo *t, const char *local_bridge, const struct top
 		cut |= cut_at_once(t, local_bridge, &segs[i]);
 	}
 	qsort(next, n_next, sizeof(next[0]), lsa_foreign_compare);
-	if (same_foreign(t, next, n_next))
+	if (same_foreign(t, next, n_next) && t->foreign_cut == t->draft_cut)
 		return cut;
 	memcpy(t->foreign, next, n_next * sizeof(next[0]));
 	t->n_foreign = n_next;

@@ -75,6 +75,11 @@ static int tree_reserve(struct walk *w)
 	return 0;
 }
 
+void tree_clear(struct tree *t)
+{
+	t->n_vertices = t->n_edges = 0;
+}
+
 void tree_fini(struct tree *t)
 {
 	free(t->vertices);
@@ -321,7 +326,7 @@ int tree_compute(struct tree *t, const struct lsdb *db, const struct lsa *own)
 {
 	struct walk w = { t, db, own };
 
-	t->n_vertices = t->n_edges = 0;
+	tree_clear(t);
 	if (tree_reserve(&w) < 0)
 		return -ENOMEM;
 	collect(&w);

@@ -47,6 +47,8 @@ struct tree {
  * valid until either changes. -ENOMEM: it is empty, which closes everything.
  */
 int tree_compute(struct tree *t, const struct lsdb *db, const struct lsa *own);
+/* Empties it: before what it points into goes. */
+void tree_clear(struct tree *t);
 void tree_fini(struct tree *t);
 
 /* The live edge with this end, of node `slot`; NULL: it is not live. */
