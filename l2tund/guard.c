@@ -353,6 +353,9 @@ bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, c
 	/* Back by the way it went: something at the far end reflects. That loop is not ours. */
 	if (through == sender)
 		return true;
+	/* The tunnel by which it left is closed by now, so that loop is cut: one of two suffices. */
+	if (sender && !sender->gate.open)
+		return true;
 	tunnel_block(t, REASON_WATCHDOG,
 		     "a watchdog frame that left through tunnel %s came back %s %s",
 		     sender ? sender->name : "?", through ? "through tunnel" : "on bridge",

@@ -208,6 +208,27 @@ static void watchdog_at_another_place_is_no_loop(void **state)
 	assert_int_equal(t->reason, REASON_WATCHDOG);
 }
 
+/* A ring through two tunnels: each one's frame comes back by the other. One of them is enough. */
+static void a_loop_is_cut_once(void **state)
+{
+	struct world *w = *state;
+	struct tunnel *sv, *lan;
+	uint8_t one[PROBE_FRAME_BYTES], two[PROBE_FRAME_BYTES];
+
+	up(w, "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+	      "bridge \"br-lan\" { create = yes }\n"
+	      "tunnel \"lan\" { peer = \"there\" bridge = \"br-lan\" }\n");
+	sv = tunnel(w, 0, "sv");
+	lan = tunnel(w, 0, "lan");
+	assert_true(sv->gate.open && lan->gate.open);
+	make(w, 0, PROBE_W, (uint32_t)lan->serial << 16, "br-sv", one);
+	make(w, 0, PROBE_W, (uint32_t)sv->serial << 16, "br-lan", two);
+	tunnel_deliver(sv, &(struct vnet){ 0 }, one, sizeof(one), now_of(w, 0));
+	tunnel_deliver(lan, &(struct vnet){ 0 }, two, sizeof(two), now_of(w, 0));
+	assert_false(sv->gate.open);
+	assert_true(lan->gate.open);
+}
+
 static void the_same_frame_is_a_storm(void **state)
 {
 	struct world *w = *state;
@@ -304,6 +325,7 @@ int main(void)
 		TEST(parallel_does_not_take_over),
 		TEST(watchdog_blocks_the_bundle),
 		TEST(watchdog_at_another_place_is_no_loop),
+		TEST(a_loop_is_cut_once),
 		TEST(the_same_frame_is_a_storm),
 		TEST(deaf_bridge_recovers),
 		TEST(stall_does_not_count_as_listening),
