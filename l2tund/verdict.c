@@ -82,10 +82,11 @@ static bool judge_session(const struct tunnel *t, struct verdict *v)
 				   t->peer->name);
 	if (info.called_us && now_us - info.called_us < HANDSHAKE_PATIENCE_US &&
 	    now_us - info.since_us >= HANDSHAKE_PATIENCE_US)
-		return verdict_set(v, TUNNEL_DOWN, REASON_ONE_WAY,
-				   "peer %s calls us and does not hear our answers: packets pass in "
-				   "one direction only, or its preshared key is another one",
-				   t->peer->name);
+		return verdict_set(
+			v, TUNNEL_DOWN, REASON_ONE_WAY,
+			"peer %s calls us and does not hear our answers: packets pass in "
+			"one direction only, or its preshared key is another one",
+			t->peer->name);
 	if (info.state == SESSION_HANDSHAKE && now_us - info.since_us < HANDSHAKE_PATIENCE_US)
 		return verdict_set(v, TUNNEL_HANDSHAKE, REASON_NONE, "peer %s: %s", t->peer->name,
 				   info.detail);

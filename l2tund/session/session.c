@@ -31,7 +31,7 @@ void session_event(struct session *s, enum session_event ev)
 	session_wake(s);
 }
 
-static void note(struct session *s, bool differ, const char *fmt, va_list ap)
+static _printf_(3, 0) void note(struct session *s, bool differ, const char *fmt, va_list ap)
 {
 	char text[sizeof(s->detail)];
 

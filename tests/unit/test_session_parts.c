@@ -400,7 +400,7 @@ static void test_hello_codec(void **state)
 	for (unsigned i = 0; i < in.n; i++)
 		in.segs[i] = (struct hello_segment){ (uint16_t)(i * 3), i % 2 };
 	int n = control_build_hello(&in, buf, sizeof(buf));
-	assert_int_equal(n, 72 + 3 * 256);
+	assert_int_equal(n, 56 + 3 * 256);
 	assert_true(n <= CONTROL_BYTES_MAX);
 	assert_int_equal(control_kind(buf, (size_t)n), CONTROL_HELLO);
 	assert_int_equal(control_parse_hello(buf, (size_t)n, &out), 0);
