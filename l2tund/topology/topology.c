@@ -179,9 +179,23 @@ static void draft_build(struct topo *t, uint64_t now_us)
 	t->wants_lsa = differs;
 }
 
+/* From now on what we tell has another incarnation; nothing else changes. */
+static void renew(struct topo *t, uint64_t incarnation)
+{
+	struct lsdb_node *self = topo_self(t);
+
+	t->p.incarnation = incarnation;
+	self->version = self->sync.version = (struct version){ incarnation, 0 };
+	t->urgent = t->wants_lsa = t->stale = true;
+	t->lsa_due_us = 0;
+}
+
 static void publish_lsa(struct topo *t, uint64_t now_us)
 {
 	struct lsdb_node *self = topo_self(t);
+
+	if (self->version.seq == UINT32_MAX)
+		renew(t, t->p.incarnation + 1);
 	struct version v = { t->p.incarnation, self->version.seq + 1 };
 
 	if (lsdb_set_lsa(&t->db, t->db.self, v, t->draft_body, t->draft_len) < 0) {
@@ -198,6 +212,9 @@ static void publish_lsa(struct topo *t, uint64_t now_us)
 static void publish_sync(struct topo *t)
 {
 	struct lsdb_node *self = topo_self(t);
+
+	if (self->sync.version.seq == UINT32_MAX)
+		renew(t, t->p.incarnation + 1);
 	struct sync s = { .version = { t->p.incarnation, self->sync.version.seq + 1 } };
 
 	memcpy(s.digest, t->db.digest, sizeof(s.digest));
@@ -367,7 +384,8 @@ static void heed_twin(struct topo *t, uint64_t now_us)
 			0;
 	struct version seen = { MAX(a.incarnation, b.incarnation), a.seq + b.seq };
 
-	if (!newer || version_compare(seen, t->twin_seen) == 0)
+	if (!newer || version_compare(seen, t->twin_seen) == 0 ||
+	    (t->twin && t->twin_until_us == NEVER))
 		return;
 	if (!t->twin)
 		alarm_say(t,
@@ -383,14 +401,17 @@ static void heed_twin(struct topo *t, uint64_t now_us)
 
 static void end_twin(struct topo *t)
 {
-	struct lsdb_node *self = topo_self(t);
+	uint64_t incarnation = MAX(t->twin_seen.incarnation, t->p.incarnation);
 
+	if (incarnation == UINT64_MAX) {
+		t->twin_until_us = NEVER;
+		alarm_say(t, "identity: another node uses our key, with an incarnation that has no "
+			     "greater one; all tunnels stay closed: this node needs a new key");
+		return;
+	}
 	t->twin = false;
 	t->twins = (uint8_t)MIN(t->twins + 1, 200);
-	t->p.incarnation = MAX(t->twin_seen.incarnation, t->p.incarnation) + 1;
-	self->version = self->sync.version = (struct version){ t->p.incarnation, 0 };
-	t->urgent = t->wants_lsa = t->stale = true;
-	t->lsa_due_us = 0;
+	renew(t, incarnation + 1);
 }
 
 /* settling */

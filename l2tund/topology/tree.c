@@ -309,6 +309,16 @@ static bool leads(struct tree *t, unsigned v)
 	return t->vertices[component(t, v)].leader == v;
 }
 
+/* tree_between() for mesh edges, at the cost of one segment's only: there are many. */
+static bool mesh_between(const struct tree *t, const struct tree_edge *e)
+{
+	const struct tree_edge *o = t->vertices[e->at_a].meshes;
+
+	while (o && o->at_b != e->at_b)
+		o = o->next_mesh;
+	return o != NULL;
+}
+
 static void choose_mesh(struct tree *t)
 {
 	count_mesh(t);
@@ -316,9 +326,12 @@ static void choose_mesh(struct tree *t)
 	for (unsigned i = 0; i < t->n_edges; i++) {
 		struct tree_edge *e = &t->edges[i];
 
-		if (e->mesh && component(t, e->at_a) != component(t, e->at_b) &&
-		    leads(t, e->at_a) && leads(t, e->at_b) && !tree_between(t, e))
-			e->chosen = true; /* the first of its parallels: the best */
+		if (!e->mesh || component(t, e->at_a) == component(t, e->at_b) ||
+		    !leads(t, e->at_a) || !leads(t, e->at_b) || mesh_between(t, e))
+			continue;
+		e->chosen = true; /* the first of its parallels: the best */
+		e->next_mesh = t->vertices[e->at_a].meshes;
+		t->vertices[e->at_a].meshes = e;
 	}
 }
 

@@ -15,6 +15,7 @@ struct tree_edge {
 	uint16_t priority; /* the greater of both ends' */
 	bool mesh;
 	bool chosen;
+	const struct tree_edge *next_mesh; /* of the same end `a`; tree_vertex.meshes */
 };
 
 /* A step in the forest of what forwards: chosen edges and foreign paths. */
@@ -30,6 +31,7 @@ struct tree_vertex {
 	const struct tree_edge *up; /* the edge to the parent; NULL: a foreign path */
 	bool mesh;		    /* its tunnel ports are isolated from each other */
 	unsigned n_mesh;	    /* live mesh edges */
+	const struct tree_edge *meshes; /* chosen ones whose end `a` this is */
 	unsigned leader; /* of a component, at its representative: the mesh segment that leads */
 };
 
