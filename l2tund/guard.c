@@ -353,7 +353,7 @@ bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, c
 	/* Back by the way it went: something at the far end reflects. That loop is not ours. */
 	if (through == sender)
 		return true;
-	/* The tunnel by which it left is closed by now, so that loop is cut: one of two suffices. */
+	/* The tunnel by which it left is closed by now, so that loop is cut: one is enough. */
 	if (sender && !sender->gate.open)
 		return true;
 	tunnel_block(t, REASON_WATCHDOG,

@@ -12,6 +12,7 @@
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology/view.h"
 #include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
 
@@ -142,17 +143,13 @@ static void node_name(const struct daemon *d, const uint8_t node[NODE_ID_BYTES],
 		      size_t size)
 {
 	const struct peer *p = daemon_find_node(d, node);
+	const char *name = topo_node_name(d->topo, node); /* also of nodes that are no peers */
 	char hex[NODE_HEXLEN];
-	struct session_info i;
 
-	if (memcmp(node, sessions_node_id(d->sessions), NODE_ID_BYTES) == 0) {
-		snprintf(buf, size, "%s", d->config->node.name);
-	} else if (p) {
-		session_get_info(p->session, &i);
-		snprintf(buf, size, "%s", *i.far_name ? i.far_name : p->name);
-	} else {
-		snprintf(buf, size, "%s", node_id_format(node, hex));
-	}
+	if (*name)
+		snprintf(buf, size, "%s", name);
+	else
+		snprintf(buf, size, "%s", p ? p->name : node_id_format(node, hex));
 }
 
 /* Segments that this bridge is joined with by paths that are not ours. */

@@ -116,20 +116,26 @@ static void tunnel_sync_prepared(struct tunnel *t)
 	t->prepared = t->prepared_us && now_us >= t->prepared_us;
 }
 
+struct topo_segment tunnel_far_segment(const struct tunnel *t)
+{
+	struct topo_segment s = { .bridge = "" };
+
+	memcpy(s.node, session_far_id(t->peer->session), sizeof(s.node));
+	snprintf(s.bridge, sizeof(s.bridge), "%s", t->cfg->remote_bridge);
+	return s;
+}
+
 static struct topo_ends tunnel_ends(const struct tunnel *t, const struct segment *far)
 {
-	struct session_info info;
 	struct topo_ends ends = {
+		.far = tunnel_far_segment(t),
+		.generation = session_generation(t->peer->session),
 		.priority = MAX(t->cfg->priority, far->priority),
 		.mesh = t->cfg->mesh,
 		.preempt = t->cfg->preempt,
 	};
 
-	session_get_info(t->peer->session, &info);
-	ends.generation = info.generation;
-	memcpy(ends.far.node, info.far_id, sizeof(ends.far.node));
 	snprintf(ends.local_bridge, sizeof(ends.local_bridge), "%s", t->bridge->name);
-	snprintf(ends.far.bridge, sizeof(ends.far.bridge), "%s", far->bridge);
 	return ends;
 }
 
@@ -170,11 +176,9 @@ static void tunnel_sync_port(struct tunnel *t)
 
 void tunnel_heed_foreign(struct tunnel *t)
 {
-	const struct guard_heard *h;
-	struct session_info info;
+	struct topo_segment far = tunnel_far_segment(t);
+	const struct guard_heard *h = guard_find(&t->bridge->guard, far.node, far.bridge);
 
-	session_get_info(t->peer->session, &info);
-	h = guard_find(&t->bridge->guard, info.far_id, t->cfg->remote_bridge);
 	if (!h)
 		return;
 	bool begins = block_evidence(&t->block, REASON_FOREIGN, t->gate.open,

@@ -99,6 +99,9 @@ const struct segment *tunnel_far(const struct tunnel *t);
 /* Half a mesh is none: an end in another mode than ours must not come up. */
 bool tunnel_same_mode(const struct tunnel *t, const struct segment *far);
 
+/* The other end: our peer's node, and the bridge that we want there. */
+struct topo_segment tunnel_far_segment(const struct tunnel *t);
+
 /* tunnel_frames.c */
 void tunnel_frames_init(struct tunnel *t);
 void tunnel_frames_open(struct tunnel *t, uint64_t now_us); /* the gate has opened */

@@ -167,17 +167,6 @@ static struct topo_segment near_segment(const struct tunnel *t)
 	return s;
 }
 
-static struct topo_segment far_segment(const struct tunnel *t)
-{
-	struct topo_segment s = { 0 };
-	struct session_info i;
-
-	session_get_info(t->peer->session, &i);
-	memcpy(s.node, i.far_id, sizeof(s.node));
-	snprintf(s.bridge, sizeof(s.bridge), "%s", t->cfg->remote_bridge);
-	return s;
-}
-
 /* "our br-sv, br-sv of xen2, behind a foreign path br-sv of xen1" */
 static void way_text(const struct tunnel *t, const struct hop *hops, unsigned n, char *buf,
 		     size_t size)
@@ -214,7 +203,7 @@ static bool foreign_elsewhere(const struct hop *way, unsigned n)
 static void say_way(const struct tunnel *t, json_t *list)
 {
 	bool waits = t->state == TUNNEL_STANDBY || t->state == TUNNEL_BLOCKED;
-	struct topo_segment from = near_segment(t), to = far_segment(t);
+	struct topo_segment from = near_segment(t), to = tunnel_far_segment(t);
 	struct hop way[HOPS_MAX];
 	struct hops hops = { 0 };
 	char text[WHY_LEN - 64];
@@ -276,7 +265,7 @@ static bool say_barrier(const struct tunnel *t, json_t *list)
 /* Who was heard, where and since when: only this end may have heard it, or only the other one. */
 static void say_heard(const struct tunnel *t, json_t *list)
 {
-	struct topo_segment far = far_segment(t);
+	struct topo_segment far = tunnel_far_segment(t);
 	const struct guard_heard *h = guard_find(&t->bridge->guard, far.node, far.bridge);
 	char since[SPAN_LEN];
 

@@ -7,6 +7,7 @@
 
 #include "common/util.h"
 #include "l2tund/topology/state.h"
+#include "l2tund/topology/view.h"
 
 #define NAMES_SHOWN 3 /* more are counted */
 
@@ -31,7 +32,7 @@ static void _printf_(2, 3) text_add(struct text *x, const char *fmt, ...)
 
 static const char *name_of(const struct topo *t, const uint8_t id[TOPO_NODE_ID_BYTES])
 {
-	const char *name = topo_name_of(t, id);
+	const char *name = topo_node_name(t, id);
 
 	return *name ? name : "a node that has not told its name";
 }

@@ -80,14 +80,6 @@ static inline struct topo_segment topo_local(const struct topo *t, const char *b
 	return segment_of(t->p.node_id, bridge);
 }
 
-/* "" when it has told nothing yet. */
-static inline const char *topo_name_of(const struct topo *t, const uint8_t id[TOPO_NODE_ID_BYTES])
-{
-	unsigned slot = lsdb_find(&t->db, id);
-
-	return slot == LSDB_NONE ? "" : t->db.node[slot].lsa.name;
-}
-
 /* The edge in a tree; NULL: it is not live there. */
 const struct tree_edge *topo_edge_in(const struct tree *tree, const struct topo_edge *e);
 /* The edge of ours whose end this is, or NULL. */

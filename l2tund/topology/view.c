@@ -8,6 +8,13 @@
 
 #include "l2tund/topology/state.h"
 
+const char *topo_node_name(const struct topo *t, const uint8_t id[TOPO_NODE_ID_BYTES])
+{
+	unsigned slot = lsdb_find(&t->db, id);
+
+	return slot == LSDB_NONE ? "" : t->db.node[slot].lsa.name;
+}
+
 void topo_get_summary(const struct topo *t, struct topo_summary *ret)
 {
 	*ret = (struct topo_summary){
@@ -74,8 +81,8 @@ static void visit_half(const struct topo *t, const struct lsdb_node *n, const st
 	struct topo_edge_view view = {
 		.a = first ? here : e->far,
 		.b = first ? e->far : here,
-		.name_a = first ? n->lsa.name : topo_name_of(t, e->far.node),
-		.name_b = first ? topo_name_of(t, e->far.node) : n->lsa.name,
+		.name_a = first ? n->lsa.name : topo_node_name(t, e->far.node),
+		.name_b = first ? topo_node_name(t, e->far.node) : n->lsa.name,
 		.priority = e->priority,
 		.mesh = e->mesh,
 		.listed_a = first,
@@ -94,7 +101,7 @@ static void visit_foreign(const struct topo *t, const struct lsdb_node *n,
 		.by = segment_of(n->id, f->local),
 		.heard = f->heard,
 		.name_by = n->lsa.name,
-		.name_heard = topo_name_of(t, f->heard.node),
+		.name_heard = topo_node_name(t, f->heard.node),
 	};
 
 	v->foreign(arg, &view);
