@@ -373,7 +373,7 @@ static void heed_overflow(struct topo *t, bool overflow)
 	t->overflow_told = overflow;
 }
 
-/* Newer news of ourselves than we have told: of another node with our key, or of an earlier life. */
+/* Newer news of ourselves than we have told: of another node with our key, or an earlier life. */
 static void heed_twin(struct topo *t, uint64_t now_us)
 {
 	const struct lsdb_node *self = topo_self(t);
