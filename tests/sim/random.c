@@ -361,10 +361,12 @@ static void converge(struct world *w, const struct plan *plan)
 	w->stats.converge_worst_us = took_us;
 	w->stats.converge_worst_seed = w->seed;
 	w->stats.converge_hist[MIN(took_us / (250 * US_PER_MS), 63)]++;
-	/* It stays so, with or without what wants to pre-empt. */
-	bool preempt = plan->preempt && world_chance(w, 300);
-	world_run(w, preempt ? PREEMPT_US : 3 * US_PER_S);
-	if (world_run_spanned(w, preempt || w->n_wires ? bound_us(w, plan) : 0))
+	/* Sessions that were still on their way may change the tree, and what pre-empts, later. */
+	world_run(w, plan->preempt && world_chance(w, 300) ? PREEMPT_US : 3 * US_PER_S);
+	world_run_spanned(w, bound_us(w, plan));
+	world_run(w, 2 * US_PER_S);
+	/* Then it stays so. */
+	if (world_run_spanned(w, plan->preempt || w->n_wires ? bound_us(w, plan) : 0))
 		world_trace(w, "spanned after %.3f s", (double)took_us / 1e6);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Flooding alone: up to four databases joined by lines that lose, delay and reorder. Whatever
- * gets through at all in the end makes all equal, then it is quiet; what a hostile neighbour can make
+ * Flooding alone: up to four databases joined by lines that lose, delay and reorder. Whatever gets
+ * through at all makes all equal in the end, then it is quiet; what a hostile neighbour can make
  * us send is bounded.
  */
 #include <errno.h>
