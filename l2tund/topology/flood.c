@@ -320,7 +320,7 @@ static int input_page(struct flood *f, struct topo_adj *a, const struct msg_page
 	r = lsdb_add_page(f->db, slot, p->version, p->page, p->pages, MSG_PAGE_BYTES, p->bytes,
 			  p->len);
 	if (r < 0)
-		return r == -ENOMEM ? 0 : r;
+		return r == -EBADMSG ? r : 0; /* else it comes again */
 	if (version_compare(p->version, f->db->node[slot].version) <= 0) {
 		proves(&known_of(f, a, slot)->lsa, p->version);
 		owe(f, a, slot);

@@ -14,6 +14,13 @@
 #include "common/util.h"
 #include "l2tund/topology/mutant.h"
 
+#define DIGESTED_BYTES (TOPO_NODE_ID_BYTES + 12 + DIGEST_BYTES) /* of each node */
+
+static int sha256(const uint8_t *bytes, size_t len, uint8_t ret[DIGEST_BYTES])
+{
+	return EVP_Digest(bytes, len, ret, NULL, EVP_sha256(), NULL) ? 0 : -EIO;
+}
+
 static void node_fini(struct lsdb_node *n)
 {
 	lsa_fini(&n->lsa);
@@ -110,6 +117,7 @@ static void stage_end(struct lsdb_stage *st)
 int lsdb_set_lsa(struct lsdb *db, unsigned slot, struct version v, const uint8_t *body, size_t len)
 {
 	struct lsdb_node *n = &db->node[slot];
+	uint8_t hash[DIGEST_BYTES];
 	struct lsa lsa;
 
 	if (len > LSA_BYTES_MAX)
@@ -118,6 +126,10 @@ int lsdb_set_lsa(struct lsdb *db, unsigned slot, struct version v, const uint8_t
 	if (!copy)
 		return -ENOMEM;
 	int r = lsa_parse(body, len, &lsa);
+	if (r == 0 && sha256(body, len, hash) < 0) {
+		lsa_fini(&lsa);
+		r = -EIO;
+	}
 	if (r < 0) {
 		free(copy);
 		return r;
@@ -130,6 +142,7 @@ int lsdb_set_lsa(struct lsdb *db, unsigned slot, struct version v, const uint8_t
 	n->lsa = lsa;
 	n->body = copy;
 	n->len = len;
+	memcpy(n->hash, hash, sizeof(n->hash));
 	n->version = v;
 	return 0;
 }
@@ -270,23 +283,23 @@ static int by_id(const void *a, const void *b)
 	return memcmp((*x)->id, (*y)->id, TOPO_NODE_ID_BYTES);
 }
 
+/*
+ * Versions would be enough among nodes that never tell two things under one. The hashes make
+ * equal digests mean equal trees even then: who was told something else disagrees, and stays closed.
+ */
 static int digest_of(const struct lsdb_node **nodes, unsigned n, uint8_t ret[DIGEST_BYTES])
 {
-	uint8_t bytes[TOPO_NODES_MAX * (TOPO_NODE_ID_BYTES + 12)], *p = bytes;
+	uint8_t bytes[TOPO_NODES_MAX * DIGESTED_BYTES] = { 0 }, *p = bytes;
 
-	for (unsigned i = 0; i < n; i++) {
-		struct version v = nodes[i]->version;
-
-		if (mutant(MUTANT_NO_INCARNATION))
-			v.incarnation = 0;
+	for (unsigned i = 0; i < n; i++, p += DIGESTED_BYTES) {
 		memcpy(p, nodes[i]->id, TOPO_NODE_ID_BYTES);
-		put_le64(p + 8, v.incarnation);
-		put_le32(p + 16, v.seq);
-		p += TOPO_NODE_ID_BYTES + 12;
+		put_le32(p + 16, nodes[i]->version.seq);
+		if (mutant(MUTANT_NO_INCARNATION))
+			continue; /* generations in the hash would tell lives apart, too */
+		put_le64(p + 8, nodes[i]->version.incarnation);
+		memcpy(p + 20, nodes[i]->hash, DIGEST_BYTES);
 	}
-	if (!EVP_Digest(bytes, (size_t)(p - bytes), ret, NULL, EVP_sha256(), NULL))
-		return -EIO;
-	return 0;
+	return sha256(bytes, (size_t)(p - bytes), ret);
 }
 
 int lsdb_settle(struct lsdb *db)

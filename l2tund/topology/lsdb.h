@@ -51,6 +51,7 @@ struct lsdb_node {
 	struct lsa lsa;
 	uint8_t *body; /* the same, encoded */
 	size_t len;
+	uint8_t hash[DIGEST_BYTES]; /* of `body`; all zero while there is none */
 	struct sync sync;
 	uint8_t keys[TOPO_KEYS][TOPO_KEY_BYTES]; /* newest first */
 	unsigned n_keys;
@@ -80,7 +81,7 @@ unsigned lsdb_find(const struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES]);
  */
 unsigned lsdb_get(struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES]);
 
-/* Takes a newer link state. -EBADMSG, -ENOMEM: it keeps the one it has. */
+/* Takes a newer link state. -EBADMSG, -ENOMEM, -EIO: it keeps the one it has. */
 int lsdb_set_lsa(struct lsdb *db, unsigned slot, struct version v, const uint8_t *body, size_t len);
 /*
  * Takes one page of one, all but the last `page_bytes` long; 1 when the link state is complete

@@ -652,10 +652,10 @@ static bool cut_at_once(struct topo *t, const char *bridge, const struct topo_se
 	return cut;
 }
 
-static bool has_foreign(const struct topo *t, const struct lsa_foreign *f)
+static bool foreign_find(const struct lsa_foreign *list, unsigned n, const struct lsa_foreign *f)
 {
-	for (unsigned i = 0; i < t->n_foreign; i++) {
-		if (lsa_foreign_compare(&t->foreign[i], f) == 0)
+	for (unsigned i = 0; i < n; i++) {
+		if (lsa_foreign_compare(&list[i], f) == 0)
 			return true;
 	}
 	return false;
@@ -697,8 +697,10 @@ bool topo_set_foreign(struct topo *t, const char *local_bridge, const struct top
 		struct lsa_foreign f = { .heard = segs[i] };
 
 		snprintf(f.local, sizeof(f.local), "%s", local_bridge);
+		if (foreign_find(next, n_next, &f))
+			continue;
 		next[n_next++] = f;
-		if (has_foreign(t, &f))
+		if (foreign_find(t->foreign, t->n_foreign, &f))
 			continue;
 		t->urgent = true;
 		cut |= cut_at_once(t, local_bridge, &segs[i]);
