@@ -35,13 +35,14 @@ PROOFS = {
     "crash-and-return": CRASH,
     "ring-of-six": RING,
     # Not a mutant that fails: see doc/tree.md, "What the model found".
-    "old-sync-alone": CRASH + ["OLD_SYNC"],
+    "old-sync-alone": SETTLED + ["CRASHES=1", "CRASHERS=5", "OLD_SYNC"],
 }
 LONG = {
     "two-sessions-end": SETTLED + ["DROPS=2"],
     "cold-start-and-session-ends": COLD + ["DROPS=1"],
     "crash-of-the-middle-parallel": SETTLED + ["CRASHES=1", "CRASHERS=2"],
     "crash-and-return-sticky": CRASH + ["STICKY=1"],
+    "old-sync-and-return": CRASH + ["OLD_SYNC"],
 }
 MUTANTS = {
     "no-barrier": (COLD + ["NO_BARRIER", "ONLY_LOOP"], "loop"),
