@@ -97,8 +97,8 @@ static void print_stats(const struct stats *s)
 	       "%lu later; the longest loop %.3f s\n",
 	       (unsigned long)s->loops, (unsigned long)s->foreign_at_once,
 	       (unsigned long)s->foreign_later, (double)s->foreign_worst_us / 1e6);
-	printf("# spanned, from 5 s after the last new fault: half within %.2f s, 99%% within %.2f s, "
-	       "worst %.2f s (seed %lu)\n",
+	printf("# spanned, from 5 s after the last new fault: half within %.2f s, "
+	       "99%% within %.2f s, worst %.2f s (seed %lu)\n",
 	       converged_within(s, 50), converged_within(s, 99), (double)s->converge_worst_us / 1e6,
 	       (unsigned long)s->converge_worst_seed);
 	if (s->overlays)

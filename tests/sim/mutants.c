@@ -19,11 +19,11 @@ enum topo_mutant topo_mutant;
 
 static const struct {
 	const char *name;
-	bool random; /* random schedules find it: all seen so far within a tenth of SEEDS */
+	bool random; /* random schedules find it, too, within SEEDS */
 } about[MUTANTS] = {
 	[MUTANT_NONE] = { "no mutant", false },
 	[MUTANT_NO_BARRIER] = { "no barrier", true },
-	[MUTANT_NEIGHBOURS_ONLY] = { "a barrier among neighbours only", true },
+	[MUTANT_NEIGHBOURS_ONLY] = { "a barrier among neighbours only", false },
 	[MUTANT_NO_INCARNATION] = { "a digest without incarnations", false },
 	[MUTANT_PUBLISH_FIRST] = { "told before it is closed", true },
 	[MUTANT_OLD_SYNC] = { "what an earlier incarnation has told", false },
