@@ -55,6 +55,7 @@ struct topo {
 	bool wants_lsa;	 /* the draft differs from what is published */
 	uint64_t lsa_due_us; /* when `wants_lsa` */
 	uint64_t lsa_sent_us;
+	uint64_t agreed_us;    /* since when all have told our digest; 0: they have not */
 	uint64_t unsettled_us; /* since when others have not told our digest; 0: they have */
 	uint64_t tell_us;      /* when to tell all what we have */
 	uint8_t tells;

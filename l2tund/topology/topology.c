@@ -21,6 +21,11 @@
 
 #define LSA_PACE_US (50 * US_PER_MS)  /* of what others wait for; changes meanwhile go together */
 #define LSA_LAZY_US (300 * US_PER_MS) /* of what nobody waits for: gates that have opened */
+/*
+ * Frames that were on their way when a gate closed have arrived by then: as long as ways are not
+ * this much slower than those by which nodes agree, none of them passes a gate that opens instead.
+ */
+#define DRAIN_US (100 * US_PER_MS)
 #define PREEMPT_US (60 * US_PER_S)    /* how long a better edge has to be up */
 #define TELL_US US_PER_S	      /* others do not agree: maybe something got lost */
 #define TELL_MAX_SHIFT 4
@@ -324,11 +329,25 @@ static void close_gates(struct topo *t)
 	}
 }
 
-static void open_gates(struct topo *t)
+static void heed_agreement(struct topo *t, bool news, uint64_t now_us)
+{
+	if (news || !topo_agreed(t))
+		t->agreed_us = 0;
+	if (!t->agreed_us && topo_agreed(t))
+		t->agreed_us = now_us;
+}
+
+/* When what was sent before all had agreed has arrived; NEVER: they have not. */
+static uint64_t drained_us(const struct topo *t)
+{
+	return t->agreed_us ? t->agreed_us + DRAIN_US : NEVER;
+}
+
+static void open_gates(struct topo *t, uint64_t now_us)
 {
 	struct topo_edge *e;
 
-	if (t->urgent || t->stale || !topo_agreed(t))
+	if (t->urgent || t->stale || !topo_agreed(t) || now_us < drained_us(t))
 		return;
 	TAILQ_FOREACH(e, &t->edges, link) {
 		if (!e->open && may_be_open(e))
@@ -441,7 +460,8 @@ static void settle(struct topo *t, uint64_t now_us)
 		close_gates(t);
 	if (news && !lost && topo_self(t)->body)
 		publish_sync(t);
-	open_gates(t);
+	heed_agreement(t, news, now_us);
+	open_gates(t, now_us);
 	explain_gates(t);
 	/* Gates that have changed are told, too. */
 	draft_build(t, now_us);
@@ -493,6 +513,8 @@ static uint64_t tick_state(struct topo *t, uint64_t now_us)
 		settle(t, now_us);
 	}
 	next_us = MIN(tick_unsettled(t, now_us), next_preempt_us(t, now_us));
+	if (now_us < drained_us(t))
+		next_us = MIN(next_us, drained_us(t));
 	if (t->twin)
 		return MIN(next_us, t->twin_until_us);
 	return t->wants_lsa ? MIN(next_us, MAX(t->lsa_due_us, now_us + 1)) : next_us;

@@ -264,7 +264,7 @@ static void parallel_stands_by_and_takes_over(void **state)
 	assert_int_equal(w.node[0].end[other].reason, REASON_PARALLEL);
 	assert_int_equal(w.node[1].end[other].reason, REASON_PARALLEL);
 	edge_down(active, 0, 1);
-	run(100 * US_PER_MS);
+	run(250 * US_PER_MS);
 	assert_true(forwards(other, 0, 1));
 	/* It stays when the first comes back: a change of path costs frames. */
 	edge_up(active, 0, 1, (struct option){ .priority = 1 });
@@ -284,7 +284,7 @@ static void triangle_is_cut_once(void **state)
 	assert_int_equal(w.node[0].end[2].reason, REASON_PRIORITY);
 	assert_non_null(strstr(w.node[0].end[2].detail, "by way of n1"));
 	edge_down(0, 0, 1);
-	run(100 * US_PER_MS);
+	run(250 * US_PER_MS);
 	assert_true(forwards(1, 1, 2) && forwards(2, 2, 0));
 }
 
