@@ -97,10 +97,11 @@ static bool tunnel_usable(const struct tunnel *t)
 	return t->port_ready && t->bridge->guard.packet && t->block.reason == REASON_NONE;
 }
 
-static bool tunnel_live(const struct tunnel *t, const struct segment *far)
+/* Both ends know of each other. */
+static bool tunnel_joined(const struct tunnel *t, const struct segment *far)
 {
-	return !t->admin_down && !t->daemon->stopping && tunnel_usable(t) && far && far->usable &&
-	       tunnel_same_mode(t, far) && session_state(t->peer->session) == SESSION_UP;
+	return !t->admin_down && !t->daemon->stopping && far && tunnel_same_mode(t, far) &&
+	       session_state(t->peer->session) == SESSION_UP;
 }
 
 /* Time alone proves nothing: a stalled process has not listened. */
@@ -144,22 +145,21 @@ static void tunnel_sync_edge(struct tunnel *t)
 	const struct segment *far = tunnel_far(t);
 	uint64_t now_us = daemon_now_us(t->daemon);
 
-	if (!tunnel_live(t, far)) {
-		if (t->edge_up)
-			topo_edge_down(t->edge, now_us);
-		t->edge_up = false;
+	t->edge_up = tunnel_joined(t, far);
+	if (!t->edge_up || !tunnel_usable(t) || !far->usable) {
 		t->prepared_us = 0;
-		return;
-	}
-	if (!t->prepared_us) {
+	} else if (!t->prepared_us) {
 		t->prepared_us = now_us + GUARD_PREPARE_US;
 		t->prepare_seq = t->bridge->guard.seq;
 		guard_burst(&t->bridge->guard);
 		daemon_reconcile_soon(t->daemon); /* so that its timer knows of that moment */
 	}
+	if (!t->edge_up) {
+		topo_edge_down(t->edge, now_us);
+		return;
+	}
 	struct topo_ends ends = tunnel_ends(t, far);
 	t->far_id = far->id;
-	t->edge_up = true;
 	topo_edge_up(t->edge, &ends, now_us);
 }
 

@@ -16,6 +16,7 @@
 #define EDGE_F_OPEN 0x01
 #define EDGE_F_PREEMPT 0x02
 #define EDGE_F_MESH 0x04
+#define EDGE_F_READY 0x08
 
 /* order */
 
@@ -82,7 +83,7 @@ static void put_edge(struct tlv_writer *w, const struct lsa_edge *e)
 	tlv_put_u64(w, e->generation);
 	tlv_put_u16(w, e->priority);
 	tlv_put_u8(w, (uint8_t)((e->open ? EDGE_F_OPEN : 0) | (e->preempt ? EDGE_F_PREEMPT : 0) |
-				(e->mesh ? EDGE_F_MESH : 0)));
+				(e->mesh ? EDGE_F_MESH : 0) | (e->ready ? EDGE_F_READY : 0)));
 }
 
 int lsa_build(const struct lsa *l, uint8_t *buf, size_t cap)
@@ -130,6 +131,7 @@ static bool get_edge(struct tlv_reader *r, struct lsa_edge *e)
 	e->open = flags & EDGE_F_OPEN;
 	e->preempt = flags & EDGE_F_PREEMPT;
 	e->mesh = flags & EDGE_F_MESH;
+	e->ready = flags & EDGE_F_READY;
 	return !r->bad;
 }
 

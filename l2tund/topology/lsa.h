@@ -14,6 +14,7 @@ struct lsa_edge {
 	char local[TOPO_BRIDGE_MAX + 1]; /* our bridge */
 	uint64_t generation;		 /* of the session, same in the far node's link state */
 	uint16_t priority;
+	bool ready;   /* could open; else it only says that the two nodes have a session */
 	bool open;    /* the gate of this end */
 	bool preempt; /* has been up long enough to replace what is worse, and is wanted to */
 	bool mesh;

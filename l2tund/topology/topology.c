@@ -26,8 +26,8 @@
  * this much slower than those by which nodes agree, none of them passes a gate that opens instead.
  */
 #define DRAIN_US (100 * US_PER_MS)
-#define PREEMPT_US (60 * US_PER_S)    /* how long a better edge has to be up */
-#define TELL_US US_PER_S	      /* others do not agree: maybe something got lost */
+#define PREEMPT_US (60 * US_PER_S) /* how long a better edge has to be up */
+#define TELL_US US_PER_S	   /* others do not agree: maybe something got lost */
 #define TELL_MAX_SHIFT 4
 #define TWIN_US (3 * US_PER_S) /* of silence, before we take our identity back */
 #define TWIN_MAX_US (300 * US_PER_S)
@@ -95,6 +95,7 @@ static struct lsa_edge edge_entry(const struct topo_edge *e, uint64_t now_us)
 		.far = e->ends.far,
 		.generation = e->ends.generation,
 		.priority = e->ends.priority,
+		.ready = e->ready,
 		.open = e->open,
 		.preempt = e->ends.preempt && now_us - e->up_us >= PREEMPT_US,
 		.mesh = e->ends.mesh,
@@ -137,9 +138,9 @@ static void draft_edges(struct topo *t, uint64_t now_us)
 	const struct topo_edge *e;
 	unsigned n = 0;
 
-	/* One that cannot open must not keep others closed: it is not told. */
+	/* One that is not ready is told, too: what blocks it may be a way between the two. */
 	TAILQ_FOREACH(e, &t->edges, link) {
-		if (!e->up || !e->ready)
+		if (!e->up)
 			continue;
 		if (n == t->cap_draft) {
 			t->draft_cut = true;

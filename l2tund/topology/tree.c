@@ -217,7 +217,8 @@ static void collect_edge(struct walk *w, unsigned slot, const struct lsa_edge *e
 	if (far == LSDB_NONE || !w->db->node[far].member)
 		return;
 	const struct lsa_edge *m = lsa_find_mirror(walk_lsa(w, far), w->db->node[slot].id, e);
-	if (!m || segment_compare(&m->far, &e->far) >= 0)
+	/* One that cannot open must not keep others closed. */
+	if (!m || !m->ready || !e->ready || segment_compare(&m->far, &e->far) >= 0)
 		return;
 	t->edges[t->n_edges++] = (struct tree_edge){
 		.node_a = slot,

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "common/util.h"
 #include "l2tund/topology/state.h"
 
 const char *topo_node_name(const struct topo *t, const uint8_t id[TOPO_NODE_ID_BYTES])
@@ -68,27 +69,39 @@ static void visit_live(const struct topo *t, const struct tree_edge *e,
 	v->edge(arg, &view);
 }
 
-/* Known from one end only. */
-static void visit_half(const struct topo *t, const struct lsdb_node *n, const struct lsa_edge *e,
+static const struct topo_edge *own_edge(const struct topo *t, unsigned slot, unsigned far,
+					const struct lsa_edge *e, const struct lsa_edge *m)
+{
+	struct tree_edge te = { .node_a = slot, .node_b = far, .a = e, .b = m };
+
+	return slot == t->db.self || m ? topo_edge_of(t, &te) : NULL;
+}
+
+/* What is no candidate for the tree: known from one end only, or an end is not ready. */
+static void visit_idle(const struct topo *t, unsigned slot, const struct lsa_edge *e,
 		       const struct topo_visitor *v, void *arg)
 {
+	const struct lsdb_node *n = &t->db.node[slot];
 	unsigned far = lsdb_find(&t->db, e->far.node);
+	const struct lsa_edge *m =
+		far == LSDB_NONE ? NULL : lsa_find_mirror(&t->db.node[far].lsa, n->id, e);
 	struct topo_segment here = segment_of(n->id, e->local);
 	bool first = segment_compare(&here, &e->far) < 0;
 
-	if (far != LSDB_NONE && lsa_find_mirror(&t->db.node[far].lsa, n->id, e))
-		return;
+	if (m && (!first || (e->ready && m->ready)))
+		return; /* seen from the other end, or as live */
 	struct topo_edge_view view = {
 		.a = first ? here : e->far,
 		.b = first ? e->far : here,
 		.name_a = first ? n->lsa.name : topo_node_name(t, e->far.node),
 		.name_b = first ? topo_node_name(t, e->far.node) : n->lsa.name,
-		.priority = e->priority,
+		.priority = m ? MAX(e->priority, m->priority) : e->priority,
 		.mesh = e->mesh,
-		.listed_a = first,
-		.listed_b = !first,
+		.listed_a = first ? e->ready : m && m->ready,
+		.listed_b = first ? m && m->ready : e->ready,
 		.open_a = first && e->open,
 		.open_b = !first && e->open,
+		.own = own_edge(t, slot, far, e, m),
 	};
 
 	v->edge(arg, &view);
@@ -121,7 +134,7 @@ void topo_visit(const struct topo *t, const struct topo_visitor *v, void *arg)
 		const struct lsdb_node *n = &t->db.node[i];
 
 		for (unsigned k = 0; k < n->lsa.n_edges && v->edge; k++)
-			visit_half(t, n, &n->lsa.edges[k], v, arg);
+			visit_idle(t, i, &n->lsa.edges[k], v, arg);
 		for (unsigned k = 0; k < n->lsa.n_foreign && v->foreign; k++)
 			visit_foreign(t, n, &n->lsa.foreign[k], v, arg);
 	}

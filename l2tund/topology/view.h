@@ -30,7 +30,7 @@ struct topo_edge_view {
 	const char *name_a, *name_b; /* of the nodes, may be "" */
 	uint16_t priority;
 	bool mesh;
-	bool listed_a, listed_b;     /* whose link state has it; live when both */
+	bool listed_a, listed_b;     /* whose link state has it as ready; live when both */
 	bool in_tree;		     /* chosen to forward */
 	bool open_a, open_b;	     /* gates, as they told it last */
 	const struct topo_edge *own; /* one end is ours; NULL: neither */

@@ -48,6 +48,7 @@ static struct lsa_edge rand_edge(void)
 		.generation = prng_next(&rng),
 		.priority = (uint16_t)prng_next(&rng),
 		.open = prng_below(&rng, 2),
+		.ready = prng_below(&rng, 2),
 		.preempt = prng_below(&rng, 2),
 		.mesh = prng_below(&rng, 2),
 	};

@@ -439,7 +439,7 @@ static void test_overflow(void **state)
 static void test_digest_bytes(void **state)
 {
 	struct lsdb *db = new_db(1);
-	uint8_t bytes[3 * 20], want[DIGEST_BYTES];
+	uint8_t bytes[3 * 52] = { 0 }, want[DIGEST_BYTES];
 	static const unsigned order[] = { 2, 1, 3 }; /* by id: 250.., 251.1, 251.3 */
 
 	(void)state;
@@ -447,10 +447,16 @@ static void test_digest_bytes(void **state)
 	tell(db, 2, 3, 0xa0b0c0d0, (const unsigned[]){ 1 }, 1);
 	assert_int_equal(lsdb_settle(db), 0);
 	for (unsigned i = 0; i < 3; i++) {
-		memcpy(bytes + 20 * i, id_of(order[i]), 8);
-		put_le64(bytes + 20 * i + 8,
+		const struct lsdb_node *n = &db->node[lsdb_find(db, id_of(order[i]))];
+
+		memcpy(bytes + 52 * i, id_of(order[i]), 8);
+		put_le64(bytes + 52 * i + 8,
 			 (const uint64_t[]){ 3, UINT64_C(0x0102030405060708), 0 }[i]);
-		put_le32(bytes + 20 * i + 16, (const uint32_t[]){ 0xa0b0c0d0, 9, 0 }[i]);
+		put_le32(bytes + 52 * i + 16, (const uint32_t[]){ 0xa0b0c0d0, 9, 0 }[i]);
+		if (n->body)
+			assert_int_equal(EVP_Digest(n->body, n->len, bytes + 52 * i + 20, NULL,
+						    EVP_sha256(), NULL),
+					 1);
 	}
 	assert_int_equal(EVP_Digest(bytes, sizeof(bytes), want, NULL, EVP_sha256(), NULL), 1);
 	assert_memory_equal(db->digest, want, sizeof(want));

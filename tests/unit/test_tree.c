@@ -67,6 +67,7 @@ static void add_end(struct lsa *l, const struct model_edge *e, bool first)
 	*x = (struct lsa_edge){
 		.far = segment(first ? e->b : e->a),
 		.generation = e->generation,
+		.ready = true,
 		.priority = first ? e->priority_a : e->priority_b,
 		.open = first ? e->open_a : e->open_b,
 		.preempt = first ? e->preempt_a : e->preempt_b,
