@@ -10,7 +10,7 @@
 
 #include "common/log.h"
 #include "l2tund/daemon.h"
-#include "l2tund/tunnel.h"
+#include "l2tund/tunnel_frames.h"
 
 #define HELLO_US (500 * US_PER_MS)
 #define DEAD_US (2 * US_PER_S)

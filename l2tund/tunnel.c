@@ -16,6 +16,7 @@
 #include "l2tund/daemon.h"
 #include "l2tund/guard.h"
 #include "l2tund/peer.h"
+#include "l2tund/tunnel_frames.h"
 #include "l2tund/verdict.h"
 
 /* The other end's port forwards some milliseconds after its carrier has come. */

@@ -102,18 +102,8 @@ bool tunnel_same_mode(const struct tunnel *t, const struct segment *far);
 /* The other end: our peer's node, and the bridge that we want there. */
 struct topo_segment tunnel_far_segment(const struct tunnel *t);
 
-/* tunnel_frames.c */
-void tunnel_frames_init(struct tunnel *t);
-void tunnel_frames_open(struct tunnel *t, uint64_t now_us); /* the gate has opened */
-void tunnel_frames_update(struct tunnel *t);		    /* to its configuration */
-extern const struct os_tap_ops tunnel_tap_ops;
-
 /* Our end as the peer is to know it. */
 void tunnel_describe(const struct tunnel *t, struct segment *ret);
-
-/* A frame from the peer, for the bridge. */
-void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame, size_t len,
-		    uint64_t now_us);
 
 /* The topology's decisions arrive here; `arg` is the daemon. */
 extern const struct topo_ops tunnel_topo_ops;

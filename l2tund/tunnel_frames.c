@@ -2,7 +2,7 @@
  * Frames through one tunnel end: from the TAP to the session's stream, and back. In either
  * direction the gate comes first, then the storm guards, which look at flooded frames only.
  */
-#include "l2tund/tunnel.h"
+#include "l2tund/tunnel_frames.h"
 
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"

@@ -284,8 +284,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /*
- * Versions would be enough among nodes that never tell two things under one. The hashes make
- * equal digests mean equal trees even then: who was told something else disagrees, and stays closed.
+ * Versions would be enough if nobody ever told two things under one. The hashes make equal digests
+ * mean equal trees even then: who was told something else disagrees, and stays closed.
  */
 static int digest_of(const struct lsdb_node **nodes, unsigned n, uint8_t ret[DIGEST_BYTES])
 {

@@ -19,7 +19,7 @@ enum topo_mutant topo_mutant;
 
 static const struct {
 	const char *name;
-	/* Random schedules find it, too, within SEEDS. The wait before opening hides short faults. */
+	/* Random schedules find it, too; the wait before opening hides short faults from them. */
 	bool random;
 } about[MUTANTS] = {
 	[MUTANT_NONE] = { "no mutant", false },

@@ -15,7 +15,7 @@
 
 #include "common/util.h"
 #include "l2tund/daemon.h"
-#include "l2tund/tunnel.h"
+#include "l2tund/tunnel_frames.h"
 #include "tests/support/os_fake.h"
 
 #define WORLD_HOSTS 3
