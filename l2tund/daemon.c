@@ -16,6 +16,9 @@
 #include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
 
+#define STALE_CALLS 3
+#define STALE_TELL_US (300 * US_PER_S)
+
 /* sessions */
 
 /* True when there was something, which the next tick sends. */
@@ -73,8 +76,27 @@ static void on_datagram(void *arg, const struct path *from, uint8_t *buf, size_t
 	sessions_input(d->sessions, from, buf, len, daemon_now_us(d));
 }
 
+/*
+ * Somebody goes on calling under the key of a peer that has started anew since. One or two are
+ * packets that were late; more are another daemon, which hears nothing and cannot know why.
+ */
+static void heed_stale_calls(struct daemon *d)
+{
+	uint64_t n = sessions_counters(d->sessions)->stale_initiations, suppressed;
+
+	if (n < d->stale_told + STALE_CALLS ||
+	    !log_limit_pass(&d->stale_limit, daemon_now_us(d), STALE_TELL_US, &suppressed))
+		return;
+	d->stale_told = n;
+	events_change(d->events, "topology", d->config->node.name, "", "alarm", "",
+		      "identity: calls under the key of a peer that was started later are refused: "
+		      "an old daemon still runs somewhere, or its key was copied; stop it, or give "
+		      "it a key of its own");
+}
+
 static void on_drained(void *arg)
 {
+	heed_stale_calls(arg);
 	daemon_kick(arg);
 }
 

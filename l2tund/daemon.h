@@ -54,6 +54,8 @@ struct daemon {
 	struct fdb_watch fdb_watch;
 	uint64_t probes_unknown; /* heard, and no peer's key fits */
 	struct log_limit probes_limit;
+	uint64_t stale_told; /* of the sessions' stale_initiations */
+	struct log_limit stale_limit;
 	uint16_t next_serial; /* of tunnels */
 	bool segments_dirty;  /* of some peer */
 	bool unsettled;	      /* the topology has decided about some tunnel */

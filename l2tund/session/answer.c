@@ -204,6 +204,7 @@ static bool replayed(struct session *s, const struct payload *p)
 	if (p->incarnation < s->greatest_incarnation ||
 	    (p->incarnation == s->greatest_incarnation && p->counter <= s->greatest_counter)) {
 		s->ss->counters.replayed_initiations++;
+		s->ss->counters.stale_initiations += p->incarnation < s->greatest_incarnation;
 		return true;
 	}
 	s->greatest_incarnation = p->incarnation;

@@ -211,6 +211,7 @@ void session_get_info(const struct session *s, struct session_info *ret);
 struct sessions_counters {
 	uint64_t bad_header, bad_mac, unknown_index, unknown_key, rate_limited, cookies_sent,
 		replayed_initiations;
+	uint64_t stale_initiations; /* of those: of an earlier start than the one that we know */
 };
 const struct sessions_counters *sessions_counters(const struct sessions *ss);
 

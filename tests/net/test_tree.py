@@ -585,8 +585,9 @@ def test_copied_key_calls_the_same(lab):
         copy.start()
         wait_for(lambda: all(row["state"] != "up" for row in original.status()["peers"]), 10,
                  "the later one is not preferred")
-        wait_for(lambda: any(node.counter("replayed_initiations") for node in many.nodes[1:3]), 5,
-                 "nobody counts that a key is used twice")
+        wait_for(lambda: any("key was copied" in event["detail"] for node in many.nodes[1:3]
+                             for event in node.events("topology")), 15,
+                 "nobody tells that a key is used twice")
         copy.stop()
         original.stop()
         original.start()
