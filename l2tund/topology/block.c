@@ -44,14 +44,28 @@ static bool too_many(const struct block *b, uint64_t now_us)
 }
 
 /* A storm whose cause is found is no riddle any more, and does not count towards the latch. */
-static void block_explain(struct block *b, uint64_t now_us)
+static void past_forgive(struct block *b, uint64_t now_us)
 {
 	unsigned last = (b->n_past + BLOCK_PAST - 1) % BLOCK_PAST;
 
-	b->reason = REASON_FOREIGN;
 	if (b->past_us[last] == b->since_us)
 		b->past_latches[last] = false;
 	b->latched = too_many(b, now_us);
+}
+
+static void block_explain(struct block *b, uint64_t now_us)
+{
+	b->reason = REASON_FOREIGN;
+	past_forgive(b, now_us);
+}
+
+void block_account(struct block *b, uint64_t now_us)
+{
+	if (b->accounted || b->hold_until_us <= b->since_us)
+		return;
+	b->accounted = true;
+	b->hold_until_us = b->since_us + (b->hold_until_us - b->since_us) / 5;
+	past_forgive(b, now_us);
 }
 
 bool block_evidence(struct block *b, enum tunnel_reason reason, bool forwarding,
@@ -66,6 +80,7 @@ bool block_evidence(struct block *b, enum tunnel_reason reason, bool forwarding,
 		return false;
 	b->reason = reason;
 	b->since_us = now_us;
+	b->accounted = false;
 	if (!forwarding)
 		return true;
 	past_add(b, reason == REASON_WATCHDOG || reason == REASON_STORM, now_us);

@@ -24,6 +24,7 @@
 struct block {
 	enum tunnel_reason reason; /* REASON_NONE: not blocked */
 	bool latched;
+	bool accounted; /* by block_account() */
 	uint64_t since_us;
 	uint64_t evidence_until_us;
 	uint64_t hold_until_us;
@@ -39,6 +40,11 @@ struct block {
  */
 bool block_evidence(struct block *b, enum tunnel_reason reason, bool forwarding,
 		    uint64_t evidence_until_us, uint64_t now_us);
+/*
+ * The path behind a storm or watchdog block is known now, and the tree avoids it: a fifth of the
+ * hold-down will do, and it does not count towards the latch. Once per block.
+ */
+void block_account(struct block *b, uint64_t now_us);
 /* Ends it when it is over. True when it stands. */
 bool block_stands(struct block *b, uint64_t now_us);
 /* When block_stands() may change; NEVER while latched or not blocked. */

@@ -43,8 +43,10 @@ struct topo {
 	struct lsa draft;
 	struct lsa_foreign foreign[TOPO_FOREIGN_MAX];
 	unsigned n_foreign;
-	bool foreign_cut;    /* there were more */
-	uint8_t *draft_body; /* of LSA_BYTES_MAX, encoded */
+	unsigned n_known_foreign; /* of all members */
+	uint64_t foreign_us;	  /* when that grew */
+	bool foreign_cut;	  /* there were more */
+	uint8_t *draft_body;	  /* of LSA_BYTES_MAX, encoded */
 	size_t draft_len;
 	unsigned cap_draft;
 	bool draft_cut; /* more edges or foreign paths than a link state can have */

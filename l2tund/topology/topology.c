@@ -446,6 +446,24 @@ static bool recompute(struct topo *t, uint64_t now_us)
 	       tree_compute(&t->draft_tree, &t->db, &t->draft) < 0;
 }
 
+static void count_foreign(struct topo *t, uint64_t now_us)
+{
+	unsigned n = t->draft.n_foreign;
+
+	for (unsigned i = 0; i < TOPO_NODES_MAX; i++) {
+		if (i != t->db.self && t->db.node[i].member)
+			n += t->db.node[i].lsa.n_foreign;
+	}
+	if (n > t->n_known_foreign)
+		t->foreign_us = now_us;
+	t->n_known_foreign = n;
+}
+
+uint64_t topo_foreign_us(const struct topo *t)
+{
+	return t->n_known_foreign ? t->foreign_us : 0;
+}
+
 static void settle(struct topo *t, uint64_t now_us)
 {
 	bool news;
@@ -455,6 +473,7 @@ static void settle(struct topo *t, uint64_t now_us)
 	heed_twin(t, now_us);
 	bool lost = recompute(t, now_us);
 	heed_overflow(t, lost || t->db.overflow || t->draft_cut);
+	count_foreign(t, now_us);
 	news = memcmp(topo_self(t)->sync.digest, t->db.digest, sizeof(t->db.digest)) != 0 ||
 	       topo_self(t)->sync.version.incarnation != t->p.incarnation;
 	if (!(news && mutant(MUTANT_PUBLISH_FIRST)))

@@ -104,6 +104,9 @@ bool topo_edge_open(const struct topo_edge *e);
 bool topo_set_foreign(struct topo *t, const char *local_bridge, const struct topo_segment *segs,
 		      unsigned n, uint64_t now_us);
 
+/* When the latest path that is not ours became known, of whatever member; 0: there is none. */
+uint64_t topo_foreign_us(const struct topo *t);
+
 /* The key of our probes, for everybody; and a node's latest ones, newest first (how many). */
 void topo_set_probe_key(struct topo *t, const uint8_t key[TOPO_KEY_BYTES], uint64_t now_us);
 unsigned topo_probe_keys(const struct topo *t, const uint8_t node[TOPO_NODE_ID_BYTES],

@@ -112,6 +112,26 @@ static void slow_watchdogs_do_not_latch(void **state)
 	}
 }
 
+/* The cause is known and avoided: a fifth, each time, and no step towards the latch. */
+static void accounted_blocks_are_short(void **state)
+{
+	struct block b = { 0 };
+	uint64_t now_us = US_PER_S, hold_us = BLOCK_HOLD_US;
+
+	(void)state;
+	for (unsigned i = 0; i < BLOCK_LATCH + 1; i++) {
+		assert_true(block_evidence(&b, REASON_STORM, true, now_us, now_us));
+		assert_int_equal(block_until_us(&b), now_us + MIN(hold_us, BLOCK_HOLD_MAX_US));
+		block_account(&b, now_us + US_PER_MS);
+		block_account(&b, now_us + US_PER_MS); /* once */
+		assert_false(b.latched);
+		now_us += MIN(hold_us, BLOCK_HOLD_MAX_US) / 5;
+		assert_int_equal(block_until_us(&b), now_us);
+		assert_false(block_stands(&b, now_us));
+		hold_us *= 2;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +141,7 @@ int main(void)
 		cmocka_unit_test(five_watchdogs_latch_until_cleared),
 		cmocka_unit_test(a_found_cause_explains_the_storm),
 		cmocka_unit_test(slow_watchdogs_do_not_latch),
+		cmocka_unit_test(accounted_blocks_are_short),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
