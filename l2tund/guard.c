@@ -17,7 +17,7 @@
 #include "l2tund/tunnel.h"
 
 #define KEY_LIFE_US (60 * US_PER_S)
-#define KEY_SETTLE_US (5 * US_PER_S) /* hellos have told it by then */
+#define KEY_SETTLE_US (5 * US_PER_S) /* all members have it by then */
 #define TRACE_RETRY_US (200 * US_PER_MS)
 #define TRACE_AGAIN_US (10 * US_PER_S)
 #define STRANGER_LOG_US (300 * US_PER_S)
@@ -42,7 +42,7 @@ static void keys_renew(struct daemon *d, uint64_t now_us)
 }
 
 /*
- * Until hellos have told the newer one, both in turn: a peer that has just started knows no other.
+ * Until all members have the newer one, both in turn: who has just started knows no other.
  * Each key signs every other of the broadcast probes too, whose numbers are multiples of four.
  */
 static const uint8_t *keys_to_sign(const struct daemon *d, uint32_t seq, uint64_t now_us)
@@ -140,11 +140,9 @@ static void heard_damp(struct guard *g, struct guard_heard *h, uint64_t now_us)
 static void heard_expire(struct guard *g, uint64_t now_us)
 {
 	for (unsigned i = 0; i < g->n_heard;) {
-		const struct guard_heard *h = &g->heard[i];
-
-		if (now_us - h->last_us < GUARD_HEARD_US || now_us < h->hold_us)
+		if (now_us < guard_heard_until_us(&g->heard[i])) {
 			i++;
-		else {
+		} else {
 			g->heard[i] = g->heard[--g->n_heard];
 			g->heard_changed = true;
 		}
@@ -163,6 +161,16 @@ const struct guard_heard *guard_list(struct guard *g, unsigned *ret_n)
 	heard_expire(g, daemon_now_us(g->bridge->daemon));
 	*ret_n = g->n_heard;
 	return g->heard;
+}
+
+void guard_clear(struct guard *g)
+{
+	block_clear(&g->damp);
+	for (unsigned i = 0; i < g->n_heard; i++)
+		g->heard[i].hold_us = 0;
+	heard_expire(g, daemon_now_us(g->bridge->daemon));
+	if (g->heard_changed)
+		heard_tell(g);
 }
 
 /* The bridge has learnt the probe's source at the port where it came in. */

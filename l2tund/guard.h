@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/util.h"
 #include "l2tund/kernel/os.h"
 #include "l2tund/topology/block.h"
 #include "l2tund/topology/probe.h"
@@ -65,11 +66,19 @@ void guard_sync(struct guard *g);
 /* Whoever may join two segments asks for quick probes. */
 void guard_burst(struct guard *g);
 
+/* Evidence counts until then. */
+static inline uint64_t guard_heard_until_us(const struct guard_heard *h)
+{
+	return MAX(h->last_us + GUARD_HEARD_US, h->hold_us);
+}
+
 /* The foreign path to a segment, or NULL. Valid until the loop turns. */
 const struct guard_heard *guard_find(struct guard *g, const uint8_t node[TOPO_NODE_ID_BYTES],
 				     const char *bridge);
 /* Drops what is too old, and gives the rest. */
 const struct guard_heard *guard_list(struct guard *g, unsigned *ret_n);
+/* The administrator has looked: only what is heard counts, as if nothing had closed a loop yet. */
+void guard_clear(struct guard *g);
 
 /* Sends what is due on all bridges and through all tunnels; sets the timer for the next time. */
 void guard_run(struct daemon *d);

@@ -183,7 +183,7 @@ void tunnel_heed_foreign(struct tunnel *t)
 	if (!h)
 		return;
 	bool begins = block_evidence(&t->block, REASON_FOREIGN, t->gate.open,
-				     h->last_us + GUARD_HEARD_US, daemon_now_us(t->daemon));
+				     guard_heard_until_us(h), daemon_now_us(t->daemon));
 	if (begins || t->block.reason == REASON_FOREIGN)
 		snprintf(t->block_detail, sizeof(t->block_detail),
 			 "%s and %s's %s are joined already, by something behind port %s%s%s%s: "
@@ -383,6 +383,7 @@ void tunnel_clear(struct tunnel *t)
 		if (tunnel_beside(t, o))
 			block_clear(&o->block);
 	}
+	guard_clear(&t->bridge->guard);
 	port_clear(&t->port);
 	daemon_reconcile(t->daemon);
 }

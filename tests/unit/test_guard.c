@@ -157,6 +157,34 @@ static void parallel_does_not_take_over(void **state)
 	assert_true(tunnel(w, 0, "alt")->block.hold_until_us == 0);
 }
 
+/* What closed a loop is believed for the hold-down, by both tunnels; and nobody spins meanwhile. */
+static void believed_for_the_hold_down(void **state)
+{
+	struct world *w = *state;
+
+	up(w, TWO);
+	hear(w, 1, 0, PROBE_L, 1, "br-sv");
+	fake_run_for(w->net, 5 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_FOREIGN);
+	assert_int_equal(tunnel(w, 0, "alt")->state, TUNNEL_BLOCKED);
+	fake_run_for(w->net, 4 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "alt")->state, TUNNEL_BLOCKED);
+	world_wait_forwarding(w, 2 * US_PER_S);
+}
+
+/* The administrator knows better than a hold-down, of the bridge's evidence, too. */
+static void clear_forgets_what_was_heard(void **state)
+{
+	struct world *w = *state;
+
+	up(w, world_plain);
+	hear(w, 1, 0, PROBE_L, 1, "br-sv");
+	fake_run_for(w->net, 4 * US_PER_S);
+	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_FOREIGN);
+	ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.clear\",\"params\":{\"name\":\"sv\"}}");
+	world_wait_forwarding(w, 2 * US_PER_S);
+}
+
 static void watchdog_blocks_the_bundle(void **state)
 {
 	struct world *w = *state;
@@ -323,6 +351,8 @@ int main(void)
 		TEST(strangers_prove_nothing),
 		TEST(probes_pass_a_change_of_keys),
 		TEST(parallel_does_not_take_over),
+		TEST(believed_for_the_hold_down),
+		TEST(clear_forgets_what_was_heard),
 		TEST(watchdog_blocks_the_bundle),
 		TEST(watchdog_at_another_place_is_no_loop),
 		TEST(a_loop_is_cut_once),
