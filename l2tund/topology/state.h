@@ -91,6 +91,15 @@ struct topo_edge *topo_edge_of(const struct topo *t, const struct tree_edge *te)
 bool topo_agreed(const struct topo *t);
 bool topo_node_agrees(const struct topo *t, const struct lsdb_node *n);
 
+/* draft.c: our own link state as it is now, and when it has to be told. */
+void draft_build(struct topo *t, uint64_t now_us);
+/* Tells it; the trees are stale then. */
+void draft_publish(struct topo *t, uint64_t now_us);
+/* From now on what we tell has another incarnation; nothing else changes. */
+void draft_renew(struct topo *t, uint64_t incarnation);
+/* When the next edge will have been up long enough to replace a worse one; NEVER. */
+uint64_t draft_preempt_us(const struct topo *t, uint64_t now_us);
+
 /* explain.c: why the gate of an edge that could be open is closed. */
 enum tunnel_reason explain_closed(const struct topo_edge *e, char *detail, size_t size);
 
