@@ -56,10 +56,11 @@ void daemon_kick(struct daemon *d)
 	tunnels_settle(d);
 	topo_us = MIN(topo_us, topology_watch(d));
 	peers_flush_segments(d);
+	d->session_news = false;
 	uint64_t next_us = MIN(topo_us, sessions_tick(d->sessions, now_us));
 
-	/* The tick's events may have made lists dirty. */
-	if (peers_flush_segments(d))
+	/* The tick's events may have made lists dirty, and are news for the topology. */
+	if (peers_flush_segments(d) || d->session_news)
 		next_us = now_us;
 	d->os->timer_set(d->os, d->session_timer, next_us);
 }

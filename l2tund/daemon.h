@@ -59,6 +59,7 @@ struct daemon {
 	uint16_t next_serial; /* of tunnels */
 	bool segments_dirty;  /* of some peer */
 	bool unsettled;	      /* the topology has decided about some tunnel */
+	bool session_news;    /* since the sessions' last tick began */
 	bool reconcile_again; /* asked for since the last one began */
 	struct events *events;
 	struct ctl_server *control;

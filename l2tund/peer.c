@@ -143,6 +143,7 @@ static void ops_event(void *arg, struct session *s, enum session_event ev)
 	struct session_info info;
 
 	(void)arg;
+	p->daemon->session_news = true;
 	switch (ev) {
 	case SESSION_EV_DOWN:
 		stream_reset(p->stream);

@@ -4,11 +4,14 @@
  */
 #include "tests/unit/daemon_world.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <malloc.h>
 
 #include "common/log.h"
 #include "l2tund/bridge.h"
+#include "l2tund/peer.h"
+#include "l2tund/topology/view.h"
 
 static void start_forwarding(struct world *w)
 {
@@ -298,6 +301,62 @@ static void memory_does_not_grow(void **state)
 	assert_heap_same(before, heap_bytes());
 }
 
+static bool second_underlay_is_cut(void *arg, const struct addr *from, const struct addr *to,
+				   const uint8_t *buf, size_t len)
+{
+	(void)arg;
+	(void)from;
+	(void)buf;
+	(void)len;
+	return to->in.sin_addr.s_addr != inet_addr(world_ips[0][1]) &&
+	       to->in.sin_addr.s_addr != inet_addr(world_ips[1][1]);
+}
+
+static bool other_is_up(void *arg)
+{
+	struct world *w = arg;
+
+	return session_state(daemon_find_peer(w->daemon[0], "other")->session) == SESSION_UP;
+}
+
+static void take_own_seq(void *arg, const struct topo_node_view *v)
+{
+	if (v->self)
+		*(uint32_t *)arg = v->seq;
+}
+
+static uint32_t own_seq(struct world *w)
+{
+	static const struct topo_visitor visitor = { .node = take_own_seq };
+	uint32_t seq = 0;
+
+	topo_visit(w->daemon[0]->topo, &visitor, &seq);
+	return seq;
+}
+
+/* What ends by the clock is told to the others then, not when something else happens. */
+static void dead_standby_is_told_at_once(void **state)
+{
+	static const char two[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n"
+				  "tunnel \"alt\" { peer = \"other\" bridge = \"br-sv\" "
+				  "priority = 200 }\n";
+	struct world *w = *state;
+
+	world_start_both(w, two, two);
+	for (unsigned i = 0; i < 8; i++) {
+		fake_run_for(w->net, 5 * US_PER_S + i * 60 * US_PER_MS);
+		assert_int_equal(tunnel(w, 0, "alt")->state, TUNNEL_STANDBY);
+		uint32_t seq = own_seq(w);
+		fake_fail(w->host[0], FAKE_RESOLVE, 0, 100, -ENOMEM); /* no answer wakes it */
+		fake_filter(w->net, second_underlay_is_cut, w);
+		assert_true(fake_run_while(w->net, other_is_up, w, 3 * US_PER_S));
+		fake_run_for(w->net, 60 * US_PER_MS);
+		assert_true(own_seq(w) > seq);
+		fake_fail(w->host[0], FAKE_RESOLVE, 0, 0, -ENOMEM);
+		fake_filter(w->net, NULL, NULL);
+	}
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
@@ -312,6 +371,7 @@ int main(void)
 		TEST(trouble_with_uplinks_is_told_once_and_forgotten),
 		TEST(owner_with_any_name),
 		TEST(memory_does_not_grow),
+		TEST(dead_standby_is_told_at_once),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
