@@ -34,6 +34,9 @@
 #ifndef FRESH
 #define FRESH 0
 #endif
+#ifndef DEAD
+#define DEAD -1 /* a node that dies and begins again before the start; all others know that it died */
+#endif
 #ifndef GENERATIONS
 #define GENERATIONS 3 /* of one edge; fits two bits */
 #endif
@@ -235,27 +238,36 @@ static unsigned allowed(int x)
 static unsigned wording(unsigned d)
 {
 #ifdef NO_INCARNATION
-	return d & 0x77777777u;
-#else
-	return d;
+	/* In a second life 9 to 15; 8 is a node unheard of. */
+	for (int x = 0; x < NODES; x++)
+		if ((d >> (4 * x) & 15) > SEQS)
+			d -= (unsigned)SEQS << (4 * x);
 #endif
+	return d;
+}
+
+/* The newest version of a node that this number in a digest may ever stand for. */
+static int newest_like(int x, int n)
+{
+#ifdef NO_INCARNATION
+	if (n < SEQS && (now.ver[x] >= SEQS || now.crashes < CRASHES))
+		return n + SEQS;
+#endif
+	return n;
 }
 
 /* Somebody else may have this digest now or later: all in it is what he has, or newer. */
 static int of_use(int teller, unsigned d)
 {
-#ifdef NO_INCARNATION
-	return 1;
-#endif
 	for (int y = 0; y < NODES; y++) {
 		int x;
 
-		if (y == teller || (d >> (4 * y) & 15) != now.ver[y])
+		if (y == teller || newest_like(y, d >> (4 * y) & 15) < now.ver[y])
 			continue;
 		for (x = 0; x < NODES; x++) {
-			unsigned n = d >> (4 * x) & 15;
+			int n = d >> (4 * x) & 15;
 
-			if (n && n != SEQS && n < (unsigned)version_at(y, x))
+			if (n && n != SEQS && newest_like(x, n) < version_at(y, x))
 				break;
 			if (n == SEQS && version_at(y, x) % SEQS)
 				break;
@@ -565,7 +577,7 @@ static int newer_version(int y, int x, int n)
 	if (x == y || LOST(y, x))
 		return 0;
 #ifdef TOGETHER
-	if (y != TOGETHER(x) && now.ver[TOGETHER(x)] < 2)
+	if (y != TOGETHER(x) && now.ver[TOGETHER(x)] != now.ver[x])
 		return 0;
 #endif
 	for (int v = now.know[y * NODES + x] + 1; v <= now.ver[x]; v++)
@@ -580,7 +592,8 @@ static void learn(int y, int x, int n)
 
 	now.know[y * NODES + x] = newer_version(y, x, n);
 #ifdef TOGETHER
-	now.know[y * NODES + TOGETHER(x)] = now.ver[TOGETHER(x)];
+	if (y != TOGETHER(x))
+		now.know[y * NODES + TOGETHER(x)] = now.know[y * NODES + x];
 #endif
 	settle(y, before);
 }
@@ -726,6 +739,33 @@ static int can_close(int x)
 #endif
 
 /*
+ * It dies, the other ends of its edges tell, and all the others hear of it. Then its edges have
+ * new sessions, which nobody has told yet.
+ */
+static void die_and_return(int x)
+{
+	now.crashes = CRASHES;
+	crash(x);
+	for (int s = 0; s < ENDS; s++) {
+		int y = end_node[s];
+
+		if (end_node[other(s)] != x)
+			continue;
+		set_up(s, 0);
+		originate(y);
+		for (int z = 0; z < NODES; z++)
+			if (z != x && z != y)
+				now.know[z * NODES + y] = now.ver[y];
+	}
+	for (int y = 0; y < NODES; y++)
+		if (y != x)
+			settle(y, 0);
+	for (int s = 0; s < ENDS; s++)
+		if (end_node[s] == x || end_node[other(s)] == x)
+			now.up[s] = now.latest[s] = now.newest[s / 2] = 2;
+}
+
+/*
  * The edges of UP have sessions, those of OPEN are open. SETTLED: every node knows all of them,
  * and has told its digest; but of those of FRESH nobody has told yet.
  */
@@ -754,6 +794,8 @@ static void begin(void)
 		tell(x, digest_of(x));
 	for (int s = 0; s < ENDS; s++)
 		now.up[s] = now.up[s] || fresh[s];
+	if (DEAD >= 0)
+		die_and_return(DEAD);
 	forget();
 	judge();
 }
