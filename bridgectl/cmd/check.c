@@ -118,9 +118,16 @@ static void measure_tunnel(struct finding *f, const json_t *t)
 /* It is there, but not as it should be. A missing one is told by its tunnels. */
 static void look_at_bridge(struct finding *f, const json_t *b)
 {
+	const json_t *p;
+	size_t i;
+
 	if (view_bool(b, "present") && view_str(b, "detail")[0])
 		problem(f, HEALTH_WARNING, "bridge %s: %s", view_str(b, "name"),
 			view_str(b, "detail"));
+	json_array_foreach(json_object_get(b, "foreign"), i, p)
+		problem(f, HEALTH_WARNING, "bridge %s: foreign path to %s of %s through %s",
+			view_str(b, "name"), view_str(p, "bridge"), view_str(p, "node"),
+			view_str(p, "via")[0] ? view_str(p, "via") : "a port not known yet");
 }
 
 static void look_at_peer(struct finding *f, const json_t *p)

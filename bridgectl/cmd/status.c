@@ -37,13 +37,6 @@ static void attention_tunnel(struct attention *a, const json_t *t)
 		 view_sentence(t));
 }
 
-/* One that does its work is shown when there is something to say of it. */
-static bool is_worth_telling(const json_t *t, enum health health)
-{
-	return health != HEALTH_OK ||
-	       (view_str(t, "detail")[0] && !strcmp(view_str(t, "state"), "forwarding"));
-}
-
 static void attention_tunnels(struct attention *a, const json_t *tunnels, enum health health)
 {
 	const json_t *t;
@@ -51,8 +44,7 @@ static void attention_tunnels(struct attention *a, const json_t *tunnels, enum h
 
 	for (unsigned rank = 0; rank < VIEW_RANKS; rank++)
 		json_array_foreach(tunnels, i, t)
-			if (view_tunnel_rank(t) == rank &&
-			    view_tunnel_health(tunnels, t) == health && is_worth_telling(t, health))
+			if (view_tunnel_rank(t) == rank && view_tunnel_health(tunnels, t) == health)
 				attention_tunnel(a, t);
 }
 
@@ -96,7 +88,9 @@ static void attention_bridges(struct attention *a, const json_t *bridges, const 
 		json_array_foreach(json_object_get(b, "foreign"), k, f) {
 			snprintf(text, sizeof(text),
 				 "reaches %s of %s through %s%s%s, which is no tunnel of ours",
-				 view_str(f, "bridge"), view_str(f, "node"), view_str(f, "via"),
+				 view_str(f, "bridge"), view_str(f, "node"),
+				 view_str(f, "via")[0] ? view_str(f, "via") :
+							 "a port not known yet",
 				 view_str(f, "owner")[0] ? " of " : "", view_str(f, "owner"));
 			point_at(a, "bridge", name, STYLE_BAD, "foreign path", text);
 		}
@@ -193,7 +187,6 @@ static void status_text(struct cmd_call *call, const json_t *s)
 	attention_bridges(&a, json_object_get(s, "bridges"), tunnels);
 	attention_topology(&a, s, HEALTH_WARNING);
 	attention_tunnels(&a, tunnels, HEALTH_WARNING);
-	attention_tunnels(&a, tunnels, HEALTH_OK);
 	attention_peers(&a, json_object_get(s, "peers"), tunnels);
 	point_on(&a);
 	if (!json_array_size(tunnels))

@@ -80,12 +80,12 @@ static void kind_text(const struct graph_link *l, char *buf, size_t size)
 }
 
 /* Where a foreign path comes in, as far as this node knows. */
-static void foreign_details(struct out *o, const json_t *heard)
+static void foreign_details(struct out *o, const json_t *heard, const char *joint)
 {
 	const char *via = view_str(heard, "via"), *owner = view_str(heard, "owner");
 
 	if (via[0])
-		out_text(o, STYLE_BAD, ": behind port %s%s%s%s", via, owner[0] ? " (" : "", owner,
+		out_text(o, STYLE_BAD, "%s port %s%s%s%s", joint, via, owner[0] ? " (" : "", owner,
 			 owner[0] ? ")" : "");
 }
 
@@ -109,8 +109,8 @@ static void link_text(struct picture *p, const struct graph_link *l)
 	kind_text(l, state, sizeof(state));
 	out_text(p->out, kind_style(l->kind), "%s", state);
 	if (l->kind == LINK_FOREIGN) {
-		foreign_details(p->out, l->json);
-		foreign_details(p->out, l->back);
+		foreign_details(p->out, l->json, ": behind");
+		foreign_details(p->out, l->back, view_str(l->json, "via")[0] ? " and" : ": behind");
 		return;
 	}
 	if (tunnel[0])

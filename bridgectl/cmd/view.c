@@ -107,8 +107,9 @@ enum health view_tunnel_health(const json_t *all, const json_t *tunnel)
 {
 	const char *state = view_str(tunnel, "state");
 
+	/* What forwards and has something to say loses frames. */
 	if (!strcmp(state, "forwarding"))
-		return HEALTH_OK;
+		return view_str(tunnel, "detail")[0] ? HEALTH_WARNING : HEALTH_OK;
 	if (!strcmp(state, "standby"))
 		return is_spare(tunnel) && has_active_sibling(all, tunnel) ? HEALTH_OK :
 									     HEALTH_WARNING;

@@ -280,6 +280,13 @@ UNSETTLED = topology(
 # Who was never heard has no id.
 UNSETTLED["edges"][-1]["b"]["node"] = ""
 
+# Two bridges of one host, by a cable or a guest: both ports are known here.
+JOINED = topology(
+    FOUR[:1],
+    [],
+    [foreign("kvm1:br-sv", "kvm1:br-x", "x0"), foreign("kvm1:br-x", "kvm1:br-sv", "tap3", "vtund pid 812")],
+)
+
 MESH = topology(
     FOUR,
     [
@@ -423,6 +430,7 @@ CASES = {
     "topology-verbose": (whole(RING), ["topology", "-v"]),
     "topology-unsettled": (whole(UNSETTLED), ["topology"]),
     "topology-mesh": (whole(MESH), ["topology"]),
+    "topology-joined": (whole(JOINED), ["topology"]),
     "topology-alone": (whole(ALONE), ["topology"]),
     "topology-closed": (whole(CLOSED), ["topology"]),
     "topology-odd": (whole(ODD_NAMES), ["topology"]),
@@ -523,6 +531,8 @@ CHECKS += [
     # Beside it means between the same two bridges, for what is parallel.
     ([tunnel("sv", remote_bridge="br-x"), tunnel("b", "standby", "parallel")], [], [], 1, "WARNING - tunnel b standby"),
     ([tunnel("sv", remote_bridge="br-x"), tunnel("b", "standby", "cycle")], [], [], 0, "OK"),
+    # Frames are lost while it forwards.
+    ([tunnel("sv", detail="MTUs differ")], [], [], 1, "WARNING - tunnel sv forwarding: MTUs differ"),
     # A gate that is closed at the other end is no spare one.
     ([tunnel("sv"), tunnel("b", "standby", "remote")], [], [], 1, "WARNING - tunnel b standby (remote)"),
     ([tunnel("sv"), tunnel("b", "standby", "foreign")], [], [], 1, "WARNING - tunnel b standby (foreign)"),
@@ -587,6 +597,17 @@ def test_check_bridge(ask, words, code, text):
     tunnels = [tunnel("sv", bridge="br-sv"), tunnel("x", bridge="br-x")]
     done = ask({"status": status(tunnels, [], [bridge("br-sv", detail="is switched off"), bridge("br-x")])}, "check", *words)
     assert done.stdout.decode().startswith(f"L2TUND {text}|") and done.returncode == code
+
+
+# What status points at is no OK.
+@pytest.mark.parametrize("via,text", [("x0", "through x0"), ("", "through a port not known yet")])
+def test_check_foreign(ask, via, text):
+    path = {"node": "xen2", "bridge": "br-x", "via": via, "owner": "", "age_ms": 20}
+    answer = {"status": status([tunnel("sv")], [], [bridge("br-sv", foreign=[path])])}
+    done = ask(answer, "check")
+    assert done.returncode == 1
+    assert done.stdout.decode().startswith(f"L2TUND WARNING - bridge br-sv: foreign path to br-x of xen2 {text}|")
+    assert f"reaches br-x of xen2 {text}, which" in ask(answer, "status").stdout.decode()
 
 
 def test_check_json(ask):
