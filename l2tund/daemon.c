@@ -13,6 +13,7 @@
 #include "l2tund/bridge.h"
 #include "l2tund/methods.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology/view.h"
 #include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
 
@@ -48,11 +49,28 @@ static void tunnels_settle(struct daemon *d)
 	}
 }
 
+/*
+ * A new member's probes can be proven from now on, and ours by it. A wire that joins the two has to
+ * be found before anything opens.
+ */
+static void members_heed(struct daemon *d)
+{
+	uint32_t joined = topo_joined(d->topo);
+	struct bridge *b;
+
+	if (joined == d->joined)
+		return;
+	d->joined = joined;
+	TAILQ_FOREACH(b, &d->bridges, link)
+		guard_burst(&b->guard);
+}
+
 void daemon_kick(struct daemon *d)
 {
 	uint64_t now_us = daemon_now_us(d);
 	uint64_t topo_us = topo_tick(d->topo, now_us);
 
+	members_heed(d);
 	tunnels_settle(d);
 	topo_us = MIN(topo_us, topology_watch(d));
 	peers_flush_segments(d);

@@ -60,6 +60,7 @@ struct daemon {
 	bool segments_dirty;  /* of some peer */
 	bool unsettled;	      /* the topology has decided about some tunnel */
 	bool session_news;    /* since the sessions' last tick began */
+	uint32_t joined;      /* of topo_joined(), what was heeded */
 	bool reconcile_again; /* asked for since the last one began */
 	struct events *events;
 	struct ctl_server *control;

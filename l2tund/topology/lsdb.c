@@ -222,9 +222,12 @@ static unsigned live_neighbour(const struct lsdb *db, const struct lsdb_node *n,
 static void settle_members(struct lsdb *db)
 {
 	unsigned queue[TOPO_NODES_MAX], n = 0;
+	bool was[TOPO_NODES_MAX];
 
-	for (unsigned i = 0; i < TOPO_NODES_MAX; i++)
+	for (unsigned i = 0; i < TOPO_NODES_MAX; i++) {
+		was[i] = db->node[i].member;
 		db->node[i].member = false;
+	}
 	db->node[db->self].member = true;
 	queue[n++] = db->self;
 	for (unsigned i = 0; i < n; i++) {
@@ -241,8 +244,10 @@ static void settle_members(struct lsdb *db)
 	}
 	db->n_members = n;
 	db->stamp++;
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		db->node[queue[i]].stamp = db->stamp;
+		db->joined += !was[queue[i]];
+	}
 }
 
 static void list_node(struct lsdb *db, const uint8_t id[TOPO_NODE_ID_BYTES], bool make)

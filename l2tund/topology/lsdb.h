@@ -67,6 +67,7 @@ struct lsdb {
 	/* by lsdb_settle(): */
 	uint8_t digest[DIGEST_BYTES];
 	unsigned n_members;
+	uint32_t joined; /* how often a node has become one */
 	bool overflow; /* more nodes than there is room for: the digest is of no use */
 };
 

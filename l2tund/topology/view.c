@@ -32,6 +32,11 @@ void topo_get_summary(const struct topo *t, struct topo_summary *ret)
 	}
 }
 
+uint32_t topo_joined(const struct topo *t)
+{
+	return t->db.joined;
+}
+
 static void visit_node(const struct topo *t, unsigned slot, const struct topo_visitor *v, void *arg)
 {
 	const struct lsdb_node *n = &t->db.node[slot];

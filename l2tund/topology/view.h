@@ -52,6 +52,8 @@ struct topo_visitor {
 /* "" when it has told nothing yet. Valid until the next message. */
 const char *topo_node_name(const struct topo *t, const uint8_t id[TOPO_NODE_ID_BYTES]);
 void topo_get_summary(const struct topo *t, struct topo_summary *ret);
+/* Grows whenever a node becomes a member. */
+uint32_t topo_joined(const struct topo *t);
 void topo_visit(const struct topo *t, const struct topo_visitor *v, void *arg);
 
 #endif

@@ -5,11 +5,12 @@
 
 #include "tests/support/prng.h"
 
-const char *const world_names[WORLD_HOSTS] = { "xen1", "kvm1", "kvm2" };
+const char *const world_names[WORLD_HOSTS] = { "xen1", "kvm1", "kvm2", "xen2" };
 const char *const world_ips[WORLD_HOSTS][WORLD_UNDERLAYS] = {
 	{ "192.0.2.1", "198.51.100.1" },
 	{ "192.0.2.2", "198.51.100.2" },
 	{ "192.0.2.3", "198.51.100.3" },
+	{ "192.0.2.4", "198.51.100.4" },
 };
 
 /* configuration */
@@ -45,7 +46,8 @@ static void write_node(const struct world *w, unsigned i, FILE *f)
 static void write_peers(const struct world *w, unsigned i, unsigned away, FILE *f)
 {
 	static const char *const names[][WORLD_UNDERLAYS] = { { "there", "other" },
-							      { "beyond", "around" } };
+							      { "beyond", "around" },
+							      { "across", "along" } };
 	unsigned far = (i + away) % w->n;
 	struct key public_key;
 	char key[KEY_STRLEN];

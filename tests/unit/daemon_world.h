@@ -18,7 +18,7 @@
 #include "l2tund/tunnel_frames.h"
 #include "tests/support/os_fake.h"
 
-#define WORLD_HOSTS 3
+#define WORLD_HOSTS 4
 #define WORLD_UNDERLAYS 2
 
 struct world {
@@ -46,7 +46,8 @@ void write_text(const char *path, const char *text);
 void config_path(const struct world *w, unsigned i, char *buf, size_t size);
 /*
  * Host i's file: node, peers, and `rest`. Peers are the next host over either underlay, "there"
- * and "other", and in a world of three the one after it, "beyond" and "around".
+ * and "other"; in a larger world the one after it, "beyond" and "around", and the one after that,
+ * "across" and "along".
  */
 void write_config(struct world *w, unsigned i, const char *rest);
 
