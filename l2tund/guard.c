@@ -262,6 +262,7 @@ static void heard_take(struct guard *g, const struct probe_body *body, const uin
 		return;
 	h->traced_us = now_us;
 	heard_trace(g, h, frame);
+	heard_cut(g); /* once more, for the words */
 	daemon_reconcile_soon(g->bridge->daemon);
 }
 

@@ -191,6 +191,7 @@ void tunnel_heed_foreign(struct tunnel *t)
 			 t->bridge->name, t->peer->name, h->bridge,
 			 *h->via ? h->via : "(not known yet)", *h->owner ? " (" : "", h->owner,
 			 *h->owner ? ")" : "");
+	t->culprit_known = h->traced ? 2 : *h->via != '\0';
 	if (begins)
 		t->gate.open = false;
 }
@@ -200,8 +201,8 @@ static void tunnel_sync_block(struct tunnel *t)
 	uint64_t now_us = daemon_now_us(t->daemon);
 
 	tunnel_heed_foreign(t);
-	/* Also when it is over at this first look: it opens by way of PREPARE only. */
-	if (t->block.reason != REASON_NONE) {
+	/* Also when it is over, or forgotten, at this first look: it opens by way of PREPARE only. */
+	if (t->block.reason != REASON_NONE || (topo_edge_open(t->edge) && !t->gate.open)) {
 		topo_edge_ready(t->edge, false, now_us);
 		t->prepared_us = 0;
 	}
@@ -273,6 +274,20 @@ uint64_t tunnel_wake_us(const struct tunnel *t)
 
 /* the state */
 
+/* Cutting comes before looking for the culprit: the log shall name it when it is found. */
+static bool tunnel_names_more(const struct tunnel *t)
+{
+	return t->state == TUNNEL_BLOCKED && t->reason == REASON_FOREIGN &&
+	       t->culprit_known > t->culprit_told;
+}
+
+static void tunnel_tell(struct tunnel *t, enum tunnel_state from)
+{
+	t->culprit_told = t->culprit_known;
+	events_change(t->daemon->events, "tunnel", t->name, tunnel_state_name(from),
+		      tunnel_state_name(t->state), tunnel_reason_name(t->reason), t->detail);
+}
+
 void tunnel_settle(struct tunnel *t)
 {
 	struct verdict v = { 0 };
@@ -285,11 +300,11 @@ void tunnel_settle(struct tunnel *t)
 	t->state = v.state;
 	t->reason = v.reason;
 	snprintf(t->detail, sizeof(t->detail), "%s", v.detail);
+	if (changed || tunnel_names_more(t))
+		tunnel_tell(t, from);
 	if (!changed)
 		return;
 	t->since_us = daemon_now_us(t->daemon);
-	events_change(t->daemon->events, "tunnel", t->name, tunnel_state_name(from),
-		      tunnel_state_name(t->state), tunnel_reason_name(t->reason), t->detail);
 	if (t->state == TUNNEL_FORWARDING) {
 		t->announce_us = t->since_us + ANNOUNCE_AFTER_US;
 		guard_burst(&t->bridge->guard);

@@ -53,6 +53,8 @@ struct tunnel {
 	bool prepared;	      /* that had come at the last tunnel_sync() */
 	struct block block;
 	char block_detail[256];
+	uint8_t culprit_known; /* of a foreign path: 1 the port, 2 its owner or that it has none */
+	uint8_t culprit_told;  /* by the last event */
 
 	struct policer policer_tx, policer_rx;
 	struct recirculation recirculation;

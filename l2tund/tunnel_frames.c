@@ -18,6 +18,20 @@ static bool tunnel_passes(struct tunnel *t, uint64_t now_us)
 	return false;
 }
 
+/* Whose frame it is, and which way it went, leads to the loop or to the program. */
+static void storm_block(struct tunnel *t, const uint8_t *frame, bool out)
+{
+	const uint8_t *to = frame, *from = frame + 6, *type = frame + 12;
+
+	tunnel_block(t, REASON_STORM,
+		     "the same flooded frame came %d times within %u ms, %s%s (from %02x:%02x:%02x:"
+		     "%02x:%02x:%02x to %02x:%02x:%02x:%02x:%02x:%02x, type 0x%02x%02x)",
+		     STORM_REPEATS, (unsigned)(STORM_WINDOW_US / US_PER_MS),
+		     out ? "out of our bridge " : "by way of peer ",
+		     out ? t->bridge->name : t->peer->name, from[0], from[1], from[2], from[3],
+		     from[4], from[5], to[0], to[1], to[2], to[3], to[4], to[5], type[0], type[1]);
+}
+
 /*
  * What the bridge floods multiplies in a loop: broadcast, multicast, and unicast to an address
  * that it does not know. `port` as for fdb_mirror_floods().
@@ -28,8 +42,7 @@ static bool flood_passes(struct tunnel *t, struct policer *p, int port, const ui
 	if (!fdb_mirror_floods(&t->bridge->mirror, frame, port))
 		return true;
 	if (recirculation_storm(&t->recirculation, frame, len, now_us)) {
-		tunnel_block(t, REASON_STORM, "the same flooded frame came %d times within %u ms",
-			     STORM_REPEATS, (unsigned)(STORM_WINDOW_US / US_PER_MS));
+		storm_block(t, frame, port != 0);
 		return false;
 	}
 	if (policer_pass(p, now_us))

@@ -11,6 +11,7 @@
 #include "l2tund/daemon.h"
 #include "l2tund/hops.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology/view.h"
 #include "l2tund/tunnel.h"
 #include "l2tund/why_text.h"
 
@@ -190,13 +191,55 @@ static void way_text(const struct tunnel *t, const struct hop *hops, unsigned n,
 		snprintf(buf + len, size - len, " and %u more", n - HOPS_SHOWN);
 }
 
-/* Our own is told by say_heard(). */
-static bool foreign_elsewhere(const struct hop *way, unsigned n)
+/* Who was heard, where and since when: only this end may have heard it, or only the other one. */
+static void say_heard(const struct tunnel *t, const struct bridge *b, const struct guard_heard *h,
+		      json_t *list)
 {
-	for (unsigned i = 1; i < n; i++)
-		if (way[i].foreign)
-			return true;
-	return false;
+	bool own = memcmp(h->node, sessions_node_id(t->daemon->sessions), sizeof(h->node)) == 0;
+	const char *name = topo_node_name(t->daemon->topo, h->node);
+	char since[SPAN_LEN], id[NODE_HEXLEN];
+
+	say(list,
+	    "Probes that %s %s bridge %s arrive on our %s, for %s now, the last one %u ms ago, "
+	    "through port %s%s%s.",
+	    own	  ? "we" :
+	    *name ? name :
+		    node_id_format(h->node, id),
+	    own ? "send on our" : "sends on its", h->bridge, b->name,
+	    span_format(t, h->first_us, since),
+	    (unsigned)((daemon_now_us(t->daemon) - h->last_us) / US_PER_MS),
+	    *h->via ? h->via : "(not known yet)", *h->owner ? ", which belongs to " : "", h->owner);
+}
+
+/* True when one end of this foreign path is a bridge of ours that has heard the other one. */
+static bool say_foreign_hop(const struct tunnel *t, const struct hop *hop, json_t *list)
+{
+	const uint8_t *self = sessions_node_id(t->daemon->sessions);
+	bool from = memcmp(hop->from.node, self, sizeof(hop->from.node)) == 0;
+	const struct topo_segment *near = from ? &hop->from : &hop->to;
+	const struct topo_segment *far = from ? &hop->to : &hop->from;
+	struct bridge *b = daemon_find_bridge(t->daemon, near->bridge);
+
+	if (!b || memcmp(near->node, self, sizeof(near->node)) != 0)
+		return false;
+	const struct guard_heard *h = guard_find(&b->guard, far->node, far->bridge);
+	if (h)
+		say_heard(t, b, h, list);
+	return h;
+}
+
+static void say_foreign(const struct tunnel *t, const struct hop *way, unsigned n, json_t *list)
+{
+	bool elsewhere = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		/* Between the tunnel's own ends: say_block() does. */
+		if (way[i].foreign && (n > 1 || t->block.reason == REASON_NONE))
+			elsewhere |= !say_foreign_hop(t, &way[i], list);
+	}
+	if (elsewhere)
+		say(list, "The hosts at its foreign path know behind which port it is: `bridgectl "
+			  "topology` there.");
 }
 
 /* Hop by hop, what joins the two bridges already. */
@@ -218,9 +261,7 @@ static void say_way(const struct tunnel *t, json_t *list)
 		return;
 	way_text(t, way, n, text, sizeof(text));
 	say(list, "The way that joins the two bridges without it: %s.", text);
-	if (foreign_elsewhere(way, n))
-		say(list, "The hosts at its foreign path know behind which port it is: `bridgectl "
-			  "topology` there.");
+	say_foreign(t, way, n, list);
 }
 
 struct waiting {
@@ -262,23 +303,6 @@ static bool say_barrier(const struct tunnel *t, json_t *list)
 	return true;
 }
 
-/* Who was heard, where and since when: only this end may have heard it, or only the other one. */
-static void say_heard(const struct tunnel *t, json_t *list)
-{
-	struct topo_segment far = tunnel_far_segment(t);
-	const struct guard_heard *h = guard_find(&t->bridge->guard, far.node, far.bridge);
-	char since[SPAN_LEN];
-
-	if (!h)
-		return;
-	say(list,
-	    "Probes that %s sends on its bridge %s arrive on our %s, for %s now, the last one "
-	    "%u ms ago, through port %s%s%s.",
-	    t->peer->name, h->bridge, t->bridge->name, span_format(t, h->first_us, since),
-	    (unsigned)((daemon_now_us(t->daemon) - h->last_us) / US_PER_MS),
-	    *h->via ? h->via : "(not known yet)", *h->owner ? ", which belongs to " : "", h->owner);
-}
-
 static unsigned blocks_remembered(const struct tunnel *t)
 {
 	uint64_t now_us = daemon_now_us(t->daemon);
@@ -293,11 +317,14 @@ static void say_block(const struct tunnel *t, json_t *list)
 {
 	uint64_t now_us = daemon_now_us(t->daemon);
 	uint64_t until_us = block_until_us(&t->block);
+	struct topo_segment far = tunnel_far_segment(t);
+	const struct guard_heard *h = guard_find(&t->bridge->guard, far.node, far.bridge);
 	unsigned n = blocks_remembered(t);
 
 	if (t->block.reason == REASON_NONE)
 		return;
-	say_heard(t, list);
+	if (h)
+		say_heard(t, t->bridge, h, list);
 	if (n > 1)
 		say(list,
 		    "It was blocked %u times while it forwarded, within half an hour; after %d for "
@@ -310,6 +337,17 @@ static void say_block(const struct tunnel *t, json_t *list)
 		    until_us == NEVER || until_us < now_us ?
 			    0 :
 			    (unsigned)((until_us - now_us) / US_PER_S) + 1);
+}
+
+/* What bounds a loop bounds a guest that broadcasts, too. */
+static void say_policed(const struct tunnel *t, json_t *list)
+{
+	if (t->counters.drop_policer)
+		say(list,
+		    "The policer has dropped %llu frames that bridges flood, since the tunnel was "
+		    "set up: there were more than %u in a second; look for the host that sends "
+		    "them, or for a loop far behind, or raise `policer`.",
+		    (unsigned long long)t->counters.drop_policer, t->cfg->policer);
 }
 
 static void say_no_peer(const struct tunnel *t, json_t *list)
@@ -364,6 +402,7 @@ json_t *why_json(const struct tunnel *t)
 	say_gates(t, list);
 	say_way(t, list);
 	say_block(t, list);
+	say_policed(t, list);
 	if (!say_barrier(t, list))
 		say_remedy(t, list);
 	return json_pack("{s:s s:s s:s s:o}", "name", t->name, "state", tunnel_state_name(t->state),

@@ -34,8 +34,8 @@ static const struct why_text by_reason[TUNNEL_REASONS] = {
 			      "there." },
 	[REASON_STORM] = { "The same frame came again and again: there was a loop.",
 			   "Look for a second way between the two bridges, also far behind them, "
-			   "and take it away; the tunnel opens by itself, and is blocked again "
-			   "when the loop is still there." },
+			   "and take it away, or stop the program that repeats this frame; the "
+			   "tunnel opens by itself, and is blocked again when it comes again." },
 	[REASON_RECURSION] = { "The tunnel's own packets would travel through the bridge that it "
 			       "joins.",
 			       "Give the address of peer {peer} a route that does not lead over "

@@ -161,7 +161,7 @@ enum tunnel_reason explain_closed(const struct topo_edge *e, char *detail, size_
 	}
 	const struct tree_edge *te = topo_edge_in(&t->tree, e);
 	if (!te) {
-		text_add(&x, "the other end has not told yet that it is ready");
+		text_add(&x, "the other end does not say that it is ready");
 		return REASON_REMOTE;
 	}
 	if (te->chosen)

@@ -100,6 +100,73 @@ static void port_and_owner_are_named(void **state)
 	assert_true(fake_calls(w->host[0], FAKE_FDB_DUMP) - calls <= 1);
 }
 
+static unsigned count(const char *text, const char *part)
+{
+	unsigned n = 0;
+
+	for (const char *p = strstr(text, part); p; p = strstr(p + 1, part))
+		n++;
+	return n;
+}
+
+/* When the port is found after the cut, the log and the events say it then, and once. */
+static void culprit_is_told_when_found(void **state)
+{
+	struct world *w = *state;
+	const char *events = "{\"id\":1,\"method\":\"events\"}";
+	uint8_t mac[6];
+
+	up(w, world_plain);
+	fake_link_add(w->host[0], "tap3", OS_LINK_TUN);
+	fake_link_owner(w->host[0], "tap3", "vtund pid 812");
+	fake_link_master(w->host[0], "tap3", "br-sv");
+	hear(w, 1, 0, PROBE_L, 1, "br-sv");
+	assert_int_equal(count(ask(w, 0, 0, events), "port (not known yet)"), 1);
+	assert_int_equal(count(ask(w, 0, 0, events), "vtund"), 0);
+	probe_source(sessions_node_id(daemon_of(w, 1)->sessions), "br-sv", mac);
+	fake_fdb_learn(w->host[0], "tap3", mac);
+	for (uint32_t i = 2; i < 100; i++) {
+		fake_run_for(w->net, 300 * US_PER_MS);
+		hear(w, 1, 0, PROBE_L, i, "br-sv");
+	}
+	assert_int_equal(count(ask(w, 0, 0, events), "port tap3 (vtund pid 812)"), 1);
+	assert_int_equal(count(ask(w, 0, 0, events), "not known yet"), 1);
+}
+
+/* Bridges are joined at both hosts, and two tunnels make that a ring: who knows a port names it. */
+static void path_of_ours_is_named(void **state)
+{
+	struct world *w = *state;
+	char why[128];
+	uint8_t mac[6];
+
+	up(w, "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" priority = 1 }\n"
+	      "bridge \"br-lan\" { create = yes }\n"
+	      "tunnel \"lan\" { peer = \"there\" bridge = \"br-lan\" priority = 2 }\n");
+	fake_link_add(w->host[0], "veth7", OS_LINK_VETH);
+	fake_link_master(w->host[0], "veth7", "br-sv");
+	probe_source(sessions_node_id(daemon_of(w, 0)->sessions), "br-lan", mac);
+	fake_fdb_learn(w->host[0], "veth7", mac);
+	for (uint32_t i = 1; i <= 3; i++) {
+		hear(w, 0, 0, PROBE_L, i, "br-lan");
+		hear(w, 1, 1, PROBE_L, i, "br-lan");
+		fake_run_for(w->net, 100 * US_PER_MS);
+	}
+	bool sv = tunnel(w, 0, "sv")->state == TUNNEL_STANDBY;
+	const char *closed = sv ? "sv" : "lan", *other = sv ? "lan" : "sv";
+
+	assert_int_equal(tunnel(w, 0, closed)->reason, REASON_FOREIGN);
+	assert_int_equal(tunnel(w, 0, other)->state, TUNNEL_FORWARDING);
+	snprintf(why, sizeof(why),
+		 "{\"id\":1,\"method\":\"tunnel.why\",\"params\":{\"name\":\"%s\"}}", closed);
+	assert_int_equal(
+		count(ask(w, 0, 0, why), "that we send on our bridge br-lan arrive on our br-sv"),
+		1);
+	assert_has(ask(w, 0, 0, why), "through port veth7.");
+	assert_int_equal(count(ask(w, 0, 0, why), "`bridgectl topology` there"), 1);
+	assert_has(ask(w, 1, 0, why), "through port (not known yet).");
+}
+
 static void strangers_prove_nothing(void **state)
 {
 	struct world *w = *state;
@@ -183,6 +250,17 @@ static void clear_forgets_what_was_heard(void **state)
 	assert_int_equal(tunnel(w, 0, "sv")->reason, REASON_FOREIGN);
 	ask(w, 0, 0, "{\"id\":1,\"method\":\"tunnel.clear\",\"params\":{\"name\":\"sv\"}}");
 	world_wait_forwarding(w, 2 * US_PER_S);
+}
+
+static void clear_before_anybody_looked(void **state)
+{
+	struct world *w = *state;
+
+	up(w, world_plain);
+	tunnel_block(tunnel(w, 0, "sv"), REASON_STORM, "made up");
+	tunnel_clear(tunnel(w, 0, "sv"));
+	world_wait_forwarding(w, 2 * US_PER_S);
+	assert_true(tunnel(w, 0, "sv")->gate.open);
 }
 
 static void watchdog_blocks_the_bundle(void **state)
@@ -272,6 +350,8 @@ static void the_same_frame_is_a_storm(void **state)
 	fake_send(w->host[0], "guest", NULL, frame, sizeof(frame));
 	fake_run_for(w->net, US_PER_MS);
 	assert_int_equal(t->reason, REASON_STORM);
+	assert_has(t->detail, "out of our bridge br-sv (from 02:01:01:01:01:01 to "
+			      "ff:ff:ff:ff:ff:ff, type 0x0800)");
 	assert_int_equal(t->counters.tx_frames, STORM_REPEATS - 1);
 }
 
@@ -348,11 +428,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(foreign_path_blocks_and_ends),
 		TEST(port_and_owner_are_named),
+		TEST(culprit_is_told_when_found),
+		TEST(path_of_ours_is_named),
 		TEST(strangers_prove_nothing),
 		TEST(probes_pass_a_change_of_keys),
 		TEST(parallel_does_not_take_over),
 		TEST(believed_for_the_hold_down),
 		TEST(clear_forgets_what_was_heard),
+		TEST(clear_before_anybody_looked),
 		TEST(watchdog_blocks_the_bundle),
 		TEST(watchdog_at_another_place_is_no_loop),
 		TEST(a_loop_is_cut_once),
