@@ -263,17 +263,6 @@ static void clear_before_anybody_looked(void **state)
 	assert_true(tunnel(w, 0, "sv")->gate.open);
 }
 
-static void clear_before_anybody_looked(void **state)
-{
-	struct world *w = *state;
-
-	up(w, world_plain);
-	tunnel_block(tunnel(w, 0, "sv"), REASON_STORM, "made up");
-	tunnel_clear(tunnel(w, 0, "sv"));
-	world_wait_forwarding(w, 2 * US_PER_S);
-	assert_true(tunnel(w, 0, "sv")->gate.open);
-}
-
 static void watchdog_blocks_the_bundle(void **state)
 {
 	struct world *w = *state;
@@ -446,7 +435,6 @@ int main(void)
 		TEST(parallel_does_not_take_over),
 		TEST(believed_for_the_hold_down),
 		TEST(clear_forgets_what_was_heard),
-		TEST(clear_before_anybody_looked),
 		TEST(clear_before_anybody_looked),
 		TEST(watchdog_blocks_the_bundle),
 		TEST(watchdog_at_another_place_is_no_loop),
