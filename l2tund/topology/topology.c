@@ -86,7 +86,7 @@ void topo_free(struct topo *t)
 
 /* what we tell */
 
-static void publish_sync(struct topo *t)
+static void publish_sync(struct topo *t, const uint8_t digest[DIGEST_BYTES])
 {
 	struct lsdb_node *self = topo_self(t);
 
@@ -94,7 +94,7 @@ static void publish_sync(struct topo *t)
 		draft_renew(t, t->p.incarnation + 1);
 	struct sync s = { .version = { t->p.incarnation, self->sync.version.seq + 1 } };
 
-	memcpy(s.digest, t->db.digest, sizeof(s.digest));
+	memcpy(s.digest, digest, sizeof(s.digest));
 	memcpy(s.key, t->key, sizeof(s.key));
 	lsdb_set_sync(&t->db, t->db.self, &s);
 	flood_wake(&t->flood);
@@ -335,6 +335,30 @@ uint64_t topo_foreign_us(const struct topo *t)
 	return t->n_known_foreign ? t->foreign_us : 0;
 }
 
+static bool foreign_find(const struct lsa_foreign *list, unsigned n, const struct lsa_foreign *f)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (lsa_foreign_compare(&list[i], f) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * We have evidence that no digest holds. Our word for one would let others open what closes the
+ * loop, and what we keep closed may not be on it.
+ */
+static bool foreign_untold(const struct topo *t)
+{
+	const struct lsa *told = &t->db.node[t->db.self].lsa;
+
+	for (unsigned i = 0; i < t->n_foreign; i++) {
+		if (!foreign_find(told->foreign, told->n_foreign, &t->foreign[i]))
+			return true;
+	}
+	return false;
+}
+
 static void settle(struct topo *t, uint64_t now_us)
 {
 	bool news;
@@ -349,8 +373,8 @@ static void settle(struct topo *t, uint64_t now_us)
 	       topo_self(t)->sync.version.incarnation != t->p.incarnation;
 	if (!(news && mutant(MUTANT_PUBLISH_FIRST)))
 		close_gates(t);
-	if (news && !lost && topo_self(t)->body)
-		publish_sync(t);
+	if (news && !lost && topo_self(t)->body && (t->twin || !foreign_untold(t)))
+		publish_sync(t, t->db.digest);
 	heed_agreement(t, news, now_us);
 	open_gates(t, now_us);
 	explain_gates(t);
@@ -529,7 +553,8 @@ bool topo_edge_open(const struct topo_edge *e)
 
 /*
  * R8: the loop is there already when our tree joins the two, too. Whoever of its nodes will have to
- * close for good, we close now: our step on that way; in a mesh, all of that bridge.
+ * close for good, we close now: our step on that way; in a mesh, all of that bridge. While others
+ * do not agree, what forwards may be another tree than ours: then everything.
  */
 static bool cut_at_once(struct topo *t, const char *bridge, const struct topo_segment *heard)
 {
@@ -537,28 +562,19 @@ static bool cut_at_once(struct topo *t, const char *bridge, const struct topo_se
 	struct tree_hop hops[TOPO_NODES_MAX];
 	unsigned n = tree_path(&t->tree, &here, heard, hops, ARRAY_SIZE(hops));
 	struct topo_edge *e, *own = NULL;
-	bool cut = false;
+	bool cut = false, unsure = !topo_agreed(t);
 
 	for (unsigned i = 0; i < MIN(n, (unsigned)ARRAY_SIZE(hops)) && !own; i++)
 		own = hops[i].edge ? topo_edge_of(t, hops[i].edge) : NULL;
 	TAILQ_FOREACH(e, &t->edges, link) {
 		bool meshed = e->ends.mesh && strcmp(e->ends.local_bridge, bridge) == 0;
 
-		if (!e->open || !(e == own || meshed))
+		if (!e->open || !(e == own || meshed || unsure))
 			continue;
 		edge_set(e, false, REASON_FOREIGN, "another path was heard");
-		cut = true;
+		cut |= e == own || meshed;
 	}
 	return cut;
-}
-
-static bool foreign_find(const struct lsa_foreign *list, unsigned n, const struct lsa_foreign *f)
-{
-	for (unsigned i = 0; i < n; i++) {
-		if (lsa_foreign_compare(&list[i], f) == 0)
-			return true;
-	}
-	return false;
 }
 
 static bool same_foreign(const struct topo *t, const struct lsa_foreign *f, unsigned n)
@@ -621,7 +637,7 @@ void topo_set_probe_key(struct topo *t, const uint8_t key[TOPO_KEY_BYTES], uint6
 	(void)now_us;
 	memcpy(t->key, key, sizeof(t->key));
 	if (topo_self(t)->sync.version.seq)
-		publish_sync(t);
+		publish_sync(t, topo_self(t)->sync.digest); /* what was told is told again */
 }
 
 unsigned topo_probe_keys(const struct topo *t, const uint8_t node[TOPO_NODE_ID_BYTES],

@@ -307,6 +307,98 @@ static void wire_first(struct world *w)
 	spanned(w);
 }
 
+static uint64_t lose_from_us;
+
+/* What n0 and n3 say to n1 and n2. */
+static bool lose_news_of_the_ends(struct world *w, const struct link_end *from, const uint8_t *msg,
+				  size_t len)
+{
+	(void)msg;
+	(void)len;
+	return w->now_us >= lose_from_us && from->link->id < 3 &&
+	       from->link->node[from->end] % 3 == 0;
+}
+
+/* A wire joins the ends of the chain n0 - n3, and both hear it now. */
+static void wire_heard(struct world *w)
+{
+	unsigned a = 0, b = 3 * SIM_BRIDGES;
+
+	wire_add(w, a, b);
+	w->heard[a][b] = w->heard[b][a] = true;
+	node_set_foreign(&w->nodes[0], 0);
+	node_set_foreign(&w->nodes[3], 0);
+}
+
+static void want_cut(struct world *w)
+{
+	want(w,
+	     !(edge_forwards(&w->edges[0]) && edge_forwards(&w->edges[1]) &&
+	       edge_forwards(&w->edges[2])),
+	     "the way beside a known wire forwards");
+}
+
+/*
+ * Both ends of a chain in two parts hear a wire, and have not told it yet when the middle
+ * becomes ready. They must not agree to a tree without the wire.
+ */
+static void wire_untold(struct world *w)
+{
+	chain(w, 4);
+	w->params.delay_us = US_PER_MS;
+	w->edges[1].ends[0].never_ready = w->edges[1].ends[1].never_ready = true;
+	/* What they tell otherwise, so that the wire has to wait. */
+	world_add_edge(w, &w->links[0], 1, 1);
+	world_add_edge(w, &w->links[2], 1, 1);
+	start(w);
+	world_run(w, SETTLED_US);
+	want(w, edge_forwards(&w->edges[0]) && edge_forwards(&w->edges[2]), "not in two parts");
+	node_edge_ready(&w->edges[3].ends[0], false);
+	node_edge_ready(&w->edges[4].ends[1], false);
+	world_run(w, US_PER_MS);
+	wire_heard(w);
+	for (unsigned i = 0; i < 2; i++) {
+		w->edges[1].ends[i].never_ready = false;
+		node_edge_ready(&w->edges[1].ends[i], true);
+	}
+	lose_from_us = w->now_us + 45 * US_PER_MS;
+	w->filter = lose_news_of_the_ends;
+	for (unsigned i = 0; i < 100; i++) {
+		world_run(w, 5 * US_PER_MS);
+		want_cut(w);
+	}
+	w->filter = NULL;
+	node_edge_ready(&w->edges[3].ends[0], true);
+	node_edge_ready(&w->edges[4].ends[1], true);
+	spanned(w);
+}
+
+/*
+ * A better tunnel between the ends of a chain, which they know and the others do not: what
+ * forwards is still the chain, and not their tree. Now a wire joins them.
+ */
+static void wire_amid_change(struct world *w)
+{
+	chain(w, 4);
+	w->edges[1].priority = 200;
+	struct edge *better = world_add_edge(w, world_add_link(w, 0, 3), 0, 0);
+	better->priority = 50;
+	better->preempt[0] = better->preempt[1] = true;
+	cut(w, 3);
+	start(w);
+	spanned(w);
+	heal(w, 3);
+	world_run(w, 59 * US_PER_S);
+	lose_from_us = 0;
+	w->filter = lose_news_of_the_ends;
+	world_run(w, 2 * US_PER_S);
+	want(w, edge_forwards(&w->edges[1]) && !edge_forwards(better), "known already");
+	wire_heard(w);
+	want_cut(w);
+	w->filter = NULL;
+	spanned(w);
+}
+
 /* Two bridges of one node are joined, each has a tunnel to the same bridge elsewhere. */
 static void own_bridges(struct world *w)
 {
@@ -361,6 +453,8 @@ const struct directed directed_all[] = {
 	{ "a tunnel is never ready", 0, never_ready, 6 },
 	{ "a wire appears later", 0, wire_later, 40 },
 	{ "a wire was there first", 0, wire_first, 24 },
+	{ "a wire is heard and not told yet", 0, wire_untold, 0 },
+	{ "a wire while the tree changes", 0, wire_amid_change, 0 },
 	{ "two bridges of one node are joined", 0, own_bridges, 16 },
 	{ "full meshes, with a wire and a restart", 0, full_mesh, 8 },
 };
