@@ -524,6 +524,14 @@ static void judge(void)
 #endif
 }
 
+/* Evidence that only x has: its word for a digest without it would be worth nothing. */
+static int has_untold_wire(int x)
+{
+	unsigned news = now_lsa(x) & ~told_lsa(x, now.ver[x]);
+
+	return news >> (3 * EDGES) & 1;
+}
+
 /* All that follows at once from any change at x: R4, then R5. `before`: its digest until now. */
 static void settle(int x, unsigned before)
 {
@@ -555,7 +563,11 @@ static void settle(int x, unsigned before)
 			now.repeats = 1;
 	}
 #endif
+#ifdef TELL_UNTOLD
 	if (now.ver[x] % SEQS)
+#else
+	if (now.ver[x] % SEQS && !has_untold_wire(x))
+#endif
 		tell(x, v.digest);
 	forget();
 	judge();
@@ -672,12 +684,23 @@ static void follow(int s)
 	settle(end_node[s], before);
 }
 
-/* R8: the own edge on the way to whom we hear, before anything else. */
+/*
+ * R8: the own edge on the way to whom we hear, before anything else. While others do not agree what
+ * is open may be another tree: then all.
+ */
 static void cut_towards(int x, int far)
 {
 	struct view v;
 
 	look(&v, x, 0);
+#ifndef CUT_ONE
+	if (!agreed(x)) {
+		for (int s = 0; s < ENDS; s++)
+			if (end_node[s] == x)
+				now.gate[s] = 0;
+		return;
+	}
+#endif
 	for (int s = 0; s < ENDS; s++) {
 		int join[NODES];
 

@@ -46,6 +46,25 @@
 #define LOST(y, x) ((y == 2 || y == 3) && x == 0)
 /* And what those beside it tell comes together: of 1 and 4, of 2 and 3. */
 #define TOGETHER(x) ((x) == 0 ? 0 : 5 - (x))
+#elif defined(CHAIN)
+/* Four nodes in a chain, 0-1-2-3, its middle the last choice; 0 and 3 also have edge 3, if it is up, and a foreign path. */
+#define NODES 4
+#define EDGES 4
+#define GRAPH_EDGES 0, 3, 0, 1, 2, 3, 1, 2
+#define EACH_NODE(M) M(0) M(1) M(2) M(3)
+#define TO_THREE(M, y, a, b, c) M(y, a, 0) M(y, b, 0) M(y, c, 0) M(y, a, 1) M(y, b, 1) M(y, c, 1)
+#define EACH_PAIR(M) \
+	TO_THREE(M, 0, 1, 2, 3) TO_THREE(M, 1, 0, 2, 3) TO_THREE(M, 2, 0, 1, 3) \
+	TO_THREE(M, 3, 0, 1, 2)
+#define EACH_END(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
+#define LIVES 1
+#define STATE int
+#define DIGEST int
+#define VALID (1u << 30)
+#define GRAPH_WIRES 0, 3
+#define EACH_WIRE(M) M(0)
+#define EACH_WIRE_END(M) M(0) M(1)
+#define LOST(y, x) 0
 #else
 /* Three nodes, 0-1 twice, and a foreign path beside 0-2. */
 #define NODES 3
