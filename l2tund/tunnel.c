@@ -201,7 +201,7 @@ static void tunnel_sync_block(struct tunnel *t)
 	uint64_t now_us = daemon_now_us(t->daemon);
 
 	tunnel_heed_foreign(t);
-	/* Also when it is over, or forgotten, at this first look: it opens by way of PREPARE only. */
+	/* Also when it is over, or forgotten, by now: it opens by way of PREPARE only. */
 	if (t->block.reason != REASON_NONE || (topo_edge_open(t->edge) && !t->gate.open)) {
 		topo_edge_ready(t->edge, false, now_us);
 		t->prepared_us = 0;
