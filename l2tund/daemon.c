@@ -65,12 +65,24 @@ static void members_heed(struct daemon *d)
 		guard_burst(&b->guard);
 }
 
+/* A path that another node has found may be what blocks a tunnel of ours. */
+static void foreign_heed(struct daemon *d)
+{
+	uint64_t foreign_us = topo_foreign_us(d->topo);
+
+	if (foreign_us == d->foreign_us)
+		return;
+	d->foreign_us = foreign_us;
+	daemon_reconcile_soon(d);
+}
+
 void daemon_kick(struct daemon *d)
 {
 	uint64_t now_us = daemon_now_us(d);
 	uint64_t topo_us = topo_tick(d->topo, now_us);
 
 	members_heed(d);
+	foreign_heed(d);
 	tunnels_settle(d);
 	topo_us = MIN(topo_us, topology_watch(d));
 	peers_flush_segments(d);

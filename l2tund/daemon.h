@@ -58,6 +58,7 @@ struct daemon {
 	struct log_limit stale_limit;
 	uint16_t next_serial; /* of tunnels */
 	bool segments_dirty;  /* of some peer */
+	uint64_t foreign_us;  /* topo_foreign_us() that tunnels have taken account of */
 	bool unsettled;	      /* the topology has decided about some tunnel */
 	bool session_news;    /* since the sessions' last tick began */
 	uint32_t joined;      /* of topo_joined(), what was heeded */

@@ -6,22 +6,16 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "l2tund/topology/lsa.h"
 
 #define NOWHERE (~0U)
-
-static int compare_segments(const struct topo_segment *a, const struct topo_segment *b)
-{
-	int r = memcmp(a->node, b->node, sizeof(a->node));
-
-	return r ? r : strcmp(a->bridge, b->bridge);
-}
 
 static int compare_hops(const void *a, const void *b)
 {
 	const struct hop *x = a, *y = b;
-	int r = compare_segments(&x->from, &y->from);
+	int r = segment_compare(&x->from, &y->from);
 
-	return r ? r : compare_segments(&x->to, &y->to);
+	return r ? r : segment_compare(&x->to, &y->to);
 }
 
 static void add(struct hops *h, const struct topo_segment *from, const struct topo_segment *to,
@@ -67,7 +61,7 @@ static unsigned first_from(const struct hops *h, const struct topo_segment *at)
 	while (low < high) {
 		unsigned middle = low + (high - low) / 2;
 
-		if (compare_segments(&h->list[middle].from, at) < 0)
+		if (segment_compare(&h->list[middle].from, at) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -99,19 +93,19 @@ static unsigned search(const struct hops *h, struct search *s, const struct topo
 {
 	unsigned start = first_from(h, from);
 
-	if (start == h->n || compare_segments(&h->list[start].from, from) != 0)
+	if (start == h->n || segment_compare(&h->list[start].from, from) != 0)
 		return NOWHERE;
 	s->queue[s->n++] = start;
 	for (unsigned done = 0; done < s->n; done++) {
 		unsigned first = s->queue[done];
 
 		for (unsigned i = first;
-		     i < h->n && !compare_segments(&h->list[i].from, &h->list[first].from); i++) {
+		     i < h->n && !segment_compare(&h->list[i].from, &h->list[first].from); i++) {
 			/* From one tunnel of a mesh to another one no frame passes. */
 			if (h->list[i].mesh && s->by[first] != NOWHERE &&
 			    h->list[s->by[first]].mesh)
 				continue;
-			if (!compare_segments(&h->list[i].to, to))
+			if (!segment_compare(&h->list[i].to, to))
 				return i;
 			visit(h, s, &h->list[i].to, i, start);
 		}
@@ -125,7 +119,7 @@ unsigned hops_find(struct hops *h, const struct topo_segment *from, const struct
 	struct search s = { 0 };
 	unsigned n = 0, last = NOWHERE;
 
-	if (!h->n || h->failed || !compare_segments(from, to))
+	if (!h->n || h->failed || !segment_compare(from, to))
 		return 0;
 	qsort(h->list, h->n, sizeof(*h->list), compare_hops);
 	s.queue = reallocarray(NULL, h->n, sizeof(*s.queue));

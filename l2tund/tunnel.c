@@ -21,6 +21,7 @@
 
 /* The other end's port forwards some milliseconds after its carrier has come. */
 #define ANNOUNCE_AFTER_US (50 * US_PER_MS)
+#define FOREIGN_BEFORE_US US_PER_S /* a path that became known this long before may be the cause */
 
 /* the gate */
 
@@ -196,12 +197,26 @@ void tunnel_heed_foreign(struct tunnel *t)
 		t->gate.open = false;
 }
 
+/*
+ * Everybody on a loop cuts at the same moment, and one cut would do. When the path that made the
+ * loop is known, too, the tree takes care of it, and nobody has to stay away for long.
+ */
+static void tunnel_account_block(struct tunnel *t)
+{
+	uint64_t foreign_us = topo_foreign_us(t->daemon->topo);
+
+	if (t->block.reason != REASON_STORM && t->block.reason != REASON_WATCHDOG)
+		return;
+	if (foreign_us && foreign_us + FOREIGN_BEFORE_US >= t->block.since_us)
+		block_account(&t->block, daemon_now_us(t->daemon));
+}
+
 static void tunnel_sync_block(struct tunnel *t)
 {
 	uint64_t now_us = daemon_now_us(t->daemon);
 
 	tunnel_heed_foreign(t);
-	/* Also when it is over, or forgotten, at this first look: it opens by way of PREPARE only. */
+	/* Also when it is over, or forgotten, by now: it opens by way of PREPARE only. */
 	if (t->block.reason != REASON_NONE || (topo_edge_open(t->edge) && !t->gate.open)) {
 		topo_edge_ready(t->edge, false, now_us);
 		t->prepared_us = 0;
@@ -209,6 +224,7 @@ static void tunnel_sync_block(struct tunnel *t)
 	/* Who cannot be heard may still be looked for through the bridge. */
 	if (t->block.reason == REASON_RECURSION && session_state(t->peer->session) != SESSION_UP)
 		block_evidence(&t->block, REASON_RECURSION, false, now_us + US_PER_S, now_us);
+	tunnel_account_block(t);
 	block_stands(&t->block, now_us);
 	if (!tunnel_usable(t))
 		topo_edge_ready(t->edge, false, now_us);

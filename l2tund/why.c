@@ -288,7 +288,8 @@ static bool say_barrier(const struct tunnel *t, json_t *list)
 	static const struct topo_visitor visitor = { .node = add_waiting };
 	struct waiting w = { 0 };
 
-	if (!t->edge_up || t->gate.open || t->reason != REASON_REMOTE)
+	/* What is down waits for its other end, whoever agrees. */
+	if (!t->edge_up || t->gate.open || t->reason != REASON_REMOTE || t->state == TUNNEL_DOWN)
 		return false;
 	topo_visit(t->daemon->topo, &visitor, &w);
 	if (!w.n)

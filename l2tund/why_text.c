@@ -50,8 +50,8 @@ static const struct why_text by_reason[TUNNEL_REASONS] = {
 			     "l2tund runs, and at the keys at both ends." },
 	[REASON_UNREACHABLE] = { "Peer {peer} does not answer.",
 				 "It goes on by itself when peer {peer} answers; check that l2tund "
-				 "runs there, its address, the keys at both ends, and that UDP "
-				 "passes the firewalls." },
+				 "runs there, its address, the keys at both ends, that no other "
+				 "host uses this one's key, and that UDP passes the firewalls." },
 	[REASON_REMOTE] = { "The other end, or another node, is not ready or does not agree yet.",
 			    "It goes on by itself when the other end is ready; `bridgectl tunnel "
 			    "why` there says more." },

@@ -1,7 +1,7 @@
 /*
  * Our own link state: made from our edges and foreign paths after every event, compared with
- * what was told last, and told when it differs. What others wait for is told soon, what nobody waits
- * for a little later, together with what else has changed by then.
+ * what was told last, and told when it differs. What others wait for is told soon, what nobody
+ * waits for a little later, together with what else has changed by then.
  */
 #include <stdlib.h>
 

@@ -64,7 +64,8 @@ static enum tunnel_reason explain_waiting(const struct topo *t, struct text *x)
 	if (n > NAMES_SHOWN)
 		text_add(x, " and %u more", n - NAMES_SHOWN);
 	if (!n)
-		text_add(x, "about to open");
+		text_add(x, t->urgent ? "what has changed here is told to all first" :
+					"about to open");
 	return REASON_REMOTE;
 }
 
@@ -116,14 +117,14 @@ static enum tunnel_reason explain_cycle(const struct topo *t, const struct tree_
 	return better ? REASON_PRIORITY : REASON_CYCLE;
 }
 
-/* Of a live edge that the tree does not have. */
-static enum tunnel_reason explain_left_out(const struct topo_edge *e, const struct tree_edge *te,
-					   struct text *x)
+/* Of a live edge that this tree does not have. */
+static enum tunnel_reason explain_left_out(const struct topo_edge *e, const struct tree *tree,
+					   const struct tree_edge *te, struct text *x)
 {
 	const struct topo *t = e->topo;
 	struct topo_segment here = topo_local(t, e->ends.local_bridge);
 	struct tree_hop hops[TOPO_NODES_MAX];
-	unsigned n = tree_path(&t->tree, &here, &e->ends.far, hops, ARRAY_SIZE(hops));
+	unsigned n = tree_path(tree, &here, &e->ends.far, hops, ARRAY_SIZE(hops));
 	unsigned shown = MIN(n, (unsigned)ARRAY_SIZE(hops));
 	const struct tree_hop *foreign = foreign_hop(hops, shown);
 
@@ -133,7 +134,7 @@ static enum tunnel_reason explain_left_out(const struct topo_edge *e, const stru
 		return explain_parallel(t, hops[0].edge, x);
 	if (n > 1)
 		return explain_cycle(t, te, hops, n, shown, x);
-	const struct tree_edge *twin = tree_between(&t->tree, te);
+	const struct tree_edge *twin = tree_between(tree, te);
 	if (twin)
 		return explain_parallel(t, twin, x);
 	text_add(x, "one of the two bridges is joined with another mesh bridge by something that "
@@ -164,7 +165,10 @@ enum tunnel_reason explain_closed(const struct topo_edge *e, char *detail, size_
 		text_add(&x, "the other end does not say that it is ready");
 		return REASON_REMOTE;
 	}
-	if (te->chosen)
-		return explain_waiting(t, &x);
-	return explain_left_out(e, te, &x);
+	if (!te->chosen)
+		return explain_left_out(e, &t->tree, te, &x);
+	te = topo_edge_in(&t->draft_tree, e);
+	if (te && !te->chosen) /* for what nobody has been told yet */
+		return explain_left_out(e, &t->draft_tree, te, &x);
+	return explain_waiting(t, &x);
 }

@@ -30,7 +30,8 @@ TUNNELS = 100
 
 
 class Beacon:
-    """Sends a broadcast from a guest every few milliseconds, until closed."""
+    """Sends a broadcast from a guest every few milliseconds, until closed. All are different: the
+    same one 20 times in 100 ms would be a storm."""
 
     INTERVAL_S = 0.005
 
@@ -40,9 +41,11 @@ class Beacon:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self):
-        frame = frames.ethernet(frames.BROADCAST, self._port.mac, frames.ETH_P_TEST, bytes(46))
+        number = 0
         while not self._stop.wait(self.INTERVAL_S):
-            self._port.send(frame)
+            number += 1
+            self._port.send(frames.ethernet(frames.BROADCAST, self._port.mac, frames.ETH_P_TEST,
+                                            number.to_bytes(46, "big")))
 
     def __enter__(self):
         self._thread.start()

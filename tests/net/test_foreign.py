@@ -7,7 +7,7 @@ import pytest
 
 import foreign
 from flood import Flood
-from lab import veth, wait_for
+from lab import long_only, variants, veth, wait_for
 from node import Pair
 from traffic import assert_pings
 
@@ -59,7 +59,7 @@ def never_forwarded(node):
 
 # Before the tunnel
 
-@pytest.mark.parametrize("kind", ["cable", "vtun", "guest"])
+@pytest.mark.parametrize("kind", [*variants("cable"), "vtun", *variants("guest")])
 def test_path_before(lab, kind):
     """No frame ever comes twice; when the path is taken away, the tunnel takes its place."""
     pair = Pair(lab)
@@ -93,7 +93,8 @@ def test_path_before(lab, kind):
     assert_pings(pair.guest_left, Pair.RIGHT_IP)
 
 
-@pytest.mark.parametrize("how", ["link set cable nomaster", "link set cable down"])
+@pytest.mark.parametrize("how", ["link set cable nomaster",
+                                 *variants("link set cable down")])
 def test_cable_is_gone_when_it_carries_nothing(lab, how):
     """The port may stay; what counts is whether frames pass."""
     pair = Pair(lab)
@@ -108,7 +109,7 @@ def test_cable_is_gone_when_it_carries_nothing(lab, how):
             pair.wait_forwarding(REOPEN_S)
 
 
-@pytest.mark.parametrize("kind", ["to-left", "to-right"])
+@pytest.mark.parametrize("kind", ["to-left", *variants("to-right")])
 def test_one_way_path_before(lab, kind):
     """One end hears the other and must do for both."""
     pair = Pair(lab)
@@ -144,7 +145,7 @@ def test_restart_beside_a_cable(lab, victim):
 
 # While the tunnel forwards
 
-@pytest.mark.parametrize("kind", ["cable", "vtun", "guest", "to-left", "to-right"])
+@pytest.mark.parametrize("kind", ["cable", *variants("vtun", "guest", "to-left"), "to-right"])
 def test_path_later(lab, kind):
     """A loop for a moment: its length is bounded, and so is what it does meanwhile."""
     pair = Pair(lab).start()
@@ -174,6 +175,7 @@ def test_path_later(lab, kind):
                 wait_blocked(node, port, owner, ("foreign", "watchdog"))
 
 
+@long_only("ten seconds that test_tree_foreign waits for, too")
 def test_hold_down(lab):
     """After it was cut, a tunnel does not come back the moment the cable is out."""
     pair = Pair(lab).start()

@@ -4,12 +4,13 @@ import time
 import pytest
 
 from flood import Flood
-from lab import need, wait_for
+from lab import need, plain_only, variants, wait_for
 from node import Pair
 from traffic import assert_pings, ping, tcp_both_ways
 
 
-@pytest.mark.parametrize("percent, limit_s", [(10, 10), (30, 30)])
+@pytest.mark.parametrize("percent, limit_s", [
+    pytest.param(10, 10, marks=plain_only()), (30, 30)])
 def test_random_loss(lab, percent, limit_s):
     """Handshake and reassembly get through, and after the loss everything is as before it."""
     need("numgen")
@@ -50,7 +51,7 @@ def test_loss_is_told(lab):
     assert pair.left.peer_status("xen1")["loss_rx"] < 0.08
 
 
-@pytest.mark.parametrize("mode", ["aead", "auth"])
+@pytest.mark.parametrize("mode", ["aead", *variants("auth")])
 def test_duplicated_and_reordered(lab, mode):
     """Datagrams that come twice or 50 ms late: each frame once all the same. (Mode none has no
     counter in its data: what its wire doubles arrives twice.)"""

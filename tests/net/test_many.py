@@ -2,7 +2,7 @@
 import time
 
 from node import START_S, Pair
-from lab import wait_for
+from lab import plain_only, wait_for
 from traffic import assert_pings
 
 TUNNELS = 100
@@ -19,6 +19,7 @@ def all_forward(node):
     return len(states) == TUNNELS + 1 and set(states) == {"forwarding"}
 
 
+@plain_only("an amount")
 def test_a_hundred_tunnels(lab):
     pair = Pair(lab)
     for node, other in ((pair.left, pair.right), (pair.right, pair.left)):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from frames import BROADCAST, ETH_P_ALL, MULTICAST, Port, ethernet
-from lab import veth
+from lab import variants, veth
 from node import Node, Pair
 from traffic import assert_pings
 
@@ -26,7 +26,7 @@ def assert_undisturbed(pair, since):
         assert node.bridge_status()["foreign"] == []
 
 
-@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("side", [0, *variants(1)])
 def test_reflections_block_nothing(lab, side):
     """A switch that sends flooded frames back to where they came from (hairpin) shows us our own
     probes. That is a nuisance, but no path to anywhere."""

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from flood import Flood
-from lab import wait_for
+from lab import variants, wait_for
 from node import L2TUND, Pair
 from traffic import assert_pings
 
@@ -23,7 +23,7 @@ def left_forwarding_after(node, since):
     return wait_for(first, 10, f"{node.name} did not notice")[0]["at"] - since
 
 
-@pytest.mark.parametrize("victim", ["left", "right"])
+@pytest.mark.parametrize("victim", ["left", *variants("right")])
 def test_killed_and_started_again(lab, victim):
     pair = Pair(lab).start()
     node = getattr(pair, victim)

@@ -11,9 +11,11 @@ import frames
 import vtun
 from blast import Blast
 from flood import Flood
-from lab import Lab, need, skip, veth, wait_for
+from lab import Lab, need, plain_only, skip, veth, wait_for
 from relay import DOWN, UP, Relay
 from traffic import assert_pings, ping, pinging, tcp_both_ways
+
+pytestmark = plain_only("no daemon takes part")
 
 
 def two_bridges(lab, wires):

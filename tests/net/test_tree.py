@@ -5,7 +5,7 @@ import time
 import pytest
 
 from flood import Flood
-from lab import Lab, long_only, need, wait_for
+from lab import Lab, long_only, need, plain_only, variants, wait_for
 from many import BRIDGE, Many, components, full_mesh, ring
 from node import L2TUND, Node, Pair
 from traffic import assert_pings, ping
@@ -54,9 +54,11 @@ SHAPES = {
     "full mesh of 5": (5, full_mesh(5)),
     "six nodes": (6, ring(6) + [(0, 3), (1, 4), (2, 5)]),
 }
+SHAPES_SHORT = ("chain with a parallel", "six nodes")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [
+    *variants(*(shape for shape in SHAPES if shape not in SHAPES_SHORT)), *SHAPES_SHORT])
 def test_all_start_at_once(lab, shape):
     """Both ends of each tunnel call at the same time, and every tunnel could be the first."""
     many = Many(lab, *SHAPES[shape])
@@ -74,7 +76,8 @@ def test_all_start_at_once(lab, shape):
         assert node.ctl("check").returncode == 0
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3)], ids=["in turn", "across"])
+@pytest.mark.parametrize("order", [*variants((0, 1, 2, 3)), (0, 2, 1, 3)],
+                         ids=["in turn", "across"])
 def test_start_one_by_one(lab, order):
     """The last one closes a ring that was open, or joins two halves."""
     many = Many(lab, 4, ring(4))
@@ -121,6 +124,7 @@ def test_rings_of_two_bridges(lab):
     assert not many.why_not_spanned()
 
 
+@plain_only("settings of the bridge")
 def test_identical_macs_of_bridges(lab):
     """Cloned hosts: nodes are known by their keys, segments by node and bridge."""
     many = Many(lab, 3, ring(3))
@@ -135,7 +139,8 @@ def test_identical_macs_of_bridges(lab):
     assert_pings(many.guests[0], many.address(1))
 
 
-@pytest.mark.parametrize("everywhere", [False, True], ids=["one bridge", "all bridges"])
+@pytest.mark.parametrize("everywhere", [pytest.param(False, marks=long_only("a variant")), True],
+                         ids=["one bridge", "all bridges"])
 def test_bridges_with_stp(lab, everywhere):
     """Their spanning tree goes on beside ours: slower to open, never a loop."""
     many = Many(lab, 3, ring(3))
@@ -158,7 +163,8 @@ def test_bridges_with_stp(lab, everywhere):
         assert data["stp_state"] == 1 and data["forward_delay"] == 200, data
 
 
-@pytest.mark.parametrize("percent, limit_s", [(10, 15), (30, 40)])
+@pytest.mark.parametrize("percent, limit_s", [
+    pytest.param(10, 15, marks=long_only("a variant")), (30, 40)])
 def test_random_loss(lab, percent, limit_s):
     """Messages of the topology are lost like all others."""
     need("numgen")
@@ -257,6 +263,7 @@ def test_node_frozen(ring4):
     assert not lost_between(flood, others, back), flood.summary()
 
 
+@plain_only("what chaos does, too")
 def test_node_frozen_shortly(ring4):
     """Shorter than the dead time: the tree stays, nothing comes twice."""
     used = ring4.forwarding()
@@ -294,7 +301,7 @@ def test_partition_and_heal(ring4):
     assert not crossed, "the halves were not parted"
 
 
-@pytest.mark.parametrize("end", ["a", "b"])
+@pytest.mark.parametrize("end", ["a", *variants("b")])
 def test_one_way_underlay(ring4, end):
     """What hears nothing is no way, also for the direction that is left."""
     idle, victim = idle_edge(ring4), ring4.forwarding()[0]
@@ -398,6 +405,7 @@ def test_switched_off_and_on(ring4):
     assert worst <= TAKEOVER_GRACEFUL_S, flood.summary()
 
 
+@plain_only("what test_probes does, too")
 def test_guest_reflects(ring4):
     """A guest sends all that is flooded back (hairpin): everybody gets it twice, by his doing. It
     is no path of the ring, so nothing is blocked, and nothing comes a third time."""
@@ -428,6 +436,7 @@ def uplink_of_3(many):
     return found[0] if len(found) == 1 else None
 
 
+@plain_only("computed by unit tests")
 def test_priority_decides(lab):
     """Of those that could take over the one with the lowest number does; what forwards stays."""
     many = Many(lab, 4, full_mesh(4), priority=1)

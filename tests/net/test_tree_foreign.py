@@ -6,7 +6,7 @@ import pytest
 
 import foreign
 from flood import Flood
-from lab import long_only, need, wait_for
+from lab import long_only, need, plain_only, variants, wait_for
 from many import BRIDGE, Edge, Many, ring
 
 OTHER = "br-two"
@@ -69,7 +69,7 @@ def assert_well(flood, cut, settled):
 
 # Between nodes without a tunnel of their own
 
-@pytest.mark.parametrize("kind", ["cable", "vxlan", *also("vtun", "guest")])
+@pytest.mark.parametrize("kind", ["cable", *variants("vxlan"), *also("vtun", "guest")])
 def test_across_a_chain_before(lab, kind):
     """A-B-C and something from A to C: no frame comes twice. Without it the chain closes up."""
     many = Many(lab, 3, CHAIN)
@@ -106,7 +106,7 @@ def test_across_a_chain_later(lab, kind):
     assert_well(flood, cut, float("inf") if one_way else settled)
 
 
-@pytest.mark.parametrize("pairs", [ring(3), [(0, 1), (0, 1, 1), (1, 2), (2, 0)]],
+@pytest.mark.parametrize("pairs", [*variants(ring(3)), [(0, 1), (0, 1, 1), (1, 2), (2, 0)]],
                          ids=["triangle", "with a parallel"])
 def test_beside_tunnels_of_a_ring_before(lab, pairs):
     many = Many(lab, 3, pairs)
@@ -119,6 +119,7 @@ def test_beside_tunnels_of_a_ring_before(lab, pairs):
         time.sleep(FLOOD_S)
 
 
+@plain_only("a time")
 def test_across_a_ring_later(lab):
     """Plugged in between opposite nodes of a ring, and out again: all as before after the hold-down,
     in which the path is believed to be there still."""
@@ -159,7 +160,7 @@ def detour(many, kind):
     return host, [first, second]
 
 
-@pytest.mark.parametrize("kind", ["vxlan", "vtun"])
+@pytest.mark.parametrize("kind", ["vxlan", *variants("vtun")])
 @pytest.mark.parametrize("later", [False, True], ids=["before", "later"])
 def test_through_a_host_with_other_software(lab, kind, later):
     """Its bridge passes the probes on, as it does everything."""
@@ -223,7 +224,7 @@ def test_two_bridges_of_one_host_joined(lab):
             assert not node.events(since=since), node.events(since=since)
 
 
-@pytest.mark.parametrize("kinds", [("cable", "cable"), ("guest", "cable")],
+@pytest.mark.parametrize("kinds", [*variants(("cable", "cable")), ("guest", "cable")],
                          ids=["cables", "guest with two cards"])
 def test_two_bridges_joined_at_both_hosts_before(lab, kinds):
     """Two tunnels and two joints are a ring of four bridges."""
@@ -270,7 +271,10 @@ def test_two_trees_joined_by_two_wires_before(lab):
         many.launch()
         for node in many.nodes:
             wait_for(node.answers, 10, f"{node.name} does not answer")
-        wait_for(lambda: len(many.forwarding()) == 1 and any_closed(many, many.edges), 10,
+        # One of them blocked, not only later than the other one: then the loop is still to come.
+        wait_for(lambda: len(many.forwarding()) == 1
+                 and any(state == "blocked" for states in many.states()
+                         for state, _ in (states or {}).values()), 10,
                  lambda: f"{many.states()}")
         settled = time.monotonic()
         time.sleep(1)  # so long it must stay

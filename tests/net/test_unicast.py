@@ -7,7 +7,7 @@ import pytest
 
 from blast import Blast
 from frames import BROADCAST, ETH_P_TEST, Port, ethernet, mac_bytes
-from lab import need, wait_for
+from lab import need, plain_only, wait_for
 from node import Pair
 from traffic import assert_pings, ping, pinging
 
@@ -56,6 +56,7 @@ class Sink:
         self._port.sock.close()
 
 
+@plain_only("an amount")
 def test_flood_of_unknown_unicasts_is_bounded(lab):
     """A guest floods the tunnel with frames for nobody; others, whose addresses are known, lose
     nothing. (They do where the machine itself is too slow: those drops are counted elsewhere.)"""
@@ -119,6 +120,7 @@ def test_same_unknown_frame_again_and_again_is_a_storm(lab):
     pair.left.wait_state("blocked", reason="storm", timeout=2)
 
 
+@plain_only("an amount")
 def test_bridge_that_learns_nothing(lab):
     """Ageing time 0 makes a hub of it: everything is flooded, and on purpose."""
     pair = Pair(lab)
@@ -160,6 +162,7 @@ def _udp_flow(pair, number):
     return 50, got
 
 
+@plain_only("an amount")
 def test_flows_begin_without_loss(lab):
     """Pings and UDP bursts right after each address was forgotten everywhere."""
     pair = Pair(lab).start()
@@ -180,6 +183,7 @@ def test_flows_begin_without_loss(lab):
     assert [policed(node) for node in pair.nodes] == [0, 0]
 
 
+@plain_only("an amount")
 def test_iperf3_meets_no_policer(lab):
     need("iperf3")
     pair = Pair(lab).start()

@@ -377,3 +377,21 @@ def long_only(why):
     import pytest
     return pytest.mark.skipif(os.environ.get("NET_LONG") != "1",
                               reason=f"{why} (NET_LONG=1 runs it)")
+
+
+# make check of a sanitizer build says so: it has seen what it can see when a piece of code has run
+# once, and each second of it comes on top of those of the plain build.
+SHORT = os.environ.get("NET_SHORT") == "1" and os.environ.get("NET_LONG") != "1"
+
+
+def plain_only(why="a variant"):
+    """A mark for what a sanitizer build need not repeat: variants of what it runs already, tests of
+    times and amounts. `why` says what it is."""
+    import pytest
+    return pytest.mark.skipif(SHORT, reason=f"{why} (NET_SHORT=0 runs it)")
+
+
+def variants(*values):
+    """Values of a parameter of which a sanitizer build need not see one more."""
+    import pytest
+    return [pytest.param(value, marks=plain_only()) for value in values]

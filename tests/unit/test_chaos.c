@@ -262,7 +262,8 @@ static void do_fault(struct chaos *c, unsigned i)
 	static const enum fake_op ops[] = {
 		FAKE_RESOLVE,	  FAKE_UDP_SEND,	FAKE_TAP_OPEN,	   FAKE_TAP_CARRIER,
 		FAKE_TAP_CARRIER, FAKE_TAP_WRITE,	FAKE_LINK_SET_MTU, FAKE_LINK_SET_MAC,
-		FAKE_LINK_SET_UP, FAKE_LINK_SET_MASTER, FAKE_CONN_SEND,
+		FAKE_LINK_SET_UP, FAKE_LINK_SET_MASTER, FAKE_CONN_SEND,	   FAKE_PACKET_OPEN,
+		FAKE_PACKET_SEND,
 	};
 	static const int errors[] = { -ENOBUFS, -EIO, -ENODEV, -EPERM, -EMSGSIZE };
 
@@ -279,7 +280,7 @@ static void hang_up(struct chaos *c, unsigned i)
 static void do_control(struct chaos *c, unsigned i)
 {
 	static const char *const methods[] = { "tunnel.down", "tunnel.up", "tunnel.up",
-					       "tunnel.why" };
+					       "tunnel.why", "tunnel.clear" };
 	char path[128], line[256];
 
 	snprintf(path, sizeof(path), "%s/%s.sock", c->w->dir, world_names[i]);
@@ -295,6 +296,41 @@ static void do_control(struct chaos *c, unsigned i)
 		 methods[below(c, ARRAY_SIZE(methods))], tunnels[i][below(c, i == 1 ? 4 : 2)]);
 	fake_client_send(c->client[i], line);
 	fake_client_send(c->client[i], "{\"id\":3,\"method\":\"status\"}\n");
+}
+
+/* A probe of host `from`, or of ours, is heard on our bridge. */
+static void hear(struct chaos *c, unsigned i, unsigned from, enum probe_kind kind, uint32_t seq)
+{
+	struct probe_body body = { .kind = kind, .incarnation = 1, .seq = seq, .bridge = "br-sv" };
+	const struct daemon *d = c->w->daemon[from];
+	uint8_t frame[PROBE_FRAME_BYTES];
+
+	if (!d || !fake_link(c->w->host[i], "br-sv"))
+		return;
+	memcpy(body.node, sessions_node_id(d->sessions), sizeof(body.node));
+	assert_int_equal(probe_build(&body, d->keys.now, frame), 0);
+	fake_packet_heard(c->w->host[i], "br-sv", frame, sizeof(frame));
+}
+
+static void do_evidence(struct chaos *c, unsigned i)
+{
+	struct daemon *d = c->w->daemon[i];
+	struct tunnel *t = d ? daemon_find_tunnel(d, tunnels[i][below(c, 4)]) : NULL;
+
+	if (!t)
+		return;
+	switch (below(c, 4)) {
+	case 0:
+		tunnel_block(t, REASON_STORM, "made up");
+		break;
+	case 1:
+		hear(c, i, i, PROBE_W, (uint32_t)t->serial << 16);
+		break;
+	default:
+		hear(c, i, (i + 1 + (unsigned)below(c, 2)) % HOSTS, PROBE_L, 1);
+	}
+	if (below(c, 4) == 0)
+		tunnel_clear(t);
 }
 
 static void do_reload(struct chaos *c, unsigned i)
@@ -346,7 +382,7 @@ static void mend(struct chaos *c, unsigned i)
 
 static void (*const actions[])(struct chaos *c, unsigned i) = {
 	do_path,   do_underlay, do_stall,    do_tap, do_bridge, do_fault, do_control,
-	do_reload, do_daemon,	do_underlay, do_tap, mend,	mend,
+	do_reload, do_daemon,	do_underlay, do_tap, mend,	mend,	  do_evidence,
 };
 
 static void step(struct chaos *c)
@@ -364,11 +400,23 @@ static void step(struct chaos *c)
 	receive(c);
 }
 
+/* Hold-downs and latches are for people as well. */
+static void clear_all(struct chaos *c)
+{
+	struct tunnel *t;
+
+	for (unsigned i = 0; i < HOSTS; i++) {
+		TAILQ_FOREACH(t, &c->w->daemon[i]->tunnels, link)
+			tunnel_clear(t);
+	}
+}
+
 static void calm(struct chaos *c)
 {
 	run_for(c, 6 * US_PER_S); /* the longest stall */
 	for (unsigned i = 0; i < HOSTS; i++)
 		mend(c, i);
+	clear_all(c);
 	run_for(c, 10 * US_PER_S);
 	receive(c);
 }

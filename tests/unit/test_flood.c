@@ -216,7 +216,8 @@ static bool same(const struct lsdb *a, const struct lsdb *b)
 		const struct lsdb_node *y = &b->node[slot];
 		if (version_compare(x->version, y->version) != 0 || x->len != y->len ||
 		    version_compare(x->sync.version, y->sync.version) != 0 ||
-		    memcmp(&x->sync, &y->sync, sizeof(x->sync)) != 0 ||
+		    memcmp(x->sync.digest, y->sync.digest, sizeof(x->sync.digest)) != 0 ||
+		    memcmp(x->sync.key, y->sync.key, sizeof(x->sync.key)) != 0 ||
 		    (x->len && memcmp(x->body, y->body, x->len) != 0))
 			return false;
 	}

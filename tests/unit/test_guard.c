@@ -355,6 +355,28 @@ static void the_same_frame_is_a_storm(void **state)
 	assert_int_equal(t->counters.tx_frames, STORM_REPEATS - 1);
 }
 
+/* The storm's cause is known to the topology, though it is beside no single tunnel of ours. */
+static void explained_storms_are_short(void **state)
+{
+	struct world *w = *state;
+	struct tunnel *t;
+
+	up(w, world_plain);
+	t = tunnel(w, 0, "sv");
+	tunnel_block(t, REASON_STORM, "made up");
+	fake_run_for(w->net, 10 * US_PER_MS);
+	assert_int_equal(t->state, TUNNEL_BLOCKED);
+	for (uint32_t i = 1; i <= 3; i++) {
+		hear(w, 1, 0, PROBE_L, i, "br-lan");
+		fake_run_for(w->net, 500 * US_PER_MS);
+	}
+	assert_int_equal(t->state, TUNNEL_BLOCKED);
+	world_wait_forwarding(w, 2 * US_PER_S);
+	tunnel_block(t, REASON_STORM, "made up");
+	fake_run_for(w->net, 15 * US_PER_S); /* nothing is known to have made this one */
+	assert_int_equal(t->state, TUNNEL_BLOCKED);
+}
+
 /* Deaf for a while: the peer must hear when that is over. */
 static void deaf_bridge_recovers(void **state)
 {
@@ -440,6 +462,7 @@ int main(void)
 		TEST(watchdog_at_another_place_is_no_loop),
 		TEST(a_loop_is_cut_once),
 		TEST(the_same_frame_is_a_storm),
+		TEST(explained_storms_are_short),
 		TEST(deaf_bridge_recovers),
 		TEST(stall_does_not_count_as_listening),
 		TEST(policer_follows_a_reload),

@@ -333,6 +333,7 @@ static void foreign_path_cuts_at_once(void **state)
 	struct topo_segment heard = segment(2, "br");
 	topo_set_foreign(w.node[0].topo, "br", &heard, 1, w.now_us);
 	assert_false(w.node[0].end[0].open);
+	assert_null(strstr(w.node[0].end[0].detail, "about to open"));
 	run(US_PER_S);
 	assert_true(forwards(0, 0, 1) != forwards(1, 1, 2));
 	unsigned k = forwards(0, 0, 1) ? 1 : 0;
@@ -341,6 +342,20 @@ static void foreign_path_cuts_at_once(void **state)
 	topo_set_foreign(w.node[0].topo, "br", NULL, 0, w.now_us);
 	run(US_PER_S);
 	assert_true(forwards(0, 0, 1) && forwards(1, 1, 2));
+}
+
+/* The tunnel that the new path replaces: why it is closed is known before it is told. */
+static void foreign_path_is_named_at_once(void **state)
+{
+	(void)state;
+	edge_up(0, 0, 1, plain);
+	run(US_PER_S);
+	assert_true(forwards(0, 0, 1));
+	struct topo_segment heard = segment(1, "br");
+	topo_set_foreign(w.node[0].topo, "br", &heard, 1, w.now_us);
+	assert_false(w.node[0].end[0].open);
+	assert_int_equal(w.node[0].end[0].reason, REASON_FOREIGN);
+	assert_non_null(strstr(w.node[0].end[0].detail, "br of n1"));
 }
 
 static void mesh_opens_all(void **state)
@@ -436,6 +451,7 @@ int main(void)
 		TEST(better_priority_takes_over_when_it_is_to),
 		TEST(nothing_opens_without_everybody),
 		TEST(foreign_path_cuts_at_once),
+		TEST(foreign_path_is_named_at_once),
 		TEST(mesh_opens_all),
 		TEST(restart_with_an_older_incarnation),
 		TEST(quiet_when_nothing_happens),

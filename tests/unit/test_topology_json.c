@@ -292,7 +292,7 @@ static void foreign_path_names_port_and_program(void **state)
 	json_decref(t);
 	told = why(w, 0, "next");
 	assert_has(told, "is blocked (foreign)");
-	assert_has(told, "Probes that there sends on its bridge br-sv arrive on our br-sv, for ");
+	assert_has(told, "Probes that kvm1 sends on its bridge br-sv arrive on our br-sv, for ");
 	assert_has(told, "through port tap3, which belongs to vtund pid 812.");
 	assert_has(told, "It opens not before ");
 	assert_has(told, "take the other one away");
