@@ -47,7 +47,10 @@
 /* And what those beside it tell comes together: of 1 and 4, of 2 and 3. */
 #define TOGETHER(x) ((x) == 0 ? 0 : 5 - (x))
 #elif defined(CHAIN)
-/* Four nodes in a chain, 0-1-2-3, its middle the last choice; 0 and 3 also have edge 3, if it is up, and a foreign path. */
+/*
+ * Four nodes in a chain, 0-1-2-3, its middle (edge 3) the last choice. Its ends have a foreign
+ * path, and edge 0, the first choice, if it is up.
+ */
 #define NODES 4
 #define EDGES 4
 #define GRAPH_EDGES 0, 3, 0, 1, 2, 3, 1, 2

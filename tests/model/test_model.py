@@ -26,6 +26,10 @@ COLD = ["SETTLED=0", "UP=15", "OPEN=0", "STICKY=1"]
 RING = ["RING", "SETTLED=1", "UP=63", "FRESH=48", "OPEN=15", "STICKY=0", "TOLD=8"]
 # Five in a ring; one dies and begins again. What 2 and 3 have of it is of its earlier life.
 RESTART = ["RING_OF_FIVE", "SETTLED=1", "UP=31", "OPEN=15", "STICKY=0", "DEAD=0", "TOLD=8"]
+# Four in a chain, and a foreign path between its ends. In one the middle edge has just come up, and
+# nobody has told it; in the other a better edge between the ends has.
+CHAIN = ["CHAIN", "SETTLED=1", "UP=14", "FRESH=8", "OPEN=6", "STICKY=0", "WIRES=1"]
+CHAIN_BETTER = ["CHAIN", "SETTLED=1", "UP=15", "FRESH=1", "OPEN=14", "STICKY=0", "WIRES=1"]
 # Whose gates do not count in the order of edges: fewer link states, fewer states.
 CRASH = ["SETTLED=1", "UP=7", "OPEN=3", "STICKY=0", "CRASHES=1", "CRASHERS=4", "STARTS=1"]
 
@@ -39,6 +43,8 @@ PROOFS = {
     "crash-and-return": CRASH,
     "ring-of-six": RING,
     "ring-of-five": RESTART,
+    "foreign-path-at-a-chain": CHAIN,
+    "foreign-path-and-better-edge": CHAIN_BETTER,
     # Not mutants that fail: see doc/tree.md, "What the model found".
     "old-sync-alone": SETTLED + ["CRASHES=1", "CRASHERS=5", "OLD_SYNC"],
     "old-sync-alone-in-a-ring": RESTART + ["OLD_SYNC"],
@@ -49,6 +55,8 @@ LONG = {
     "crash-of-the-middle-parallel": SETTLED + ["CRASHES=1", "CRASHERS=2"],
     "crash-and-return-sticky": CRASH + ["STICKY=1"],
     "old-sync-and-return": CRASH + ["OLD_SYNC"],
+    "foreign-path-leaves-a-chain": CHAIN + ["WIRES=2"],
+    "foreign-path-leaves-and-better-edge": CHAIN_BETTER + ["WIRES=2"],
 }
 MUTANTS = {
     "no-barrier": (COLD + ["NO_BARRIER", "ONLY_LOOP"], "loop"),
@@ -56,6 +64,8 @@ MUTANTS = {
     "no-incarnation": (RESTART + ["NO_INCARNATION", "ONLY_LOOP"], "loop"),
     "no-incarnation-repeats": (CRASH + ["NO_INCARNATION"], "repeats"),
     "old-sync": (RESTART + ["OLD_SYNC", "NO_INCARNATION", "ONLY_LOOP"], "loop"),
+    "tell-untold": (CHAIN + ["TELL_UNTOLD", "ONLY_LOOP"], "loop"),
+    "cut-one": (CHAIN_BETTER + ["CUT_ONE", "ONLY_LOOP"], "loop"),
     "publish-first": (COLD + ["PUBLISH_FIRST", "ONLY_LOOP"], "loop"),
     "keep-dead": (SETTLED + ["DROPS=1", "KEEP_DEAD", "ONLY_LOOP"], "loop"),
 }
