@@ -21,7 +21,9 @@
 
 /* The other end's port forwards some milliseconds after its carrier has come. */
 #define ANNOUNCE_AFTER_US (50 * US_PER_MS)
-#define FOREIGN_BEFORE_US US_PER_S /* a path that became known this long before may be the cause */
+/* A path that became known about when a block began is taken for its cause. */
+#define FOREIGN_BEFORE_US US_PER_S
+#define FOREIGN_AFTER_US (3 * US_PER_S)
 
 /* the gate */
 
@@ -207,7 +209,8 @@ static void tunnel_account_block(struct tunnel *t)
 
 	if (t->block.reason != REASON_STORM && t->block.reason != REASON_WATCHDOG)
 		return;
-	if (foreign_us && foreign_us + FOREIGN_BEFORE_US >= t->block.since_us)
+	if (foreign_us && foreign_us + FOREIGN_BEFORE_US >= t->block.since_us &&
+	    foreign_us <= t->block.since_us + FOREIGN_AFTER_US)
 		block_account(&t->block, daemon_now_us(t->daemon));
 }
 

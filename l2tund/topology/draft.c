@@ -128,6 +128,7 @@ void draft_publish(struct topo *t, uint64_t now_us)
 
 	if (lsdb_set_lsa(&t->db, t->db.self, v, t->draft_body, t->draft_len) < 0) {
 		t->lsa_sent_us = now_us; /* out of memory: a little later */
+		t->lsa_due_us = now_us + US_PER_S;
 		return;
 	}
 	t->urgent = false;

@@ -66,6 +66,7 @@ struct topo {
 	struct version twin_seen;
 	uint64_t twin_until_us; /* then we take over */
 	uint8_t twins;
+	bool lost; /* out of memory: to be computed again soon */
 	bool overflow, overflow_told;
 
 	uint8_t key[TOPO_KEY_BYTES];

@@ -366,14 +366,14 @@ static void settle(struct topo *t, uint64_t now_us)
 	t->stale = false;
 	t->due_us = 0; /* what is due is worked out by the tick */
 	heed_twin(t, now_us);
-	bool lost = recompute(t, now_us);
-	heed_overflow(t, lost || t->db.overflow || t->draft_cut);
+	t->lost = recompute(t, now_us);
+	heed_overflow(t, t->lost || t->db.overflow || t->draft_cut);
 	count_foreign(t, now_us);
 	news = memcmp(topo_self(t)->sync.digest, t->db.digest, sizeof(t->db.digest)) != 0 ||
 	       topo_self(t)->sync.version.incarnation != t->p.incarnation;
 	if (!(news && mutant(MUTANT_PUBLISH_FIRST)))
 		close_gates(t);
-	if (news && !lost && topo_self(t)->body && (t->twin || !foreign_untold(t)))
+	if (news && !t->lost && topo_self(t)->body && (t->twin || !foreign_untold(t)))
 		publish_sync(t, t->db.digest);
 	heed_agreement(t, news, now_us);
 	open_gates(t, now_us);
@@ -417,6 +417,8 @@ static uint64_t tick_state(struct topo *t, uint64_t now_us)
 	next_us = MIN(tick_unsettled(t, now_us), draft_preempt_us(t, now_us));
 	if (now_us < drained_us(t))
 		next_us = MIN(next_us, drained_us(t));
+	if (t->lost)
+		next_us = MIN(next_us, now_us + US_PER_S);
 	if (t->twin)
 		return MIN(next_us, t->twin_until_us);
 	return t->wants_lsa ? MIN(next_us, MAX(t->lsa_due_us, now_us + 1)) : next_us;

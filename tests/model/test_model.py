@@ -1,7 +1,7 @@
 """The tree with the digest barrier, as a model for Spin (barrier.pml): all states, and mutants that must fail.
 
 Each case is a start, a number of events, and what is to come of it. MODEL_LONG=1 adds larger ones,
-which take minutes and 1.5 GB; figures of both are in doc/tree.md.
+which take minutes and up to 2.4 GB each; figures of both are in doc/tree.md.
 """
 
 import concurrent.futures
