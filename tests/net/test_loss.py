@@ -20,6 +20,8 @@ def test_random_loss(lab, percent, limit_s):
     for node in pair.nodes:
         node.start()
     pair.wait_forwarding(timeout=limit_s)
+    # The guests' own search for each other may fail for seconds: three questions, half of them lost.
+    wait_for(lambda: ping(pair.guest_left, Pair.RIGHT_IP, count=3).replies, 30, "no answer at all")
     with Flood(pair.guests, rate=200, verify=False) as flood:
         small = ping(pair.guest_left, Pair.RIGHT_IP, count=100)
         # Two pieces each way.
