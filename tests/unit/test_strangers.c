@@ -70,6 +70,14 @@ static unsigned run_with_wire(struct world *w)
 	return ms;
 }
 
+/* One of the three; which of them depends on who was heard while the tree was moving. */
+static unsigned closed_for_foreign(struct world *w)
+{
+	return (tunnel(w, 0, "right")->reason == REASON_FOREIGN) +
+	       (tunnel(w, 1, "mid")->reason == REASON_FOREIGN) +
+	       (tunnel(w, 2, "right")->reason == REASON_FOREIGN);
+}
+
 static void found_before_anything_opens(void **state)
 {
 	struct world *w = *state;
@@ -82,7 +90,7 @@ static void found_before_anything_opens(void **state)
 		assert_true(both_open(w, 0, "right", "left") && both_open(w, 2, "right", "left"));
 		cut(w, 1, 2, false);
 		assert_int_equal(run_with_wire(w), 0);
-		assert_int_equal(tunnel(w, 1, "mid")->reason, REASON_FOREIGN);
+		assert_int_equal(closed_for_foreign(w), 1);
 		cut(w, 1, 2, true);
 	}
 }
