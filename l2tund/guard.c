@@ -14,6 +14,7 @@
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology/lsa.h"
 #include "l2tund/tunnel.h"
 
 #define KEY_LIFE_US (60 * US_PER_S)
@@ -115,14 +116,12 @@ static struct guard_heard *heard_find(struct guard *g, const uint8_t node[TOPO_N
 /* The topology gets the whole list; it knows what is new in it. True: that closed a loop. */
 static bool heard_tell(struct guard *g)
 {
-	struct topo_segment segs[GUARD_HEARD_MAX] = { 0 };
+	struct topo_segment segs[GUARD_HEARD_MAX];
 	struct daemon *d = g->bridge->daemon;
 
 	g->heard_changed = false;
-	for (unsigned i = 0; i < g->n_heard; i++) {
-		memcpy(segs[i].node, g->heard[i].node, sizeof(segs[i].node));
-		memcpy(segs[i].bridge, g->heard[i].bridge, sizeof(segs[i].bridge));
-	}
+	for (unsigned i = 0; i < g->n_heard; i++)
+		segs[i] = segment_of(g->heard[i].node, g->heard[i].bridge);
 	return topo_set_foreign(d->topo, g->bridge->name, segs, g->n_heard, daemon_now_us(d));
 }
 

@@ -10,6 +10,7 @@
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology/lsa.h"
 #include "l2tund/topology/view.h"
 #include "l2tund/tunnel.h"
 
@@ -73,15 +74,14 @@ static bool has_room(struct listing *l, const json_t *list, size_t max)
 static const struct tunnel *tunnel_between(const struct daemon *d, const struct topo_segment *a,
 					   const struct topo_segment *b)
 {
-	const struct topo_segment *here = is_self(d, a) ? a : b, *far = here == a ? b : a;
+	const struct topo_segment *here = is_self(d, a) ? a : b, *there = here == a ? b : a;
 	const struct tunnel *t;
-	struct session_info i;
 
 	TAILQ_FOREACH(t, &d->tunnels, link) {
-		session_get_info(t->peer->session, &i);
-		if (!t->edge_up && strcmp(t->bridge->name, here->bridge) == 0 &&
-		    strcmp(t->cfg->remote_bridge, far->bridge) == 0 &&
-		    memcmp(i.far_id, far->node, sizeof(far->node)) == 0)
+		struct topo_segment near = tunnel_near_segment(t), far = tunnel_far_segment(t);
+
+		if (!t->edge_up && segment_compare(&near, here) == 0 &&
+		    segment_compare(&far, there) == 0)
 			return t;
 	}
 	return NULL;
@@ -143,14 +143,13 @@ static void list_edge(void *arg, const struct topo_edge_view *view)
 /* One that the tree has not: blocked, down, on its way. Its far end may never have been heard. */
 static void list_tunnel(struct listing *l, const struct tunnel *t)
 {
-	struct topo_edge_view v = { .priority = t->cfg->priority, .mesh = t->cfg->mesh };
+	struct topo_edge_view v = { .a = tunnel_near_segment(t),
+				    .b = tunnel_far_segment(t),
+				    .priority = t->cfg->priority,
+				    .mesh = t->cfg->mesh };
 	struct session_info i;
 
 	session_get_info(t->peer->session, &i);
-	memcpy(v.a.node, sessions_node_id(l->daemon->sessions), sizeof(v.a.node));
-	memcpy(v.b.node, i.far_id, sizeof(v.b.node));
-	snprintf(v.a.bridge, sizeof(v.a.bridge), "%s", t->bridge->name);
-	snprintf(v.b.bridge, sizeof(v.b.bridge), "%s", t->cfg->remote_bridge);
 	v.name_a = l->daemon->config->node.name;
 	v.name_b = *i.far_name ? i.far_name : t->peer->name;
 	json_t *o = edge_json(&v, t);

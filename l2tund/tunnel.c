@@ -16,6 +16,7 @@
 #include "l2tund/daemon.h"
 #include "l2tund/guard.h"
 #include "l2tund/peer.h"
+#include "l2tund/topology/lsa.h"
 #include "l2tund/tunnel_frames.h"
 #include "l2tund/verdict.h"
 
@@ -121,13 +122,14 @@ static void tunnel_sync_prepared(struct tunnel *t)
 	t->prepared = t->prepared_us && now_us >= t->prepared_us;
 }
 
+struct topo_segment tunnel_near_segment(const struct tunnel *t)
+{
+	return segment_of(sessions_node_id(t->daemon->sessions), t->bridge->name);
+}
+
 struct topo_segment tunnel_far_segment(const struct tunnel *t)
 {
-	struct topo_segment s = { .bridge = "" };
-
-	memcpy(s.node, session_far_id(t->peer->session), sizeof(s.node));
-	snprintf(s.bridge, sizeof(s.bridge), "%s", t->cfg->remote_bridge);
-	return s;
+	return segment_of(session_far_id(t->peer->session), t->cfg->remote_bridge);
 }
 
 static struct topo_ends tunnel_ends(const struct tunnel *t, const struct segment *far)

@@ -101,7 +101,8 @@ const struct segment *tunnel_far(const struct tunnel *t);
 /* Half a mesh is none: an end in another mode than ours must not come up. */
 bool tunnel_same_mode(const struct tunnel *t, const struct segment *far);
 
-/* The other end: our peer's node, and the bridge that we want there. */
+/* Our end; and the other one: our peer's node, and the bridge that we want there. */
+struct topo_segment tunnel_near_segment(const struct tunnel *t);
 struct topo_segment tunnel_far_segment(const struct tunnel *t);
 
 /* Our end as the peer is to know it. */

@@ -159,15 +159,6 @@ static void say_gates(const struct tunnel *t, json_t *list)
 
 /* What the topology knows */
 
-static struct topo_segment near_segment(const struct tunnel *t)
-{
-	struct topo_segment s = { 0 };
-
-	memcpy(s.node, sessions_node_id(t->daemon->sessions), sizeof(s.node));
-	snprintf(s.bridge, sizeof(s.bridge), "%s", t->bridge->name);
-	return s;
-}
-
 /* "our br-sv, br-sv of xen2, behind a foreign path br-sv of xen1" */
 static void way_text(const struct tunnel *t, const struct hop *hops, unsigned n, char *buf,
 		     size_t size)
@@ -246,7 +237,7 @@ static void say_foreign(const struct tunnel *t, const struct hop *way, unsigned 
 static void say_way(const struct tunnel *t, json_t *list)
 {
 	bool waits = t->state == TUNNEL_STANDBY || t->state == TUNNEL_BLOCKED;
-	struct topo_segment from = near_segment(t), to = tunnel_far_segment(t);
+	struct topo_segment from = tunnel_near_segment(t), to = tunnel_far_segment(t);
 	struct hop way[HOPS_MAX];
 	struct hops hops = { 0 };
 	char text[WHY_LEN - 64];
