@@ -33,7 +33,8 @@ struct config_node {
 	char *state_dir;
 	char *metrics; /* NULL: none */
 	unsigned workers;
-	char *user; /* NULL: keep the user that started us */
+	unsigned offload; /* set of enum offload (common/offload.h) that are not switched off */
+	char *user;	  /* NULL: keep the user that started us */
 	struct config_src src;
 };
 

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <sys/un.h>
 
+#include "common/offload.h"
 #include "l2tund/config_private.h"
 
 #define LISTEN_MAX 16
@@ -389,6 +390,7 @@ static void build_node(struct conf *k, cfg_t *sec, struct config_node *n)
 	n->state_dir = get_absolute(k, sec, "state-dir", CONF_VALUE_MAX, "/var/lib/l2tund");
 	build_rights(k, sec, n);
 	build_metrics(k, sec, n);
+	n->offload = OFFLOAD_ALL;
 	n->workers = get_number(k, sec, "workers", 1, WORKERS_MAX, 1);
 	if (n->workers > 1)
 		opt_warn("workers", NULL, "not supported yet: one thread does all the work");

@@ -301,7 +301,8 @@ static int start_sockets(struct daemon *d, char *err)
 	if (!d->sockets)
 		return start_fail(err, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < node->n_listen; i++) {
-		int r = d->os->udp_open(d->os, &node->listen[i], i, &udp_ops, d, &d->sockets[i]);
+		int r = d->os->udp_open(d->os, &node->listen[i], i, node->offload, &udp_ops, d,
+					&d->sockets[i]);
 
 		addr_format(&node->listen[i], text);
 		if (r == 0)

@@ -40,7 +40,7 @@ static int ops_send(void *arg, const struct path *path, const void *dgram, size_
 
 	if (!u)
 		return -EAFNOSUPPORT;
-	return d->os->udp_send(d->os, u, path, dgram, len);
+	return d->os->udp_send(d->os, u, path, dgram, len, len);
 }
 
 static void ops_random(void *arg, void *buf, size_t len)

@@ -82,7 +82,7 @@ static bool own_stays(struct tunnel *t, const uint8_t *frame, size_t len)
 	return true;
 }
 
-static void tap_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
+static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	struct tunnel *t = arg;
 	uint64_t now_us = daemon_now_us(t->daemon);
@@ -131,7 +131,8 @@ void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame
 	    (probe_is(frame, len) && guard_watchdog(t->daemon, &t->bridge->guard, t, frame, len)) ||
 	    !flood_passes(t, &t->policer_rx, 0, frame, len, now_us))
 		return;
-	if (os->tap_write(os, t->port.tap, v, frame, len) < 0) {
+	struct iovec whole = { (void *)(uintptr_t)frame, len };
+	if (os->tap_write(os, t->port.tap, v, &whole, 1) < 0) {
 		t->counters.drop_queue++;
 		return;
 	}

@@ -234,7 +234,9 @@ static bool take_vnet(struct body *b, uint8_t flags, struct vnet *ret)
 	const uint8_t *p = take(b, RECORD_CSUM_BYTES);
 	if (!p)
 		return false;
-	*ret = (struct vnet){ true, get_le16(p), get_le16(p + 2) };
+	*ret = (struct vnet){ .csum = true,
+			      .csum_start = get_le16(p),
+			      .csum_offset = get_le16(p + 2) };
 	return true;
 }
 

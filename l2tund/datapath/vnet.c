@@ -27,7 +27,9 @@ int vnet_parse(const uint8_t hdr[VNET_HDR_BYTES], size_t len, struct vnet *ret)
 
 	struct vnet v = { 0 };
 	if (h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-		v = (struct vnet){ true, h.csum_start, h.csum_offset };
+		v = (struct vnet){ .csum = true,
+				   .csum_start = h.csum_start,
+				   .csum_offset = h.csum_offset };
 	if (!vnet_valid(&v, len))
 		return -EBADMSG;
 	*ret = v;

@@ -11,15 +11,22 @@
 
 #define VNET_HDR_BYTES 10 /* struct virtio_net_hdr, TUNSETVNETHDRSZ */
 
+/* VIRTIO_NET_HDR_GSO_*, which is also what crosses the tunnel. */
+enum vnet_gso { VNET_GSO_NONE = 0, VNET_GSO_TCP4 = 1, VNET_GSO_TCP6 = 4, VNET_GSO_UDP = 5 };
+
 struct vnet {
 	bool csum;	      /* L4 checksum still to be written (NEEDS_CSUM) */
 	uint16_t csum_start;  /* from the start of the frame */
 	uint16_t csum_offset; /* from csum_start */
+	uint8_t gso;	      /* enum vnet_gso: a super-frame, always with csum */
+	bool ecn;	      /* of a TCP super-frame: CWR is for its first segment only */
+	uint16_t gso_size;    /* payload of each of its segments */
+	bool verified;	      /* the kernel has found the checksum good; never crosses the tunnel */
 };
 
 /*
  * From the header that stands in front of a frame of `len` bytes read from a TAP.
- * -EBADMSG when it points outside the frame; -EOPNOTSUPP for a super-frame, which we
+ * -EBADMSG when it points outside the frame; -EOPNOTSUPP for a super-frame of a kind that we
  * never asked the kernel for.
  */
 int vnet_parse(const uint8_t hdr[VNET_HDR_BYTES], size_t len, struct vnet *ret);

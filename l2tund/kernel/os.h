@@ -15,8 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "common/addr.h"
+#include "common/offload.h"
 #include "l2tund/datapath/vnet.h"
 #include "l2tund/session/session.h" /* struct path */
 
@@ -66,14 +68,15 @@ struct os_fdb_ops {
 };
 
 struct os_udp_ops {
-	/* One datagram; `buf` may be written to during the call. */
+	/* One datagram; `buf` may be written to, and stays, until drained() has returned. */
 	void (*datagram)(void *arg, const struct path *from, uint8_t *buf, size_t len);
 	/* No more datagrams are waiting, or the budget is used up: flush what was collected. */
 	void (*drained)(void *arg);
 };
 
 struct os_tap_ops {
-	void (*frame)(void *arg, const struct vnet *v, const uint8_t *frame, size_t len);
+	/* `frame` may be written to, and stays, until drained() has returned. */
+	void (*frame)(void *arg, const struct vnet *v, uint8_t *frame, size_t len);
 	void (*drained)(void *arg);
 	/* The device is gone (deleted by somebody). Close it now or later. */
 	void (*lost)(void *arg, int err);
@@ -88,6 +91,7 @@ struct os_tap_params {
 	char name[IFNAMSIZ];
 	uint8_t mac[6];
 	unsigned mtu;
+	unsigned offload; /* set of enum offload that are wanted */
 };
 
 struct os_cred {
@@ -124,14 +128,18 @@ struct os {
 		       void *arg, struct os_query **ret);
 	void (*resolve_cancel)(struct os *os, struct os_query *q);
 
-	int (*udp_open)(struct os *os, const struct addr *listen, unsigned socket,
+	/* `offload`: set of enum offload that are wanted. */
+	int (*udp_open)(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 			const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
 	/*
-	 * Leaves from path->local when that is set and still ours. -EMSGSIZE: larger than the
-	 * interface allows unfragmented.
+	 * Sends `len` bytes: datagrams of `size` bytes each, the last may be smaller. They leave
+	 * from path->local when that is set and still ours. -EMSGSIZE: larger than the
+	 * interface allows unfragmented. An error may mean that only some of them have left.
 	 */
 	int (*udp_send)(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
-			size_t len);
+			size_t len, size_t size);
+	/* What of its part of the offloads is active, added to *ret. */
+	void (*udp_offloads)(struct os *os, const struct os_udp *u, struct offloads *ret);
 	void (*udp_close)(struct os *os, struct os_udp *u);
 
 	/* Without carrier, up, quiet (no IPv6), not yet in any bridge. */
@@ -139,8 +147,11 @@ struct os {
 			void *arg, struct os_tap **ret);
 	int (*tap_ifindex)(struct os *os, struct os_tap *t);
 	int (*tap_carrier)(struct os *os, struct os_tap *t, bool on);
+	/* One frame or super-frame in `n` parts. */
 	int (*tap_write)(struct os *os, struct os_tap *t, const struct vnet *v,
-			 const uint8_t *frame, size_t len);
+			 const struct iovec *iov, unsigned n);
+	/* What of its part of the offloads is active, added to *ret. */
+	void (*tap_offloads)(struct os *os, const struct os_tap *t, struct offloads *ret);
 	void (*tap_close)(struct os *os, struct os_tap *t);
 
 	/*

@@ -24,7 +24,7 @@ struct os_linux {
 	struct loop *loop;
 	struct rtnl *rtnl;
 	uint8_t *scratch;
-	struct lookout *lookout; /* NULL: we look ourselves; run.c sets it */
+	struct lookout *lookout;    /* NULL: we look ourselves; run.c sets it */
 	LIST_HEAD(, os_conn) conns; /* all of them, also those that only flush */
 };
 
@@ -37,9 +37,11 @@ static inline struct os_linux *os_linux(struct os *os)
 }
 
 /* udp.c */
-int udp_open(struct os *os, const struct addr *listen, unsigned socket,
+int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
-int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len);
+int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len,
+	     size_t size);
+void udp_offloads(struct os *os, const struct os_udp *u, struct offloads *ret);
 void udp_close(struct os *os, struct os_udp *u);
 /* The port that the kernel chose for listen port 0; for tests. */
 uint16_t udp_port(const struct os_udp *u);
@@ -49,8 +51,9 @@ int tap_open(struct os *os, const struct os_tap_params *p, const struct os_tap_o
 	     struct os_tap **ret);
 int tap_ifindex(struct os *os, struct os_tap *t);
 int tap_carrier(struct os *os, struct os_tap *t, bool on);
-int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const uint8_t *frame,
-	      size_t len);
+int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struct iovec *iov,
+	      unsigned n);
+void tap_offloads(struct os *os, const struct os_tap *t, struct offloads *ret);
 void tap_close(struct os *os, struct os_tap *t);
 
 /* owner.c: all TUN/TAP devices of this network namespace that a process holds */

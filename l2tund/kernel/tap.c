@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
@@ -21,6 +22,7 @@
 
 #define FRAMES_PER_TURN 64
 #define QUEUE_MAX 2000 /* above the device's queue length (500) */
+#define TAP_PARTS_MAX 128
 #define TAP_FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)
 
 #ifndef IFF_NO_CARRIER
@@ -95,18 +97,25 @@ static void tap_ready(void *arg, unsigned what)
 		free(t);
 }
 
-int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const uint8_t *frame,
-	      size_t len)
+int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struct iovec *iov,
+	      unsigned n)
 {
 	uint8_t hdr[VNET_HDR_BYTES];
-	struct iovec iov[2] = {
-		{ .iov_base = hdr, .iov_len = sizeof(hdr) },
-		{ .iov_base = (void *)(uintptr_t)frame, .iov_len = len },
-	};
+	struct iovec all[1 + TAP_PARTS_MAX] = { { .iov_base = hdr, .iov_len = sizeof(hdr) } };
 
 	(void)os;
+	if (n > TAP_PARTS_MAX)
+		return -EINVAL;
 	vnet_format(v, hdr);
-	return writev(t->fd, iov, 2) < 0 ? -errno : 0;
+	memcpy(all + 1, iov, n * sizeof(*iov));
+	return writev(t->fd, all, (int)(1 + n)) < 0 ? -errno : 0;
+}
+
+void tap_offloads(struct os *os, const struct os_tap *t, struct offloads *ret)
+{
+	(void)os;
+	(void)t;
+	(void)ret;
 }
 
 /* the device */

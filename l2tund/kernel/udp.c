@@ -163,7 +163,7 @@ static void udp_ready(void *arg, unsigned what)
 		free(u);
 }
 
-int udp_open(struct os *os, const struct addr *listen, unsigned socket,
+int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret)
 {
 	struct os_udp *u = calloc(1, sizeof(*u));
@@ -173,6 +173,7 @@ int udp_open(struct os *os, const struct addr *listen, unsigned socket,
 
 	if (!u)
 		return -ENOMEM;
+	(void)offload;
 	u->ol = os_linux(os);
 	u->family = listen->sa.sa_family;
 	u->socket = socket;
@@ -243,7 +244,14 @@ static int send_once(struct os_udp *u, struct msghdr *m)
 	return -errno;
 }
 
-int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len)
+void udp_offloads(struct os *os, const struct os_udp *u, struct offloads *ret)
+{
+	(void)os;
+	(void)u;
+	(void)ret;
+}
+
+static int send_datagram(struct os_udp *u, const struct path *path, const void *buf, size_t len)
 {
 	char control[CONTROL_BYTES] __attribute__((aligned(8)));
 	struct addr to = path->remote;
@@ -255,7 +263,6 @@ int udp_send(struct os *os, struct os_udp *u, const struct path *path, const voi
 		.msg_iovlen = 1,
 	};
 
-	(void)os;
 	if (to.sa.sa_family != u->family)
 		return -EAFNOSUPPORT;
 	if (path->local.sa.sa_family == u->family) {
@@ -263,6 +270,22 @@ int udp_send(struct os *os, struct os_udp *u, const struct path *path, const voi
 		put_local(&m, &path->local);
 	}
 	return send_once(u, &m);
+}
+
+int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len,
+	     size_t size)
+{
+	const uint8_t *p = buf;
+
+	(void)os;
+	while (len > size) {
+		int r = send_datagram(u, path, p, size);
+		if (r < 0)
+			return r;
+		p += size;
+		len -= size;
+	}
+	return send_datagram(u, path, p, len);
 }
 
 void udp_close(struct os *os, struct os_udp *u)

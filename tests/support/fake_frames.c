@@ -25,6 +25,8 @@ struct os_tap {
 	bool busy, dead;
 };
 
+#define FAKE_FRAME_MAX 65600
+
 /* ---- bridges ---- */
 
 static bool fits(const struct fake_link *l, const uint8_t *frame, size_t len)
@@ -250,9 +252,22 @@ static int tap_carrier(struct os *os, struct os_tap *t, bool on)
 	return 0;
 }
 
-static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const uint8_t *frame,
-		     size_t len)
+static size_t gather(uint8_t frame[FAKE_FRAME_MAX], const struct iovec *iov, unsigned n)
 {
+	size_t len = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		fake_must(len + iov[i].iov_len <= FAKE_FRAME_MAX, "frame too large");
+		memcpy(frame + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return len;
+}
+
+static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struct iovec *iov,
+		     unsigned n)
+{
+	uint8_t frame[FAKE_FRAME_MAX];
 	struct fake_host *h = host_of(os);
 	struct fake_link *l = t->link;
 	int r = fault_check(h, FAKE_TAP_WRITE);
@@ -265,6 +280,7 @@ static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, cons
 		return -EBADFD;
 	if (!l->pub.up)
 		return -EIO;
+	size_t len = gather(frame, iov, n);
 	if (len < ETHERNET_BYTES || !vnet_valid(v, len))
 		return -EINVAL;
 	if (!l->pub.carrier || !l->forwarding) {
@@ -274,6 +290,13 @@ static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, cons
 	queue_frame(&l->out, FAKE_COLLECT, frame_buf(v, l->pub.index, frame, len));
 	bridge_flood(h, l->pub.master, l, v, frame, len);
 	return 0;
+}
+
+static void tap_offloads(struct os *os, const struct os_tap *t, struct offloads *ret)
+{
+	(void)os;
+	(void)t;
+	(void)ret;
 }
 
 static void tap_close(struct os *os, struct os_tap *t)
@@ -383,6 +406,7 @@ void frames_init(struct fake_host *h)
 	h->os.tap_ifindex = tap_ifindex;
 	h->os.tap_carrier = tap_carrier;
 	h->os.tap_write = tap_write;
+	h->os.tap_offloads = tap_offloads;
 	h->os.tap_close = tap_close;
 	h->os.packet_open = packet_open;
 	h->os.packet_send = packet_send;

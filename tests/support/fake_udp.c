@@ -312,12 +312,13 @@ static uint16_t unused_port(struct fake_host *h, const struct addr *a)
 	return 0;
 }
 
-static int udp_open(struct os *os, const struct addr *listen, unsigned socket,
+static int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 		    const struct os_udp_ops *ops, void *arg, struct os_udp **ret)
 {
 	struct fake_host *h = host_of(os);
 	int r = fault_check(h, FAKE_UDP_OPEN);
 
+	(void)offload;
 	if (r < 0)
 		return r;
 	if (!is_wildcard(listen) && !host_has(h, listen))
@@ -340,8 +341,8 @@ static int udp_open(struct os *os, const struct addr *listen, unsigned socket,
 	return 0;
 }
 
-static int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
-		    size_t len)
+static int send_datagram(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
+			 size_t len)
 {
 	struct fake_host *h = host_of(os);
 	const struct addr *local = &path->local;
@@ -368,6 +369,26 @@ static int udp_send(struct os *os, struct os_udp *u, const struct path *path, co
 	}
 	wire_send(h, &from, &path->remote, buf, len);
 	return 0;
+}
+
+static int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
+		    size_t len, size_t size)
+{
+	const uint8_t *p = buf;
+
+	for (; len > size; p += size, len -= size) {
+		int r = send_datagram(os, u, path, p, size);
+		if (r < 0)
+			return r;
+	}
+	return send_datagram(os, u, path, p, len);
+}
+
+static void udp_offloads(struct os *os, const struct os_udp *u, struct offloads *ret)
+{
+	(void)os;
+	(void)u;
+	(void)ret;
 }
 
 static void udp_close(struct os *os, struct os_udp *u)
@@ -462,6 +483,7 @@ void udp_init(struct fake_host *h)
 	TAILQ_INIT(&h->udps);
 	h->os.udp_open = udp_open;
 	h->os.udp_send = udp_send;
+	h->os.udp_offloads = udp_offloads;
 	h->os.udp_close = udp_close;
 	h->os.resolve = resolve;
 	h->os.resolve_cancel = resolve_cancel;

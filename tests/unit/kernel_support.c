@@ -278,7 +278,7 @@ void kernel_compare_links(struct kernel *k)
 	json_decref(all);
 }
 
-static void tap_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
+static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	struct test_tap *t = arg;
 

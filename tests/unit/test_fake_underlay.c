@@ -58,7 +58,7 @@ static int sink_open(struct sink *s, struct os *os, const char *listen, unsigned
 	struct addr a = at(listen);
 
 	*s = (struct sink){ .os = os };
-	return os->udp_open(os, &a, socket, &sink_ops, s, &s->u);
+	return os->udp_open(os, &a, socket, OFFLOAD_ALL, &sink_ops, s, &s->u);
 }
 
 static void sink_close(struct sink *s)
@@ -71,7 +71,7 @@ static int send_to(struct sink *s, const char *to, size_t len)
 	static uint8_t bytes[70000];
 	struct path p = { .remote = at(to) };
 
-	return s->os->udp_send(s->os, s->u, &p, bytes, len);
+	return s->os->udp_send(s->os, s->u, &p, bytes, len, len);
 }
 
 static void assert_addr(const struct addr *a, const char *want)
@@ -102,7 +102,7 @@ static void datagrams_travel(void **state)
 	assert_addr(&b.last.local, "192.0.2.2:4655");
 
 	/* Back along the path that was heard. */
-	assert_int_equal(w->os_b->udp_send(w->os_b, b.u, &b.last, "hi", 2), 0);
+	assert_int_equal(w->os_b->udp_send(w->os_b, b.u, &b.last, "hi", 2, 2), 0);
 	fake_run_for(w->net, MS);
 	assert_int_equal(a.n, 1);
 	assert_memory_equal(a.bytes, "hi", 2);
@@ -125,7 +125,7 @@ static void sockets_refuse(void **state)
 	assert_int_equal(sink_open(&a, w->os, "0.0.0.0:4655", 0), 0);
 	assert_int_equal(sink_open(&x, w->os, "192.0.2.1:4655", 0), -EADDRINUSE);
 	assert_int_equal(send_to(&a, "[2001:db8::1]:4655", 9), -EAFNOSUPPORT);
-	assert_int_equal(w->os->udp_send(w->os, a.u, &p, "x", 1), -EINVAL);
+	assert_int_equal(w->os->udp_send(w->os, a.u, &p, "x", 1, 1), -EINVAL);
 	assert_int_equal(send_to(&a, "192.0.2.2:4655", 1472), 0);
 	assert_int_equal(send_to(&a, "192.0.2.2:4655", 1473), -EMSGSIZE);
 	fake_host_set_mtu(w->a, 70000);
@@ -179,7 +179,8 @@ static void send_many(struct fake_pair *w, struct sink *s, const char *to, unsig
 
 	for (uint32_t i = 0; i < n; i++) {
 		put_le32(bytes, i);
-		assert_int_equal(s->os->udp_send(s->os, s->u, &p, bytes, sizeof(bytes)), 0);
+		assert_int_equal(
+			s->os->udp_send(s->os, s->u, &p, bytes, sizeof(bytes), sizeof(bytes)), 0);
 		fake_run_for(w->net, 100);
 	}
 	fake_run_for(w->net, US_PER_S);

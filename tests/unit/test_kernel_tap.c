@@ -159,10 +159,11 @@ static void test_lost(void **state)
 		kernel_settle(k);
 		assert_int_equal(t.lost, 1);
 		if (!round) {
-			const uint8_t frame[60] = { 0 };
+			uint8_t frame[60] = { 0 };
 			const struct vnet none = { 0 };
 
-			assert_true(k->os->tap_write(k->os, t.tap, &none, frame, 60) < 0);
+			assert_true(k->os->tap_write(k->os, t.tap, &none,
+						     &(struct iovec){ frame, 60 }, 1) < 0);
 			assert_true(k->os->tap_carrier(k->os, t.tap, true) < 0);
 		}
 		assert_int_equal(t.tap == NULL, round);
@@ -223,7 +224,9 @@ static void test_frames(void **state)
 	assert_int_equal(k->os->packet_open(k->os, t.index, 0x88b5, &heard_ops, &h, &p), 0);
 	assert_int_equal(k->os->tap_carrier(k->os, t.tap, true), 0);
 	kernel_settle(k);
-	assert_int_equal(k->os->tap_write(k->os, t.tap, &none, frame, sizeof(frame)), 0);
+	assert_int_equal(
+		k->os->tap_write(k->os, t.tap, &none, &(struct iovec){ frame, sizeof(frame) }, 1),
+		0);
 	assert_true(kernel_wait(k, heard_any, &h));
 	assert_int_equal(h.len, sizeof(frame));
 	assert_memory_equal(h.frame, frame, sizeof(frame));
@@ -259,12 +262,16 @@ static void test_no_carrier_no_frames(void **state)
 	assert_int_equal(
 		k->os->packet_open(k->os, kernel_link(k, "br0")->index, 0, &heard_ops, &h, &p), 0);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(k->os->tap_write(k->os, t.tap, &none, frame, sizeof(frame)), 0);
+		assert_int_equal(k->os->tap_write(k->os, t.tap, &none,
+						  &(struct iovec){ frame, sizeof(frame) }, 1),
+				 0);
 	kernel_settle(k);
 	assert_int_equal(h.n, 0);
 	assert_int_equal(k->os->tap_carrier(k->os, t.tap, true), 0);
 	wait_port_state("l2t-k", "forwarding");
-	assert_int_equal(k->os->tap_write(k->os, t.tap, &none, frame, sizeof(frame)), 0);
+	assert_int_equal(
+		k->os->tap_write(k->os, t.tap, &none, &(struct iovec){ frame, sizeof(frame) }, 1),
+		0);
 	assert_true(kernel_wait(k, heard_any, &h));
 	k->os->packet_close(k->os, p);
 	test_tap_close(k, &t);
@@ -338,7 +345,7 @@ static void ignore_lost(void *arg, int err)
 	(void)err;
 }
 
-static void ignore_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
+static void ignore_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	(void)arg;
 	(void)v;

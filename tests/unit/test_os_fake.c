@@ -280,7 +280,7 @@ struct tap {
 	bool close_inside;
 };
 
-static void tap_frame(void *arg, const struct vnet *v, const uint8_t *frame, size_t len)
+static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	struct tap *t = arg;
 
@@ -322,13 +322,14 @@ static void tap_open(struct fake_pair *w, struct tap *t)
 	assert_int_equal(w->os->link_set_master(w->os, index, fake_link(w->a, "br0")->index), 0);
 }
 
-static const uint8_t frame[100] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0,
-				    0,	  0,	0,    7,    0x88, 0xb5, 42 };
-static const struct vnet hint = { true, 34, 16 };
+static uint8_t frame[100] = {
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 7, 0x88, 0xb5, 42
+};
+static const struct vnet hint = { .csum = true, .csum_start = 34, .csum_offset = 16 };
 
 static int tap_write(struct tap *t)
 {
-	return t->os->tap_write(t->os, t->t, &hint, frame, sizeof(frame));
+	return t->os->tap_write(t->os, t->t, &hint, &(struct iovec){ frame, sizeof(frame) }, 1);
 }
 
 static void tap_carrier_gates(void **state)
@@ -429,8 +430,8 @@ static void tap_errors(void **state)
 	snprintf(p.name, sizeof(p.name), "l2t-y");
 	p.mtu = 67;
 	assert_int_equal(os->tap_open(os, &p, &tap_ops, &t, &other), -EINVAL);
-	assert_int_equal(os->tap_write(os, t.t, &hint, frame, 51), -EINVAL);
-	assert_int_equal(os->tap_write(os, t.t, &hint, frame, 13), -EINVAL);
+	assert_int_equal(os->tap_write(os, t.t, &hint, &(struct iovec){ frame, 51 }, 1), -EINVAL);
+	assert_int_equal(os->tap_write(os, t.t, &hint, &(struct iovec){ frame, 13 }, 1), -EINVAL);
 	fake_link_up(w->a, "l2t-x", false);
 	assert_int_equal(tap_write(&t), -EIO);
 

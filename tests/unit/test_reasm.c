@@ -187,7 +187,7 @@ static void contradictions_are_refused(void **state)
 	c.segment = 6;
 	expect_conflict(r, 6, c);
 	c = chunk(0, 600, 1000, 1000);
-	c.vnet = (struct vnet){ true, 34, 16 };
+	c.vnet = (struct vnet){ .csum = true, .csum_start = 34, .csum_offset = 16 };
 	expect_conflict(r, 7, c);
 }
 

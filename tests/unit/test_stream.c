@@ -594,7 +594,7 @@ static void not_a_frame(void **state)
 {
 	struct fixture *f = *state;
 	static uint8_t frame[FRAME_MAX + 1];
-	const struct vnet outside = { true, 34, 16 };
+	const struct vnet outside = { .csum = true, .csum_start = 34, .csum_offset = 16 };
 
 	assert_int_equal(put(&f->tx, 0, FRAME_MIN - 1), -EINVAL);
 	assert_int_equal(put(&f->tx, 0, FRAME_MAX + 1), -EINVAL);
@@ -609,7 +609,7 @@ static void checksum_hint_crosses(void **state)
 {
 	struct fixture *f = *state;
 	static uint8_t frame[3000];
-	const struct vnet v = { true, 34, 16 };
+	const struct vnet v = { .csum = true, .csum_start = 34, .csum_offset = 16 };
 	static const size_t sizes[] = { 52, 60, 1430, 1431, 3000 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {

@@ -21,7 +21,7 @@ static int parse(struct virtio_net_hdr h, size_t len, struct vnet *ret)
 
 static void plain_frame(void **state)
 {
-	struct vnet v = { true, 1, 1 };
+	struct vnet v = { .csum = true, .csum_start = 1, .csum_offset = 1 };
 
 	(void)state;
 	assert_int_equal(parse((struct virtio_net_hdr){ 0 }, 60, &v), 0);
@@ -71,7 +71,7 @@ static void format_without_request_is_zero(void **state)
 
 	(void)state;
 	memset(raw, 0xff, sizeof(raw));
-	vnet_format(&(struct vnet){ false, 34, 16 }, raw);
+	vnet_format(&(struct vnet){ .csum = false, .csum_start = 34, .csum_offset = 16 }, raw);
 	assert_memory_equal(raw, zero, sizeof(raw));
 }
 
@@ -79,7 +79,7 @@ static void super_frames_are_refused(void **state)
 {
 	static const uint8_t types[] = { VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_UDP,
 					 VIRTIO_NET_HDR_GSO_TCPV6, VIRTIO_NET_HDR_GSO_ECN, 0x7f };
-	struct vnet v = { true, 77, 88 };
+	struct vnet v = { .csum = true, .csum_start = 77, .csum_offset = 88 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(types); i++) {
@@ -115,12 +115,15 @@ static void hint_bounds(void **state)
 		struct virtio_net_hdr h = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
 					    .csum_start = rows[i].start,
 					    .csum_offset = rows[i].offset };
-		struct vnet v = { true, rows[i].start, rows[i].offset };
+		struct vnet v = { .csum = true,
+				  .csum_start = rows[i].start,
+				  .csum_offset = rows[i].offset };
 
 		assert_int_equal(vnet_valid(&v, rows[i].len), rows[i].ok);
 		assert_int_equal(parse(h, rows[i].len, &v), rows[i].ok ? 0 : -EBADMSG);
 	}
-	assert_true(vnet_valid(&(struct vnet){ false, 65535, 65535 }, 14));
+	assert_true(vnet_valid(
+		&(struct vnet){ .csum = false, .csum_start = 65535, .csum_offset = 65535 }, 14));
 }
 
 int main(void)

@@ -1,0 +1,50 @@
+/*
+ * A TCP or UDP super-frame becomes frames that each fit a datagram, as the kernel's segmentation
+ * offload would make them (IPv4 or IPv6, tagged or not, with options and extension headers):
+ * each piece is a frame complete in itself, its L4 checksum left to be computed. A plain
+ * TCP segment that is too large for a datagram is cut too. Pure.
+ */
+#ifndef L2TUND_DATAPATH_CUT_H
+#define L2TUND_DATAPATH_CUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "l2tund/datapath/vnet.h"
+
+/* One frame in `n` parts; the first holds all its headers. */
+struct parts {
+	const struct iovec *iov;
+	unsigned n;
+	size_t len; /* of all together */
+};
+
+struct cut; /* below: embedded by the caller, private */
+
+/*
+ * Prepares cutting `p` into pieces of at most `room` bytes. 0; -EOPNOTSUPP: not a frame that
+ * can be cut (CHUNKs carry it whole); -EMSGSIZE: headers leave no room for payload.
+ * A UDP super-frame is cut only where its datagrams begin. The parts must stay until the end.
+ */
+int cut_init(struct cut *c, const struct vnet *v, const struct parts *p, size_t room);
+/* Bytes of the next piece, 0: there is none. All but the last are of the same size. */
+size_t cut_size(const struct cut *c);
+/* Writes the next piece, cut_size() bytes, to `buf`; *ret says what of it is left to compute. */
+void cut_next(struct cut *c, uint8_t *buf, struct vnet *ret);
+
+struct cut {
+	struct vnet vnet; /* of every piece */
+	struct parts parts;
+	unsigned part;		  /* the next payload byte: in which part, */
+	size_t at;		  /* and where in it */
+	size_t left;		  /* payload still to come */
+	size_t step;		  /* payload of each piece but the last */
+	unsigned index;		  /* of the next piece */
+	uint16_t l3, l4, payload; /* offsets of IP header, TCP or UDP header, and payload */
+	bool ipv6, tcp;
+	bool ecn; /* CWR belongs to the first piece only */
+};
+
+#endif
