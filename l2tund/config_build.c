@@ -10,7 +10,6 @@
 #include <stdarg.h>
 #include <sys/un.h>
 
-#include "common/offload.h"
 #include "l2tund/config_private.h"
 
 #define LISTEN_MAX 16
@@ -111,10 +110,10 @@ static unsigned get_number(struct conf *k, cfg_t *sec, const char *option, unsig
 	return (unsigned)n;
 }
 
-static bool get_bool(struct conf *k, cfg_t *sec, const char *option)
+bool conf_get_bool(struct conf *k, cfg_t *sec, const char *option, bool otherwise)
 {
 	const struct conf_value *v = conf_get(sec, option);
-	int r = v ? cfg_parse_boolean(v->text) : 0;
+	int r = v ? cfg_parse_boolean(v->text) : otherwise;
 
 	if (r < 0)
 		opt_error(option, NULL, "`%s` is neither yes nor no; write one of them", v->text);
@@ -390,7 +389,6 @@ static void build_node(struct conf *k, cfg_t *sec, struct config_node *n)
 	n->state_dir = get_absolute(k, sec, "state-dir", CONF_VALUE_MAX, "/var/lib/l2tund");
 	build_rights(k, sec, n);
 	build_metrics(k, sec, n);
-	n->offload = OFFLOAD_ALL;
 	n->workers = get_number(k, sec, "workers", 1, WORKERS_MAX, 1);
 	if (n->workers > 1)
 		opt_warn("workers", NULL, "not supported yet: one thread does all the work");
@@ -450,7 +448,7 @@ static void build_ports(struct conf *k, cfg_t *sec, struct config_bridge *b)
 /* With STP on, the kernel takes forward delays from 2 s only (802.1D-1998 section 8.10.2). */
 static void build_stp(struct conf *k, cfg_t *sec, struct config_bridge *b)
 {
-	b->stp = get_bool(k, sec, "stp");
+	b->stp = conf_get_bool(k, sec, "stp", false);
 	b->forward_delay_s =
 		get_number(k, sec, "forward-delay", 0, DELAY_MAX_S, b->stp ? DELAY_STP_S : 0);
 	if (b->stp && b->forward_delay_s < 2)
@@ -468,7 +466,7 @@ static void build_bridge(struct conf *k, cfg_t *sec, struct config_bridge *b)
 	get_title(k, sec, IFNAMSIZ - 1, b->name, sizeof(b->name));
 	if (b->name[0])
 		check_ifname(k, sec, NULL, conf_get(sec, CONF_TITLE));
-	b->create = get_bool(k, sec, "create");
+	b->create = conf_get_bool(k, sec, "create", false);
 	build_stp(k, sec, b);
 	build_ports(k, sec, b);
 	for (unsigned i = 0; i < ARRAY_SIZE(only_new) && !b->create; i++) {
@@ -596,7 +594,7 @@ static void build_tunnel(struct conf *k, cfg_t *sec, struct config_tunnel *t)
 	build_ends(k, sec, t);
 	t->mesh = get_word(k, sec, "mode", "tree", "mesh") == 1;
 	t->priority = (uint16_t)get_number(k, sec, "priority", 0, UINT16_MAX, PRIORITY_DEFAULT);
-	t->preempt = get_bool(k, sec, "preempt");
+	t->preempt = conf_get_bool(k, sec, "preempt", false);
 	t->profile =
 		get_word(k, sec, "profile", "default", "fast") ? PROFILE_FAST : PROFILE_DEFAULT;
 	t->policer = get_number(k, sec, "policer", 1, POLICER_MAX, POLICER_DEFAULT);
@@ -619,6 +617,7 @@ void conf_build(struct conf *k)
 		return;
 	}
 	build_nodes(k);
+	conf_build_offload(k, count_objects(k, "offload"));
 	for (; c->n_bridges < n_bridges && !k->oom; c->n_bridges++)
 		build_bridge(k, cfg_getnsec(k->tree, "bridge", c->n_bridges),
 			     &c->bridges[c->n_bridges]);

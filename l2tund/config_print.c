@@ -4,6 +4,7 @@
  * what a daemon runs with. Bridges that only a tunnel names get no section: one
  * would mean the same but not be the same.
  */
+#include "common/offload.h"
 #include "l2tund/config_private.h"
 
 /*
@@ -65,6 +66,15 @@ static void print_node(const struct config_node *n, FILE *out)
 	fprintf(out, "    workers = %u\n}\n", n->workers);
 }
 
+static void print_offload(unsigned set, FILE *out)
+{
+	fputs("\noffload {\n", out);
+	for (unsigned o = 0; o < OFFLOADS; o++)
+		fprintf(out, "    %s = %s\n", offload_name((enum offload)o),
+			offload_on(set, (enum offload)o) ? "on" : "off");
+	fputs("}\n", out);
+}
+
 static void print_bridge(const struct config_bridge *b, FILE *out)
 {
 	put_header(out, "bridge", b->name);
@@ -117,6 +127,7 @@ static void print_tunnel(const struct config_tunnel *t, FILE *out)
 void config_print(const struct config *c, FILE *out)
 {
 	print_node(&c->node, out);
+	print_offload(c->node.offload, out);
 	for (unsigned i = 0; i < c->n_bridges; i++) {
 		if (!c->bridges[i].implied)
 			print_bridge(&c->bridges[i], out);

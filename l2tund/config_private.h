@@ -99,8 +99,12 @@ void conf_parse(struct conf *k);
 char *conf_decode(const char *token, size_t len);
 
 void conf_build(struct conf *k);
+/* The `count` sections `offload` of the tree; a second one is an error. */
+void conf_build_offload(struct conf *k, unsigned count);
 void conf_check(struct conf *k);
 
+/* yes, no, on, off; `otherwise` when it is not given. */
+bool conf_get_bool(struct conf *k, cfg_t *sec, const char *option, bool otherwise);
 /* The last value of an option in a section, or NULL when it is not given. */
 const struct conf_value *conf_get(cfg_t *sec, const char *option);
 unsigned conf_count(cfg_t *sec, const char *option);

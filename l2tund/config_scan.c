@@ -368,12 +368,19 @@ static void close_section(struct scan *s)
 	s->opts = NULL;
 }
 
+/* There is one of those that have none. */
+static bool wants_title(const char *section)
+{
+	return strcmp(section, "node") != 0 && strcmp(section, "offload") != 0;
+}
+
 static void check_title(struct scan *s, const struct tok *name, const struct tok *title)
 {
-	bool wanted = strcmp(s->section, "node") != 0;
+	bool wanted = wants_title(s->section);
 
 	if (title && !wanted)
-		bad(s, title->line, "section node takes no name here; write node { name = … }");
+		bad(s, title->line, "section %s takes no name here; write %s { %s = … }",
+		    s->section, s->section, strcmp(s->section, "node") == 0 ? "name" : "tso");
 	else if (!title && wanted)
 		bad(s, name->line, "section %s has no name; write %s \"NAME\" { … }", s->section,
 		    s->section);
@@ -412,7 +419,7 @@ static void open_section(struct scan *s, const struct tok *name, const struct to
 	check_title(s, name, title);
 	put_tok(s, name);
 	put(s->k, "{ " CONF_TITLE " = ", strlen("{ " CONF_TITLE " = "));
-	if (title && strcmp(s->section, "node") != 0)
+	if (title && wants_title(s->section))
 		put_tok(s, title);
 	else
 		put(s->k, "\"\" ", 3);

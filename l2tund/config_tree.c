@@ -46,6 +46,12 @@ static cfg_opt_t node_options[] = {
 	ONE("workers"), ONE("user"),	      CFG_END(),
 };
 
+/* The names of common/offload.c. */
+static cfg_opt_t offload_options[] = {
+	OWN_OPTIONS,	ONE("checksum"), ONE("tso"),	  ONE("uso"),  ONE("udp-segment"),
+	ONE("udp-gro"), ONE("join"),	 ONE("coalesce"), ONE("pack"), CFG_END(),
+};
+
 static cfg_opt_t bridge_options[] = {
 	OWN_OPTIONS, ONE("create"), ONE("stp"), ONE("forward-delay"), MANY("ports"), CFG_END(),
 };
@@ -61,11 +67,9 @@ static cfg_opt_t tunnel_options[] = {
 };
 
 static cfg_opt_t root_options[] = {
-	SECTION("node", node_options),
-	SECTION("bridge", bridge_options),
-	SECTION("peer", peer_options),
-	SECTION("tunnel", tunnel_options),
-	CFG_END(),
+	SECTION("node", node_options),	   SECTION("offload", offload_options),
+	SECTION("bridge", bridge_options), SECTION("peer", peer_options),
+	SECTION("tunnel", tunnel_options), CFG_END(),
 };
 
 static cfg_opt_t decode_options[] = { ONE("v"), CFG_END() };

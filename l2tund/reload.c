@@ -9,6 +9,7 @@
 
 #include "common/jsonline.h"
 #include "common/log.h"
+#include "common/offload.h"
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
@@ -42,6 +43,15 @@ static bool listen_equal(const struct config_node *a, const struct config_node *
 	return true;
 }
 
+/* Sockets and devices are opened with them, and workers run on them. */
+static void offload_compare(unsigned a, unsigned b, json_t *restart)
+{
+	for (unsigned o = 0; o < OFFLOADS; o++) {
+		if (offload_on(a ^ b, (enum offload)o))
+			say(restart, "offload.%s: needs a restart", offload_name((enum offload)o));
+	}
+}
+
 /* Node: nothing of it can change while we run, so the old node stays in force. */
 static void node_compare(const struct config_node *a, const struct config_node *b, json_t *restart)
 {
@@ -64,6 +74,7 @@ static void node_compare(const struct config_node *a, const struct config_node *
 		if (!rows[i].same)
 			say(restart, "node.%s: needs a restart", rows[i].key);
 	}
+	offload_compare(a->offload, b->offload, restart);
 }
 
 /*

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "common/offload.h"
 #include "l2tund/config_private.h"
 
 /* Alice's and Bob's of RFC 7748 section 6.1. */
@@ -141,6 +142,7 @@ static const char *const mistakes[] = {
 	"include(\"/nonexistent/@\")\n",
 	"exec(\"@\")\n",
 	"bridge \"i@.\\001\" { }\n",
+	"offload { tso = @ }\n",
 	"bridge \"g@\" {\n", /* ends where the next one begins */
 	"bridge \"verylongname-x@\" { } # comment \" with { all ' sorts } of things\n",
 	"/* a\n * comment\n */ bogus@ = \"x\"\n",
@@ -335,6 +337,7 @@ static void defaults(void **state)
 	assert_string_equal(c->node.control, "/run/l2tund/control.sock");
 	assert_string_equal(c->node.state_dir, "/var/lib/l2tund");
 	assert_int_equal(c->node.workers, 1);
+	assert_int_equal(c->node.offload, OFFLOAD_ALL);
 	assert_null(c->node.metrics);
 	assert_null(c->node.user);
 	assert_null(c->node.control_group);
@@ -347,6 +350,61 @@ static void defaults(void **state)
 	assert_false(c->tunnels[0].mesh);
 	assert_false(c->tunnels[0].preempt);
 	config_free(c);
+}
+
+/* Each switch alone, as the file says it, and as it is printed. */
+static void offload_switches(void **state)
+{
+	(void)state;
+	for (unsigned o = 0; o < OFFLOADS; o++) {
+		unsigned want = OFFLOAD_ALL & ~(1U << o);
+		char text[160], line[64], *printed;
+		struct config *a, *b;
+
+		if (o == OFFLOAD_CHECKSUM)
+			want &= ~(1U << OFFLOAD_TSO | 1U << OFFLOAD_USO);
+		snprintf(text, sizeof(text), NODE "offload { %s = off }\n",
+			 offload_name((enum offload)o));
+		a = load_good(text);
+		assert_int_equal(a->node.offload, want);
+		printed = print(a);
+		snprintf(line, sizeof(line), "    %s = off\n", offload_name((enum offload)o));
+		assert_non_null(strstr(printed, line));
+		b = load_good(printed);
+		assert_int_equal(b->node.offload, want);
+		config_free(a);
+		config_free(b);
+		free(printed);
+	}
+}
+
+/* Only who asked for super-frames by name is told that there are none without checksum. */
+static void offload_without_checksum(void **state)
+{
+	static const struct {
+		const char *options;
+		unsigned warnings;
+	} rows[] = {
+		{ "checksum = off", 0 },	  { "checksum = off tso = off uso = off", 0 },
+		{ "checksum = off tso = on", 1 }, { "uso = yes checksum = no tso = yes", 2 },
+		{ "checksum = on tso = on", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct config_report report;
+		struct config *c;
+		char text[160];
+
+		snprintf(text, sizeof(text), NODE "offload { %s }\n", rows[i].options);
+		assert_int_equal(load_text(text, &c, &report), 0);
+		assert_int_equal(report.n, rows[i].warnings);
+		assert_int_equal(report.n_errors, 0);
+		if (report.n > 0)
+			assert_memory_equal(report.lines[0], "t:2: warning: offload: ", 23);
+		config_report_fini(&report);
+		config_free(c);
+	}
 }
 
 /* Strings of every printable character come back through print as they were. */
@@ -601,6 +659,8 @@ int main(void)
 		cmocka_unit_test(nothing_left_behind),
 		cmocka_unit_test(every_field),
 		cmocka_unit_test(defaults),
+		cmocka_unit_test(offload_switches),
+		cmocka_unit_test(offload_without_checksum),
 		cmocka_unit_test(quoting),
 		cmocka_unit_test(environment),
 		cmocka_unit_test(host_name),

@@ -417,6 +417,21 @@ static void reload_leaves_the_rest_alone(void **state)
 	assert_int_equal(before->since_us, since);
 }
 
+/* What sockets and devices were opened with stays, and stays visible, until a restart. */
+static void reload_names_switches(void **state)
+{
+	struct world *w = *state;
+	const char *reply;
+
+	world_start_plain(w);
+	write_config(w, 0, "offload { tso = off pack = off }\n");
+	reply = ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}");
+	assert_has(reply, "\"offload.tso: needs a restart\"");
+	assert_has(reply, "\"offload.pack: needs a restart\"");
+	assert_null(strstr(reply, "offload.uso"));
+	assert_int_equal(w->daemon[0]->config->node.offload, OFFLOAD_ALL);
+}
+
 /* The second reload finds the other end ready, and its gate may open before its list is told. */
 static void reload_adds_a_tunnel_at_both_ends(void **state)
 {
@@ -521,6 +536,7 @@ int main(void)
 		TEST(parallel_tunnels_forward_once_and_fail_over),
 		TEST(control_steers_tunnels),
 		TEST(reload_leaves_the_rest_alone),
+		TEST(reload_names_switches),
 		TEST(reload_adds_a_tunnel_at_both_ends),
 		TEST(failed_starts_leave_nothing),
 		TEST(kernel_errors_are_retried),
