@@ -270,7 +270,7 @@ static json_t *peer_drops(const struct peer *p, const struct session_info *i)
 
 	return json_pack("{s:o s:o s:o s:o s:o}", "replay", number(i->drop_replay), "auth",
 			 number(i->drop_auth), "decode", number(i->drop_decode + c->drop_decode),
-			 "queue", number(c->drop_queue), "reassembly", number(c->drop_reasm));
+			 "queue", number(drop_sum(c->drop)), "reassembly", number(c->drop_reasm));
 }
 
 json_t *status_peer(const struct peer *p)
@@ -316,7 +316,7 @@ static json_t *tunnel_drops(const struct tunnel *t)
 
 	session_get_info(t->peer->session, &i);
 	return json_pack("{s:o s:o s:o s:o s:o}", "gate", number(t->counters.drop_gate), "policer",
-			 number(t->counters.drop_policer), "queue", number(t->counters.drop_queue),
+			 number(t->counters.drop_policer), "queue", number(drop_sum(t->counters.drop)),
 			 "decode", number(stream_counters(t->peer->stream)->drop_decode), "replay",
 			 number(i.drop_replay));
 }

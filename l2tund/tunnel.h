@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "l2tund/config.h"
+#include "l2tund/datapath/drop.h"
 #include "l2tund/datapath/gate.h"
 #include "l2tund/port.h"
 #include "l2tund/session/session.h"
@@ -23,7 +24,8 @@ struct peer;
 struct tunnel_counters {
 	uint64_t rx_frames, rx_bytes; /* from the peer to the bridge */
 	uint64_t tx_frames, tx_bytes; /* from the bridge to the peer */
-	uint64_t drop_gate, drop_policer, drop_queue, drop_decode;
+	uint64_t drop_gate, drop_policer;
+	uint64_t drop[DROPS]; /* behind gate and guards, both directions */
 };
 
 /* Owned by the daemon's list, freed by tunnel_free(). */

@@ -90,8 +90,9 @@ static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t le
 	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) || own_stays(t, frame, len) ||
 	    !flood_passes(t, &t->policer_tx, t->port.ifindex, frame, len, now_us))
 		return;
-	if (stream_put(t->peer->stream, t->far_id, v, frame, len) < 0) {
-		t->counters.drop_queue++;
+	int r = stream_put(t->peer->stream, t->far_id, v, frame, len);
+	if (r < 0) {
+		t->counters.drop[drop_reason(r)]++;
 		return;
 	}
 	t->counters.tx_frames++;
@@ -133,7 +134,7 @@ void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame
 		return;
 	struct iovec whole = { (void *)(uintptr_t)frame, len };
 	if (os->tap_write(os, t->port.tap, v, &whole, 1) < 0) {
-		t->counters.drop_queue++;
+		t->counters.drop[DROP_TAP]++;
 		return;
 	}
 	t->counters.rx_frames++;

@@ -68,7 +68,7 @@ static size_t stream_room(struct stream *st)
 
 static int drop(struct stream *st, int err)
 {
-	st->counters.drop_queue++;
+	st->counters.drop[drop_reason(err)]++;
 	return err;
 }
 
@@ -81,7 +81,7 @@ static int flush(struct stream *st)
 	st->pending = (struct pending){ 0 };
 	int r = st->ops->send(st->arg, st->buf, p.len);
 	if (r < 0) {
-		st->counters.drop_queue += p.touched;
+		st->counters.drop[drop_reason(r)] += p.touched;
 		return r;
 	}
 	st->counters.tx_frames += p.ended;
@@ -187,7 +187,7 @@ int stream_put(struct stream *st, uint16_t far_id, const struct vnet *v, const u
 	size_t need = RECORD_HDR_BYTES + csum_bytes(v) + len;
 
 	if (len < FRAME_MIN || len > FRAME_MAX || !vnet_valid(v, len))
-		return drop(st, -EINVAL);
+		return drop(st, -EBADMSG);
 
 	size_t room = stream_room(st);
 	if (need <= room && st->pending.len + need > room) {

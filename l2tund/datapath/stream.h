@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "l2tund/datapath/drop.h"
 #include "l2tund/datapath/vnet.h"
 
 #define FRAME_MIN 14	/* Ethernet header */
@@ -32,7 +33,7 @@ struct stream_ops {
 };
 
 struct stream_counters {
-	uint64_t drop_queue;  /* no key, no room, the socket refused, or not a frame at all */
+	uint64_t drop[DROPS]; /* frames that did not leave */
 	uint64_t drop_decode; /* malformed records from the peer */
 	uint64_t drop_reasm;  /* frames never completed: a chunk was lost or the table was full */
 	uint64_t tx_frames, tx_chunked, rx_frames, rx_chunked;
