@@ -182,6 +182,27 @@ class Many:
             return f"no tree: {used}"
         return None
 
+    def agreed(self, *paths):
+        """Whether all nodes have told the same digest, and it has these paths of others, heard at
+        both ends: as long as one is news to somebody, gates may close once more (doc/tree.md, R8).
+
+        A path is two segments, each (number of the node, bridge)."""
+        wanted = {tuple((f"n{number}", bridge) for number, bridge in way)
+                  for a, b in paths for way in ((a, b), (b, a))}
+        digests = set()
+        for node in self.nodes:
+            try:
+                with ControlClient(node, timeout=2) as client:
+                    told = client.request("topology")["result"]
+            except OSError:
+                return False
+            heard = {tuple((path[end]["name"], path[end]["bridge"]) for end in ("by", "heard"))
+                     for path in told["foreign"]}
+            digests.add(told["digest"])
+            if told["disagreeing"] or len(digests) > 1 or not wanted <= heard:
+                return False
+        return True
+
     def wait_spanned(self, timeout=SPANNED_S, interval=0.02, **how):
         """Until why_not_spanned() is None, looked at every `interval`; gives the tunnels that
         forward."""
