@@ -329,6 +329,11 @@ def _probe_iperf3(ns):
     ns.run("iperf3", "--version")
 
 
+def _probe_ethtool(ns):
+    ns.ip("link add name v type veth peer name w")
+    ns.run("ethtool", "-K", "v", "tso", "off")
+
+
 _PROBES = {
     "netns": (_probe_netns, "no network namespaces with veth and bridges here"),
     "tap": (_probe_tap, "no TAP devices here"),
@@ -337,6 +342,7 @@ _PROBES = {
     "netdev-nft": (_probe_netdev_nft, "nft has no netdev tables here"),
     "vxlan": (_probe_vxlan, "the kernel has no VXLAN"),
     "iperf3": (_probe_iperf3, "iperf3 is not installed"),
+    "ethtool": (_probe_ethtool, "ethtool is not installed, or cannot switch offloads here"),
 }
 
 

@@ -77,6 +77,7 @@ class Node:
             "state_dir": self.dir / "state",
             **options,
         }
+        self.offload = {}
         self.bridges = {}
         self.peers = {}
         self.tunnels = {}
@@ -103,6 +104,8 @@ class Node:
 
     def config_text(self):
         parts = [_section("node", None, self.options)]
+        if self.offload:
+            parts.append(_section("offload", None, self.offload))
         for kind, sections in (("bridge", self.bridges), ("peer", self.peers),
                                ("tunnel", self.tunnels)):
             parts += [_section(kind, title, options) for title, options in sections.items()]

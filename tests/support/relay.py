@@ -14,6 +14,8 @@ import socket
 import threading
 import time
 
+from frames import big_buffer
+
 UP, DOWN = "up", "down"  # from the caller to the target, and back
 
 
@@ -46,7 +48,7 @@ class Relay:
 
     def _socket(self, address):
         sock = self._ns.socket(self._family, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        big_buffer(sock)
         sock.setblocking(False)
         sock.bind(address)
         return sock

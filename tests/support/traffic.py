@@ -3,12 +3,21 @@ import contextlib
 import hashlib
 import random
 import re
+import select
 import signal
 import socket
+import struct
 import threading
 import time
+import zlib
+
+import frames
 
 TCP_PORT = 5001
+UDP_PORT = 5002
+SOL_UDP = 17
+UDP_SEGMENT = 103
+UDP_SEGMENTS_MAX = 64
 
 
 class PingResult:
@@ -141,3 +150,102 @@ def tcp_both_ways(client, server, address, size=4 << 20, timeout=20, port=TCP_PO
             answering.settimeout(timeout)
             return (_transfer(calling, answering, 1, size, timeout),
                     _transfer(answering, calling, 2, size, timeout))
+
+
+class Datagrams:
+    """Numbered UDP datagrams from one guest to another; each has a checksum of its own contents.
+
+    Sizes are mixed; every other burst goes out as one super-frame (UDP_SEGMENT, udp(7)) when
+    `gso` is set. After send(): `counts` says how often each number arrived, `damaged` what
+    arrived and was never sent.
+    """
+
+    HEADER = struct.Struct(">IHI")  # number, size, CRC-32 of the rest
+    BURST = 16
+
+    def __init__(self, sender, receiver, address, largest, seed=1, port=UDP_PORT):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.sizes = []
+        self.counts = {}
+        self.damaged = []
+        self._largest = largest
+        self._random = random.Random(seed)
+        self._target = (address, port)
+        self._receiver = receiver.socket(family, socket.SOCK_DGRAM)
+        frames.big_buffer(self._receiver)
+        self._receiver.bind(self._target)
+        self._receiver.setblocking(False)
+        self._sender = sender.socket(family, socket.SOCK_DGRAM)
+        self._sender.connect(self._target)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._sender.close()
+        self._receiver.close()
+
+    def _make(self, size):
+        rest = self._random.randbytes(size - self.HEADER.size)
+        self.sizes.append(size)
+        return self.HEADER.pack(len(self.sizes) - 1, size, zlib.crc32(rest)) + rest
+
+    def _size(self):
+        small = self._random.random() < 0.3
+        return self._random.randrange(self.HEADER.size, 200 if small else self._largest + 1)
+
+    def _send_super(self):
+        size = self._size()
+        count = min(UDP_SEGMENTS_MAX, 60000 // size, self.BURST)
+        pieces = [self._make(size) for _ in range(count - 1)]
+        pieces.append(self._make(self._random.randrange(self.HEADER.size, size + 1)))
+        self._sender.setsockopt(SOL_UDP, UDP_SEGMENT, size)
+        self._sender.send(b"".join(pieces))
+        self._sender.setsockopt(SOL_UDP, UDP_SEGMENT, 0)
+
+    def send(self, count, gso=True, pause_s=0.002):
+        """Sends at least `count` of them in bursts, and takes in what arrives meanwhile."""
+        turn = 0
+        while len(self.sizes) < count:
+            if gso and turn % 2:
+                self._send_super()
+            else:
+                for _ in range(self.BURST):
+                    self._sender.send(self._make(self._size()))
+            turn += 1
+            self.receive(pause_s)
+        self.receive(0.5, everything=True)
+
+    def receive(self, quiet_s, everything=False):
+        """Takes in what arrives for so long, or (everything) until nothing has come for so long."""
+        end = time.monotonic() + quiet_s
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([self._receiver], [], [], left)[0]:
+                return
+            self._arrived(self._receiver.recv(65536))
+            if everything:
+                end = time.monotonic() + quiet_s
+
+    def _arrived(self, data):
+        if len(data) >= self.HEADER.size:
+            number, size, crc = self.HEADER.unpack_from(data)
+            if (size == len(data) and number < len(self.sizes) and self.sizes[number] == size
+                    and zlib.crc32(data[self.HEADER.size:]) == crc):
+                self.counts[number] = self.counts.get(number, 0) + 1
+                return
+        self.damaged.append(data[:32])
+
+    @property
+    def share(self):
+        """How much of what was sent has arrived."""
+        return len(self.counts) / len(self.sizes)
+
+    def check(self, copies=1, least=1.0):
+        """None damaged, none more often than `copies`, at least this share arrived."""
+        assert not self.damaged, (
+            f"{len(self.damaged)} damaged datagrams, first: {self.damaged[0].hex()}")
+        often = {number: count for number, count in self.counts.items() if count > copies}
+        assert not often, f"came more often than {copies} times: {often}"
+        assert self.share >= least, (
+            f"{len(self.counts)} of {len(self.sizes)} arrived; missing sizes: "
+            f"{[size for number, size in enumerate(self.sizes) if number not in self.counts][:20]}")

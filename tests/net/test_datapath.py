@@ -1,0 +1,88 @@
+"""What goes in comes out: payload end to end through a bad underlay, with the data path's switches in
+every position."""
+import os
+
+import pytest
+
+import switches
+from lab import need, plain_only
+from node import Pair
+from traffic import Datagrams, assert_pings, tcp_both_ways
+
+LONG = os.environ.get("NET_LONG") == "1"
+FACTORS = {"mode": switches.MODES, "mtu": (1500, 9000), "family": (4, 6),
+           "guest": ("offloads", "plain")}
+PAIRWISE = switches.pairwise(FACTORS)
+SMALL = 3  # rows that a sanitizer build sees: all on, all off, and a mix
+WEATHER_S = 0.002  # how late a reordered datagram comes: behind some dozens of others
+TCP_BYTES = 2 << 20
+DATAGRAMS = 600
+
+
+def _all_rows():
+    """Every combination at either end, never the same one at both."""
+    combinations = switches.every_combination()
+    rng = switches.random.Random(2)
+    for left, right in zip(combinations, combinations[37:] + combinations[:37]):
+        yield {**switches.draw(rng, FACTORS), "left": left, "right": right}
+
+
+def rows():
+    """Parameters: those of the covering array, and with NET_LONG=1 all others."""
+    found = [*PAIRWISE, *_all_rows()] if LONG else PAIRWISE
+    return [pytest.param(row, id=switches.name_of(row),
+                         marks=[plain_only()] if index >= SMALL else [])
+            for index, row in enumerate(found)]
+
+
+def plain_guest(guest):
+    """A guest whose network card does nothing for it: frames leave in their final size, with their
+    checksums."""
+    guest.run("ethtool", "-K", "eth0", "tx", "off", "sg", "off", "tso", "off", "gso", "off",
+              "gro", "off", "tx-udp-segmentation", "off")
+
+
+def address_of(row, side):
+    return {("left", 4): Pair.LEFT_IP, ("left", 6): Pair.LEFT_IP6,
+            ("right", 4): Pair.RIGHT_IP, ("right", 6): Pair.RIGHT_IP6}[side, row["family"]]
+
+
+def udp_both_ways(pair, row, count, copies, least):
+    """Numbered datagrams from left to right, then back; the shares that arrived."""
+    headers = 28 if row["family"] == 4 else 48
+    shares = []
+    for way, far in ((pair.guests, "right"), (pair.guests[::-1], "left")):
+        with Datagrams(*way, address_of(row, far), row["mtu"] - headers) as datagrams:
+            datagrams.send(count)
+            datagrams.check(copies, least)
+            shares.append(datagrams.share)
+    return shares
+
+
+@pytest.mark.parametrize("row", rows())
+def test_switches(lab, row):
+    """Through a relay, first as it is, then with 5 % of the datagrams lost, 5 % doubled and 10 %
+    late: TCP by its hash, UDP datagram by datagram, both ways."""
+    print(row)
+    pair, relay = Pair.relayed(lab, mtu=row["mtu"], data=[row["mode"]])
+    pair.left.offload = switches.section(row["left"])
+    pair.right.offload = switches.section(row["right"])
+    if row["guest"] == "plain":
+        need("ethtool")
+        for guest in pair.guests:
+            plain_guest(guest)
+    pair.start()
+    address = address_of(row, "right")
+    assert_pings(pair.guest_left, address, count=3)
+    udp_both_ways(pair, row, DATAGRAMS // 2, copies=1, least=1)
+    tcp_both_ways(*pair.guests, address, size=TCP_BYTES)
+    relay.reorder_s = WEATHER_S
+    relay.loss, relay.duplicate, relay.reorder = 0.05, 0.05, 0.1
+    # Mode none has no counter: what the wire doubles arrives twice. A frame of 9000 needs seven
+    # datagrams, and 70 % of such get through whole.
+    shares = udp_both_ways(pair, row, DATAGRAMS, 2 if row["mode"] == "none" else 1, 0.6)
+    assert max(shares) < 1, "the loss was not real"
+    rates = tcp_both_ways(*pair.guests, address, size=TCP_BYTES, timeout=60)
+    print(f"with loss: {rates[0]:.1f} and {rates[1]:.1f} Mbit/s")
+    for node in pair.nodes:
+        assert node.state() == "forwarding"
