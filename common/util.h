@@ -1,4 +1,4 @@
-/* Small things that C lacks: array sizes, cleanup attributes, little-endian access. */
+/* Small things that C lacks: array sizes, cleanup attributes, access to integers of a given byte order. */
 #ifndef COMMON_UTIL_H
 #define COMMON_UTIL_H
 
@@ -83,6 +83,30 @@ static inline void put_le64(void *p, uint64_t v)
 {
 	put_le32(p, (uint32_t)v);
 	put_le32((uint8_t *)p + 4, (uint32_t)(v >> 32));
+}
+
+static inline uint16_t get_be16(const void *p)
+{
+	const uint8_t *b = p;
+	return (uint16_t)(b[0] << 8 | b[1]);
+}
+
+static inline uint32_t get_be32(const void *p)
+{
+	return (uint32_t)get_be16(p) << 16 | get_be16((const uint8_t *)p + 2);
+}
+
+static inline void put_be16(void *p, uint16_t v)
+{
+	uint8_t *b = p;
+	b[0] = (uint8_t)(v >> 8);
+	b[1] = (uint8_t)v;
+}
+
+static inline void put_be32(void *p, uint32_t v)
+{
+	put_be16(p, (uint16_t)(v >> 16));
+	put_be16((uint8_t *)p + 2, (uint16_t)v);
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "l2tund/datapath/headers.h"
 #include "l2tund/datapath/vnet.h"
 
 /* One frame in `n` parts; the first holds all its headers. */
@@ -23,28 +24,34 @@ struct parts {
 
 struct cut; /* below: embedded by the caller, private */
 
+#define CUT_PIECES_MAX 2048 /* enough for segments of 48 bytes; fewer bytes are no traffic */
+
 /*
  * Prepares cutting `p` into pieces of at most `room` bytes. 0; -EOPNOTSUPP: not a frame that
  * can be cut (CHUNKs carry it whole); -EMSGSIZE: headers leave no room for payload.
- * A UDP super-frame is cut only where its datagrams begin. The parts must stay until the end.
+ * A UDP super-frame is cut only where its datagrams begin. A plain TCP segment whose checksum is
+ * neither unfinished nor verified is summed up first: a damaged one must stay damaged.
+ * The parts must stay until the end.
  */
 int cut_init(struct cut *c, const struct vnet *v, const struct parts *p, size_t room);
 /* Bytes of the next piece, 0: there is none. All but the last are of the same size. */
 size_t cut_size(const struct cut *c);
-/* Writes the next piece, cut_size() bytes, to `buf`; *ret says what of it is left to compute. */
+/*
+ * Writes the next piece, cut_size() bytes, to `buf`, which nothing of the frame overlaps.
+ * *ret says what of it is left to compute: its L4 checksum, always.
+ */
 void cut_next(struct cut *c, uint8_t *buf, struct vnet *ret);
 
 struct cut {
 	struct vnet vnet; /* of every piece */
 	struct parts parts;
-	unsigned part;		  /* the next payload byte: in which part, */
-	size_t at;		  /* and where in it */
-	size_t left;		  /* payload still to come */
-	size_t step;		  /* payload of each piece but the last */
-	unsigned index;		  /* of the next piece */
-	uint16_t l3, l4, payload; /* offsets of IP header, TCP or UDP header, and payload */
-	bool ipv6, tcp;
-	bool ecn; /* CWR belongs to the first piece only */
+	struct headers h;
+	unsigned part;	/* the next payload byte: in which part, */
+	size_t at;	/* and where in it */
+	size_t left;	/* payload still to come */
+	size_t step;	/* payload of each piece but the last */
+	unsigned index; /* of the next piece */
+	uint64_t sum;	/* of the pseudo header, without the length */
 };
 
 #endif

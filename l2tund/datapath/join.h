@@ -19,7 +19,8 @@ struct join;
 
 /*
  * One frame or super-frame of `owner`, in `n` parts of `len` bytes together, the first holding all
- * headers. Valid during the call. May be called from join_put() and join_flush().
+ * headers. Valid during the call. May be called from join_put() and join_flush(), and
+ * must not call them.
  */
 typedef void (*join_out_fn)(void *arg, void *owner, const struct vnet *v, const struct iovec *iov,
 			    unsigned n, size_t len);
@@ -31,8 +32,10 @@ void join_free(struct join *j);
 /*
  * Takes one frame, whose bytes must stay where they are until the next join_flush(); its headers
  * may be written to. It comes out at once or later; frames of one flow never overtake each
- * other, what belongs to no flow may pass what is held. Joined are TCP segments and UDP datagrams (IPv4, IPv6, tagged or not) whose checksum is
- * still to be computed or known to be good.
+ * other, what belongs to no flow may pass what is held. Joined are TCP segments and UDP
+ * datagrams (IPv4, IPv6, tagged or not) whose checksum is still to be computed or known to be
+ * good, which is found out here where nobody says so. A frame that comes out alone
+ * is as it went in.
  */
 void join_put(struct join *j, void *owner, const struct vnet *v, uint8_t *frame, size_t len);
 /* Everything held comes out, oldest flow first. */

@@ -26,13 +26,16 @@ struct vnet {
 
 /*
  * From the header that stands in front of a frame of `len` bytes read from a TAP.
- * -EBADMSG when it points outside the frame; -EOPNOTSUPP for a super-frame of a kind that we
- * never asked the kernel for.
+ * -EBADMSG when it points outside the frame or contradicts itself; -EOPNOTSUPP for a
+ * super-frame of a kind that we never asked the kernel for. hdr_len is the kernel's own.
  */
 int vnet_parse(const uint8_t hdr[VNET_HDR_BYTES], size_t len, struct vnet *ret);
-/* The header for writing to a TAP. */
+/* The header for writing to a TAP; `v` is valid. What was verified is not told. */
 void vnet_format(const struct vnet *v, uint8_t hdr[VNET_HDR_BYTES]);
-/* Whether a hint that came from the network stays inside a frame of `len` bytes. */
+/*
+ * Whether a description that came from the network stays inside a frame of `len` bytes, and is one
+ * that the kernel takes. The frame's own headers may still say something else.
+ */
 bool vnet_valid(const struct vnet *v, size_t len);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "common/util.h"
+
 #define TYPE_IPV4 0x0800
 #define TYPE_IPV6 0x86dd
 #define TYPE_VLAN 0x8100   /* IEEE 802.1Q */
@@ -19,11 +21,6 @@
 #define IPV6_BYTES 40
 #define PROTO_UDP 17
 #define PORTS_BYTES 4
-
-static unsigned get_be16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
 
 /* The IP header; *len_io becomes what is left from there. NULL: there is none. */
 static const uint8_t *ip_of(const uint8_t *frame, size_t *len_io, unsigned *ret_type)

@@ -38,6 +38,12 @@ static void data_valid_is_no_request(void **state)
 	(void)state;
 	assert_int_equal(parse(h, 60, &v), 0);
 	assert_false(v.csum);
+	assert_true(v.verified);
+	h.flags |= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	h.csum_start = 34;
+	assert_int_equal(parse(h, 60, &v), 0);
+	assert_true(v.csum);
+	assert_false(v.verified); /* what is not finished cannot have been checked */
 }
 
 static void checksum_request_comes_back(void **state)
@@ -75,18 +81,92 @@ static void format_without_request_is_zero(void **state)
 	assert_memory_equal(raw, zero, sizeof(raw));
 }
 
-static void super_frames_are_refused(void **state)
+/* A TCP super-frame as the kernel hands it over; tests change a field. */
+static const struct virtio_net_hdr tso = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					   .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+					   .hdr_len = 66,
+					   .gso_size = 1448,
+					   .csum_start = 34,
+					   .csum_offset = 16 };
+
+static void unknown_kinds_are_refused(void **state)
 {
-	static const uint8_t types[] = { VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_UDP,
-					 VIRTIO_NET_HDR_GSO_TCPV6, VIRTIO_NET_HDR_GSO_ECN, 0x7f };
+	static const uint8_t types[] = {
+		2, VIRTIO_NET_HDR_GSO_UDP, VIRTIO_NET_HDR_GSO_ECN, 6, 0x25, 0x7f, 0xff
+	};
 	struct vnet v = { .csum = true, .csum_start = 77, .csum_offset = 88 };
+	struct virtio_net_hdr h = tso;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(types); i++) {
-		struct virtio_net_hdr h = { .gso_type = types[i], .gso_size = 1448 };
+		h.gso_type = types[i];
 		assert_int_equal(parse(h, 9000, &v), -EOPNOTSUPP);
 	}
 	assert_int_equal(v.csum_start, 77); /* untouched on failure */
+}
+
+static void super_frames_come_back(void **state)
+{
+	static const struct {
+		uint8_t type;
+		uint16_t start, offset, hdr_len;
+	} rows[] = {
+		{ VIRTIO_NET_HDR_GSO_TCPV4, 34, 16, 54 },
+		{ VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN, 42, 16, 62 },
+		{ VIRTIO_NET_HDR_GSO_TCPV6, 54, 16, 74 },
+		{ VNET_GSO_UDP, 34, 6, 42 },
+		{ VNET_GSO_UDP, 62, 6, 70 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct virtio_net_hdr h = tso, back;
+		uint8_t raw[VNET_HDR_BYTES];
+		struct vnet v;
+
+		h.gso_type = rows[i].type;
+		h.csum_start = rows[i].start;
+		h.csum_offset = rows[i].offset;
+		h.hdr_len = rows[i].hdr_len;
+		assert_int_equal(parse(h, rows[i].hdr_len - 1U, &v), -EBADMSG);
+		assert_int_equal(parse(h, rows[i].hdr_len, &v), 0);
+		assert_int_equal(v.gso_size, 1448);
+		assert_int_equal(v.ecn, rows[i].type >> 7);
+		vnet_format(&v, raw);
+		memcpy(&back, raw, sizeof(back));
+		assert_memory_equal(&back, &h, sizeof(back));
+	}
+}
+
+static void bad_super_frames(void **state)
+{
+	static const struct vnet good = { .csum = true,
+					  .csum_start = 34,
+					  .csum_offset = 16,
+					  .gso = VNET_GSO_TCP4,
+					  .gso_size = 1448 };
+	struct vnet v[10];
+
+	(void)state;
+	for (size_t i = 0; i < 10; i++)
+		v[i] = good;
+	v[0].csum = false;
+	v[1].gso_size = 0;
+	v[2].gso_size = 65535;
+	v[3].csum_start = 33;
+	v[4].csum_start = 65535;
+	v[5].csum_offset = 6;
+	v[6].gso = VNET_GSO_TCP6; /* its TCP header cannot begin there */
+	v[7].gso = 3;
+	v[8].gso = VNET_GSO_UDP;
+	v[9].gso = VNET_GSO_NONE; /* and yet of a size */
+	assert_true(vnet_valid(&good, 70000));
+	for (size_t i = 0; i < 10; i++)
+		assert_false(vnet_valid(&v[i], 70000));
+	v[8].csum_offset = 6;
+	assert_true(vnet_valid(&v[8], 70000));
+	v[8].ecn = true;
+	assert_false(vnet_valid(&v[8], 70000));
 }
 
 static void hint_bounds(void **state)
@@ -133,7 +213,9 @@ int main(void)
 		cmocka_unit_test(data_valid_is_no_request),
 		cmocka_unit_test(checksum_request_comes_back),
 		cmocka_unit_test(format_without_request_is_zero),
-		cmocka_unit_test(super_frames_are_refused),
+		cmocka_unit_test(unknown_kinds_are_refused),
+		cmocka_unit_test(super_frames_come_back),
+		cmocka_unit_test(bad_super_frames),
 		cmocka_unit_test(hint_bounds),
 	};
 
