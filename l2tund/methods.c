@@ -85,7 +85,7 @@ static json_t *do_tunnel_show(void *ctx, const json_t *params, struct ctl_error 
 {
 	struct tunnel *t = find_tunnel(ctx, params, err);
 
-	return t ? status_tunnel(t) : NULL;
+	return t ? status_tunnel_full(t) : NULL;
 }
 
 static json_t *do_tunnel_why(void *ctx, const json_t *params, struct ctl_error *err)

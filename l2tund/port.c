@@ -178,7 +178,10 @@ static void port_owner(struct port *p, char *buf, size_t size)
 
 static bool port_open(struct port *p, const struct os_link *bridge, uint64_t now_us)
 {
-	struct os_tap_params params = { .mtu = port_wanted_mtu(p->os, bridge) };
+	struct os_tap_params params = {
+		.mtu = port_wanted_mtu(p->os, bridge),
+		.offload = p->offload,
+	};
 	char owner[64], what[128];
 	int r;
 

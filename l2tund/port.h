@@ -26,7 +26,8 @@ struct port {
 	const struct os_tap_ops *ops;
 	void *arg;
 
-	bool isolated; /* wanted: no frames between it and the bridge's other isolated ports */
+	unsigned offload; /* set of enum offload that are wanted of the TAP; 0 at first */
+	bool isolated;	  /* wanted: no frames between it and the bridge's other isolated ports */
 	uint8_t mac[6];
 	struct os_tap *tap;
 	int ifindex;

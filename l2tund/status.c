@@ -12,6 +12,7 @@
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/peer.h"
+#include "l2tund/status_datapath.h"
 #include "l2tund/topology/view.h"
 #include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
@@ -316,8 +317,9 @@ static json_t *tunnel_drops(const struct tunnel *t)
 
 	session_get_info(t->peer->session, &i);
 	return json_pack("{s:o s:o s:o s:o s:o}", "gate", number(t->counters.drop_gate), "policer",
-			 number(t->counters.drop_policer), "queue", number(drop_sum(t->counters.drop)),
-			 "decode", number(stream_counters(t->peer->stream)->drop_decode), "replay",
+			 number(t->counters.drop_policer), "queue",
+			 number(drop_sum(t->counters.drop)), "decode",
+			 number(stream_counters(t->peer->stream)->drop_decode), "replay",
 			 number(i.drop_replay));
 }
 
@@ -339,6 +341,16 @@ json_t *status_tunnel(const struct tunnel *t)
 					 number(t->counters.tx_frames), "rx_bytes",
 					 number(t->counters.rx_bytes), "tx_bytes",
 					 number(t->counters.tx_bytes), "drops", tunnel_drops(t)));
+	return o;
+}
+
+json_t *status_tunnel_full(const struct tunnel *t)
+{
+	json_t *o = status_tunnel(t);
+
+	if (o)
+		json_object_update_new(o, json_pack("{s:o s:o}", "offloads", status_offloads(t),
+						    "drops_by_reason", status_drops(t)));
 	return o;
 }
 

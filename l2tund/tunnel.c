@@ -365,6 +365,7 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 	snprintf(tap, sizeof(tap), TAP_PREFIX "%.*s", (int)(sizeof(tap) - sizeof(TAP_PREFIX)),
 		 cfg->name);
 	port_init(&t->port, d->os, tap, cfg->mesh, &tunnel_tap_ops, t);
+	t->port.offload = d->config->node.offload;
 	t->edge = topo_edge_add(d->topo, t->name, t);
 	if (!t->edge) {
 		free(t);

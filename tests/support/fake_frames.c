@@ -16,6 +16,7 @@ struct os_tap {
 	struct fake_host *host;
 	struct fake_link *link; /* NULL: the device is gone */
 	int ifindex;
+	unsigned offload;
 	const struct os_tap_ops *ops;
 	void *arg;
 	struct fake_event read_ev;
@@ -218,6 +219,7 @@ static int tap_open(struct os *os, const struct os_tap_params *p, const struct o
 	struct os_tap *t = calloc(1, sizeof(*t));
 	fake_must(t, "no memory");
 	*t = (struct os_tap){ .host = h, .ops = ops, .arg = arg };
+	t->offload = p->offload & (1U << OFFLOAD_CHECKSUM | 1U << OFFLOAD_TSO | 1U << OFFLOAD_USO);
 	t->read_ev = (struct fake_event){ .host = h, .fn = tap_read };
 	t->lost_ev = (struct fake_event){ .host = h, .fn = tap_lost };
 	queue_init(&t->queue);
@@ -294,9 +296,7 @@ static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, cons
 
 static void tap_offloads(struct os *os, const struct os_tap *t, struct offloads *ret)
 {
-	(void)os;
-	(void)t;
-	(void)ret;
+	offloads_tell(host_of(os), t->offload, ret);
 }
 
 static void tap_close(struct os *os, struct os_tap *t)

@@ -195,6 +195,20 @@ unsigned fake_calls(const struct fake_host *h, enum fake_op op)
 	return h->faults[op].calls;
 }
 
+void fake_offload_refuse(struct fake_host *h, enum offload o, const char *why)
+{
+	h->refused[o] = why;
+}
+
+void offloads_tell(const struct fake_host *h, unsigned wanted, struct offloads *ret)
+{
+	ret->active |= wanted;
+	for (unsigned o = 0; o < OFFLOADS; o++) {
+		if (h->refused[o])
+			offload_refuse(ret, (enum offload)o, "%s", h->refused[o]);
+	}
+}
+
 int fault_check(struct fake_host *h, enum fake_op op)
 {
 	struct fake_fault *f = &h->faults[op];

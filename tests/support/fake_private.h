@@ -82,6 +82,7 @@ struct fake_host {
 	uint64_t stalled_until_us;
 	unsigned open;
 	struct fake_fault faults[FAKE_OPS];
+	const char *refused[OFFLOADS]; /* why; NULL: it is to be had */
 	/* underlay */
 	struct addr addrs[FAKE_ADDRS];
 	unsigned n_addrs;
@@ -154,6 +155,8 @@ void event_at(struct fake_net *net, struct fake_event *ev, uint64_t at_us);
 void event_soon(struct fake_net *net, struct fake_event *ev); /* unless it is queued already */
 void event_cancel(struct fake_net *net, struct fake_event *ev);
 int fault_check(struct fake_host *h, enum fake_op op);
+/* Of `wanted` those that are to be had are added to *ret, and why the others are not. */
+void offloads_tell(const struct fake_host *h, unsigned wanted, struct offloads *ret);
 struct fake_buf *buf_new(const void *bytes, size_t len);
 void queue_init(struct fake_queue *q);
 void queue_put(struct fake_queue *q, struct fake_buf *b);

@@ -16,7 +16,7 @@ struct os_udp {
 	TAILQ_ENTRY(os_udp) link;
 	struct fake_host *host;
 	struct addr bound;
-	unsigned socket;
+	unsigned socket, offload;
 	const struct os_udp_ops *ops;
 	void *arg;
 	struct fake_event read_ev;
@@ -318,7 +318,6 @@ static int udp_open(struct os *os, const struct addr *listen, unsigned socket, u
 	struct fake_host *h = host_of(os);
 	int r = fault_check(h, FAKE_UDP_OPEN);
 
-	(void)offload;
 	if (r < 0)
 		return r;
 	if (!is_wildcard(listen) && !host_has(h, listen))
@@ -331,6 +330,7 @@ static int udp_open(struct os *os, const struct addr *listen, unsigned socket, u
 	*u = (struct os_udp){
 		.host = h, .bound = *listen, .socket = socket, .ops = ops, .arg = arg
 	};
+	u->offload = offload & (1U << OFFLOAD_UDP_SEGMENT | 1U << OFFLOAD_UDP_GRO);
 	u->read_ev = (struct fake_event){ .host = h, .fn = udp_read };
 	queue_init(&u->queue);
 	if (!addr_port(listen))
@@ -386,9 +386,7 @@ static int udp_send(struct os *os, struct os_udp *u, const struct path *path, co
 
 static void udp_offloads(struct os *os, const struct os_udp *u, struct offloads *ret)
 {
-	(void)os;
-	(void)u;
-	(void)ret;
+	offloads_tell(host_of(os), u->offload, ret);
 }
 
 static void udp_close(struct os *os, struct os_udp *u)

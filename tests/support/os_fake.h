@@ -78,6 +78,12 @@ void fake_fail(struct fake_host *h, enum fake_op op, unsigned skip, unsigned tim
 /* How often it was called, failed calls included. */
 unsigned fake_calls(const struct fake_host *h, enum fake_op op);
 
+/*
+ * Devices and sockets have this offload no longer, for the reason `why`. They have every other
+ * one that was asked for.
+ */
+void fake_offload_refuse(struct fake_host *h, enum offload o, const char *why);
+
 /* ---- the underlay ---- */
 
 /* One direction between two hosts. */

@@ -432,6 +432,57 @@ static void reload_names_switches(void **state)
 	assert_int_equal(w->daemon[0]->config->node.offload, OFFLOAD_ALL);
 }
 
+static const char *ask_show(struct world *w, unsigned i)
+{
+	return ask(w, i, 0, "{\"id\":1,\"method\":\"tunnel.show\",\"params\":{\"name\":\"sv\"}}");
+}
+
+static void show_tells_offloads(void **state)
+{
+	struct world *w = *state;
+	const char *reply;
+	char rest[160];
+
+	snprintf(rest, sizeof(rest), "offload { tso = off pack = off }\n%s", world_plain);
+	world_start_both(w, rest, world_plain);
+	world_wait_forwarding(w, 5 * US_PER_S);
+	fake_offload_refuse(w->host[1], OFFLOAD_USO, "the kernel refused: Invalid argument");
+	fake_offload_refuse(w->host[1], OFFLOAD_UDP_GRO, "the kernel refused: Protocol");
+	reply = ask_show(w, 0);
+	assert_has(reply, "\"tso\":{\"active\":false,\"why\":\"switched off in l2tund.conf\"}");
+	assert_has(reply, "\"pack\":{\"active\":false,\"why\":\"switched off in l2tund.conf\"}");
+	assert_has(reply, "\"uso\":{\"active\":true}");
+	assert_has(reply, "\"join\":{\"active\":true}");
+	assert_has(reply, "\"udp-gro\":{\"active\":true}");
+	reply = ask_show(w, 1);
+	assert_has(reply, "\"tso\":{\"active\":true}");
+	assert_has(reply, "\"uso\":{\"active\":false,\"why\":\"the kernel refused: Invalid");
+	assert_has(reply, "\"udp-gro\":{\"active\":false,\"why\":\"the kernel refused: Protocol");
+	/* Without a device nothing of it can be said to work. */
+	ask(w, 1, 0, "{\"id\":1,\"method\":\"tunnel.down\",\"params\":{\"name\":\"sv\"}}");
+	reply = ask_show(w, 1);
+	assert_has(reply, "\"tso\":{\"active\":false,\"why\":\"there is no TAP device");
+	assert_has(reply, "\"udp-segment\":{\"active\":true}");
+	assert_has(reply, "\"coalesce\":{\"active\":true}");
+}
+
+static void show_tells_every_drop(void **state)
+{
+	struct world *w = *state;
+	const char *reply;
+
+	world_start_plain(w);
+	wait_forwarding(w, US_PER_S);
+	tunnel(w, 0, "sv")->counters.drop_gate = 3;
+	tunnel(w, 0, "sv")->counters.drop[DROP_TAP] = 5;
+	reply = ask_show(w, 0);
+	assert_has(reply, "\"drops\":{\"gate\":3,\"policer\":0,\"queue\":5,\"decode\":0,");
+	assert_has(reply,
+		   "\"drops_by_reason\":{\"tunnel\":{\"gate\":3,\"policer\":0,\"malformed\":0,");
+	assert_has(reply, "\"tap\":5}");
+	assert_has(reply, "\"session\":{\"auth\":0,\"replay\":0,\"decode\":0,\"chunk-timeout\":0,");
+}
+
 /* The second reload finds the other end ready, and its gate may open before its list is told. */
 static void reload_adds_a_tunnel_at_both_ends(void **state)
 {
@@ -538,6 +589,8 @@ int main(void)
 		TEST(reload_leaves_the_rest_alone),
 		TEST(reload_names_switches),
 		TEST(reload_adds_a_tunnel_at_both_ends),
+		TEST(show_tells_offloads),
+		TEST(show_tells_every_drop),
 		TEST(failed_starts_leave_nothing),
 		TEST(kernel_errors_are_retried),
 		TEST(one_way_underlay_is_named),
