@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *offload_name(enum offload o)
 {
@@ -28,4 +29,13 @@ void offload_refuse(struct offloads *os, enum offload o, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(os->why[o], OFFLOAD_WHY_MAX, fmt, ap);
 	va_end(ap);
+}
+
+void offload_add(struct offloads *os, const struct offloads *part)
+{
+	os->active |= part->active;
+	for (unsigned o = 0; o < OFFLOADS; o++) {
+		if (part->why[o][0])
+			memcpy(os->why[o], part->why[o], OFFLOAD_WHY_MAX);
+	}
 }

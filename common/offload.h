@@ -40,5 +40,7 @@ static inline bool offload_on(unsigned set, enum offload o)
 /* Takes `o` out of what is active and says why; the first reason stays. */
 void offload_refuse(struct offloads *os, enum offload o, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Adds another's part: what it has active, and its reasons for what it has not. */
+void offload_add(struct offloads *os, const struct offloads *part);
 
 #endif

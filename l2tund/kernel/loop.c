@@ -29,6 +29,9 @@
 #define QUERY_TIMEOUT_US (10 * US_PER_S)
 #define DRAIN_ROUNDS 16 /* turns given to cancelled queries when the loop ends */
 
+/* libevent's priorities; those who do not say get the middle one, which is REST. */
+enum { PRIORITY_FIRST, PRIORITY_REST, PRIORITIES };
+
 struct loop_timer {
 	TAILQ_ENTRY(loop_timer) link; /* in loop->timers while armed */
 	struct loop *loop;
@@ -211,7 +214,8 @@ static int timers_init(struct loop *l)
 	if (l->timer_fd < 0)
 		return -errno;
 	l->timer_event = event_new(l->base, l->timer_fd, EV_READ | EV_PERSIST, timers_fired, l);
-	if (!l->timer_event || event_add(l->timer_event, NULL) < 0)
+	if (!l->timer_event || event_priority_set(l->timer_event, PRIORITY_FIRST) < 0 ||
+	    event_add(l->timer_event, NULL) < 0)
 		return -ENOMEM;
 	return loop_timer_new(l, resolvers_reap, l, &l->reaper);
 }
@@ -258,6 +262,11 @@ int loop_fd_new(struct loop *l, int fd, void (*fn)(void *arg, unsigned what), vo
 	}
 	*ret = f;
 	return 0;
+}
+
+void loop_fd_first(struct loop_fd *f, bool first)
+{
+	event_priority_set(f->read, first ? PRIORITY_FIRST : PRIORITY_REST);
 }
 
 void loop_fd_free(struct loop_fd *f)
@@ -566,8 +575,13 @@ static struct event_base *base_new(void)
 	if (!cfg)
 		return NULL;
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
+	event_config_set_max_dispatch_interval(cfg, NULL, 1, PRIORITY_REST);
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
+	if (base && event_base_priority_init(base, PRIORITIES) < 0) {
+		event_base_free(base);
+		return NULL;
+	}
 	return base;
 }
 

@@ -49,6 +49,12 @@ uint64_t loop_now_us(void);
 int loop_fd_new(struct loop *l, int fd, void (*fn)(void *arg, unsigned what), void *arg,
 		struct loop_fd **ret);
 int loop_fd_want(struct loop_fd *f, unsigned what);
+/*
+ * Whether it is served before all that is not: timers are, other descriptors are not at first.
+ * Between any two callbacks of the rest the loop looks for such. False from a callback
+ * that had more than enough to do, so that the rest has its turn, too.
+ */
+void loop_fd_first(struct loop_fd *f, bool first);
 void loop_fd_free(struct loop_fd *f);
 
 /* One-shot. A deadline that has passed (0 as well) means: in the next turn of the loop. */

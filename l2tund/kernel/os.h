@@ -128,17 +128,25 @@ struct os {
 		       void *arg, struct os_query **ret);
 	void (*resolve_cancel)(struct os *os, struct os_query *q);
 
-	/* `offload`: set of enum offload that are wanted. */
+	/*
+	 * `offload`: set of enum offload that are wanted. Data and all other types of datagrams
+	 * have sockets of their own on the one port, where the kernel can do that: neither
+	 * fills the other's buffers, and what is not data is read and sent first.
+	 */
 	int (*udp_open)(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 			const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
 	/*
-	 * Sends `len` bytes: datagrams of `size` bytes each, the last may be smaller. They leave
-	 * from path->local when that is set and still ours. -EMSGSIZE: larger than the
-	 * interface allows unfragmented. An error may mean that only some of them have left.
+	 * Sends `len` bytes: datagrams of `size` bytes each, the last may be smaller; all of a
+	 * type. They leave from path->local when that is set and still ours. -EMSGSIZE: larger
+	 * than the interface allows unfragmented; -EAGAIN: the send buffer is full. An error
+	 * may mean that only some of them have left.
 	 */
 	int (*udp_send)(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
 			size_t len, size_t size);
-	/* What of its part of the offloads is active, added to *ret. */
+	/*
+	 * What of its part of the offloads is active, added to *ret. UDP_SEGMENT may be
+	 * switched off while sending, when a device turns out not to do it.
+	 */
 	void (*udp_offloads)(struct os *os, const struct os_udp *u, struct offloads *ret);
 	void (*udp_close)(struct os *os, struct os_udp *u);
 
@@ -147,7 +155,11 @@ struct os {
 			void *arg, struct os_tap **ret);
 	int (*tap_ifindex)(struct os *os, struct os_tap *t);
 	int (*tap_carrier)(struct os *os, struct os_tap *t, bool on);
-	/* One frame or super-frame in `n` parts. */
+	/*
+	 * One frame or super-frame in `n` parts. -EOPNOTSUPP: this kernel takes no super-frames of
+	 * this kind from a TAP, now and later; the caller cuts it. tap_offloads() tells that
+	 * before: without OFFLOAD_JOIN it takes none, without OFFLOAD_USO none of UDP.
+	 */
 	int (*tap_write)(struct os *os, struct os_tap *t, const struct vnet *v,
 			 const struct iovec *iov, unsigned n);
 	/* What of its part of the offloads is active, added to *ret. */

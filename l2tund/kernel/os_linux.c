@@ -5,6 +5,7 @@
 #include "l2tund/kernel/os_linux.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -181,6 +182,18 @@ static const struct os table = {
 	.conn_close = unix_conn_close,
 };
 
+/* Of which only the pages are used that something was ever read to; no huge ones. */
+static uint8_t *scratch_new(void)
+{
+	void *p = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, SCRATCH_BYTES, MADV_NOHUGEPAGE);
+	return p;
+}
+
 int os_linux_new(struct loop *loop, struct os **ret)
 {
 	struct os_linux *ol = calloc(1, sizeof(*ol));
@@ -192,7 +205,7 @@ int os_linux_new(struct loop *loop, struct os **ret)
 	ol->os.priv = ol;
 	ol->loop = loop;
 	LIST_INIT(&ol->conns);
-	ol->scratch = malloc(SCRATCH_BYTES);
+	ol->scratch = scratch_new();
 	r = ol->scratch ? rtnl_new(loop, &ol->rtnl) : -ENOMEM;
 	if (r < 0) {
 		os_linux_free(&ol->os);
@@ -211,6 +224,7 @@ void os_linux_free(struct os *os)
 	ol = os->priv;
 	unix_drop_all(ol);
 	rtnl_free(ol->rtnl);
-	free(ol->scratch);
+	if (ol->scratch)
+		munmap(ol->scratch, SCRATCH_BYTES);
 	free(ol);
 }

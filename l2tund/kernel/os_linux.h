@@ -14,9 +14,16 @@
 
 struct lookout;
 
-/* One buffer for whatever is read: no two reads are under way at once. */
-#define SCRATCH_DATAGRAMS 64
-#define SCRATCH_BYTES (SCRATCH_DATAGRAMS * SESSION_DGRAM_MAX)
+/*
+ * One region for whatever is read: no two reads are under way at once, and each ends with its
+ * drained(). The strides are no powers of two, and no multiples of a page either: so the
+ * heads of all buffers fall into different sets of the caches.
+ */
+#define SCRATCH_DATAGRAMS 48
+#define SCRATCH_STRIDE (SESSION_DGRAM_MAX + 640)
+#define SCRATCH_RUN 65536 /* datagrams that UDP_GRO has merged */
+#define SCRATCH_RUN_STRIDE (SCRATCH_RUN + 1664)
+#define SCRATCH_BYTES ((size_t)SCRATCH_DATAGRAMS * SCRATCH_RUN_STRIDE)
 
 /* Owned by whoever called os_linux_new(); os->priv points to it. */
 struct os_linux {
@@ -24,6 +31,7 @@ struct os_linux {
 	struct loop *loop;
 	struct rtnl *rtnl;
 	uint8_t *scratch;
+	bool buffers_told;	    /* that socket buffers are small, once */
 	struct lookout *lookout;    /* NULL: we look ourselves; run.c sets it */
 	LIST_HEAD(, os_conn) conns; /* all of them, also those that only flush */
 };
@@ -36,7 +44,7 @@ static inline struct os_linux *os_linux(struct os *os)
 	return os->priv;
 }
 
-/* udp.c */
+/* udp.c, udp_send.c, udp_recv.c */
 int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
 int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len,

@@ -33,6 +33,8 @@ int rtnl_fdb_dump(struct rtnl *r, int bridge, void (*fn)(void *arg, const struct
 		  void *arg);
 int rtnl_fdb_watch(struct rtnl *r, const struct os_fdb_ops *ops, void *arg);
 
+/* Frames that may wait in the device (IFLA_TXQLEN). */
+int rtnl_set_txqueuelen(struct rtnl *r, int index, unsigned frames);
 /* No link-local address, by IFLA_INET6_ADDR_GEN_MODE; -EAFNOSUPPORT without IPv6. */
 int rtnl_set_no_addrgen(struct rtnl *r, int index);
 

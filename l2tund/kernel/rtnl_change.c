@@ -76,6 +76,16 @@ int rtnl_set_mtu(struct rtnl *r, int index, unsigned mtu)
 	return l->mtu == mtu ? 0 : -EIO;
 }
 
+int rtnl_set_txqueuelen(struct rtnl *r, int index, unsigned frames)
+{
+	_cleanup_(cleanup_link) struct rtnl_link *changes = rtnl_link_alloc();
+
+	if (!changes)
+		return -ENOMEM;
+	rtnl_link_set_txqlen(changes, frames);
+	return link_change(r, index, changes);
+}
+
 int rtnl_set_mac(struct rtnl *r, int index, const uint8_t mac[6])
 {
 	_cleanup_(cleanup_link) struct rtnl_link *changes = rtnl_link_alloc();

@@ -2,8 +2,8 @@
  * TAP devices. One is born without carrier, so that as a bridge port it is DISABLED from the
  * first moment, and never persistent: when this process dies the port is gone.
  *
- * Frames carry a virtio header (VNET_HDR_BYTES) in front; of its offloads only the
- * checksum is accepted, so every frame is one frame.
+ * Frames carry a virtio header (VNET_HDR_BYTES) in front. What of segmentation and checksums
+ * the kernel may leave to us, and whether it takes super-frames, is asked once at the beginning.
  *
  * The device must not exist before: attaching to somebody's persistent one would bring its
  * carrier up, which is what must never happen behind our back.
@@ -21,12 +21,25 @@
 #include "l2tund/kernel/os_linux.h"
 
 #define FRAMES_PER_TURN 64
-#define QUEUE_MAX 2000 /* above the device's queue length (500) */
+#define BYTES_PER_TURN ((size_t)128 * 1024) /* about two full super-frames */
+#define BATCH_BYTES ((size_t)64 * 1024)	    /* after as much what was read is worked off */
+#define FRAME_MAX (VNET_HDR_BYTES + 65550)  /* a super-frame of 64 KiB with VLAN tag */
+#define FRAME_ALIGN ((size_t)64)	    /* a cache line */
+#define QUEUE_LEN 1000			    /* as Ethernet devices have it */
+#define QUEUE_MAX 2000			    /* above that */
 #define TAP_PARTS_MAX 128
 #define TAP_FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)
+#define TAP_PART \
+	(1U << OFFLOAD_CHECKSUM | 1U << OFFLOAD_TSO | 1U << OFFLOAD_USO | 1U << OFFLOAD_JOIN)
+
+_Static_assert(BATCH_BYTES + FRAME_ALIGN + FRAME_MAX <= SCRATCH_BYTES, "a batch has room");
 
 #ifndef IFF_NO_CARRIER
 #define IFF_NO_CARRIER 0x0040 /* Linux 6.1 */
+#endif
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20 /* Linux 6.2 */
+#define TUN_F_USO6 0x40
 #endif
 
 /* Owned by the daemon. */
@@ -35,6 +48,7 @@ struct os_tap {
 	int fd;
 	int ifindex;
 	struct loop_fd *event;
+	struct offloads offloads;
 	const struct os_tap_ops *ops;
 	void *arg;
 	bool busy; /* its read loop is under way: closed now, freed at the end of it */
@@ -50,11 +64,10 @@ static void tap_lost(struct os_tap *t, int err)
 	t->ops->lost(t->arg, err);
 }
 
-/* 1: a frame was handed over, 0: nothing is waiting, or an error. */
-static int tap_read_one(struct os_tap *t)
+/* How many bytes stand at `buf` now, 0: nothing is waiting, or an error. */
+static ssize_t tap_read_one(struct os_tap *t, uint8_t *buf)
 {
-	uint8_t *buf = t->ol->scratch;
-	ssize_t n = read(t->fd, buf, SCRATCH_BYTES);
+	ssize_t n = read(t->fd, buf, FRAME_MAX);
 	struct vnet v;
 
 	if (n < 0)
@@ -62,27 +75,48 @@ static int tap_read_one(struct os_tap *t)
 	if (n == 0)
 		return -ENODEV;
 	if (n < VNET_HDR_BYTES)
-		return 1;
+		return n;
 	/* A frame that we cannot read is lost like any other. */
 	if (vnet_parse(buf, (size_t)n - VNET_HDR_BYTES, &v) == 0)
 		t->ops->frame(t->arg, &v, buf + VNET_HDR_BYTES, (size_t)n - VNET_HDR_BYTES);
-	return 1;
+	return n;
+}
+
+/*
+ * Frames one behind the other until nothing waits or they are enough to be worked off together:
+ * as much as one super-frame, so that all is still in the cache then. How many bytes
+ * that were, 0: none; or an error that came in the end.
+ */
+static ssize_t tap_batch(struct os_tap *t, unsigned *frames)
+{
+	size_t at = 0;
+	ssize_t n = 1;
+
+	while (at < BATCH_BYTES && *frames < FRAMES_PER_TURN && !t->closed) {
+		n = tap_read_one(t, t->ol->scratch + at);
+		if (n <= 0)
+			break;
+		at += ((size_t)n + FRAME_ALIGN - 1) / FRAME_ALIGN * FRAME_ALIGN;
+		++*frames;
+	}
+	if (at && !t->closed)
+		t->ops->drained(t->arg);
+	return n <= 0 ? n : (ssize_t)at;
 }
 
 static void tap_drain(struct os_tap *t)
 {
 	unsigned frames = 0;
-	int r = 1;
+	size_t bytes = 0;
+	ssize_t n = 1;
 
-	while (r > 0 && frames < FRAMES_PER_TURN && !t->closed) {
-		r = tap_read_one(t);
-		frames += r > 0;
+	while (n > 0 && frames < FRAMES_PER_TURN && bytes < BYTES_PER_TURN && !t->closed) {
+		n = tap_batch(t, &frames);
+		bytes += n > 0 ? (size_t)n : 0;
 	}
-	if (frames && !t->closed)
-		t->ops->drained(t->arg);
 	/* Other errors pass, these say that the device is no more. */
-	if ((r == -EBADFD || r == -ENODEV) && !t->closed)
-		tap_lost(t, r);
+	if ((n == -EBADFD || n == -ENODEV) && !t->closed)
+		tap_lost(t, (int)n);
 }
 
 static void tap_ready(void *arg, unsigned what)
@@ -97,16 +131,28 @@ static void tap_ready(void *arg, unsigned what)
 		free(t);
 }
 
+/* Super-frames of this kind are not taken. */
+static bool tap_refuses(const struct os_tap *t, uint8_t gso)
+{
+	if (gso == VNET_GSO_NONE)
+		return false;
+	return !offload_on(t->offloads.active, OFFLOAD_JOIN) ||
+	       (gso == VNET_GSO_UDP && !offload_on(t->offloads.active, OFFLOAD_USO));
+}
+
 int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struct iovec *iov,
 	      unsigned n)
 {
 	uint8_t hdr[VNET_HDR_BYTES];
-	struct iovec all[1 + TAP_PARTS_MAX] = { { .iov_base = hdr, .iov_len = sizeof(hdr) } };
+	struct iovec all[1 + TAP_PARTS_MAX];
 
 	(void)os;
 	if (n > TAP_PARTS_MAX)
 		return -EINVAL;
+	if (tap_refuses(t, v->gso))
+		return -EOPNOTSUPP;
 	vnet_format(v, hdr);
+	all[0] = (struct iovec){ .iov_base = hdr, .iov_len = sizeof(hdr) };
 	memcpy(all + 1, iov, n * sizeof(*iov));
 	return writev(t->fd, all, (int)(1 + n)) < 0 ? -errno : 0;
 }
@@ -114,8 +160,88 @@ int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struc
 void tap_offloads(struct os *os, const struct os_tap *t, struct offloads *ret)
 {
 	(void)os;
-	(void)t;
-	(void)ret;
+	offload_add(ret, &t->offloads);
+}
+
+/* offloads */
+
+static int ask_offload(const struct os_tap *t)
+{
+	static const struct {
+		enum offload o;
+		unsigned flags;
+	} asks[] = {
+		{ OFFLOAD_CHECKSUM, TUN_F_CSUM },
+		{ OFFLOAD_TSO, TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN },
+		{ OFFLOAD_USO, TUN_F_USO4 | TUN_F_USO6 },
+	};
+	unsigned flags = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(asks); i++)
+		flags |= offload_on(t->offloads.active, asks[i].o) ? asks[i].flags : 0;
+	return ioctl(t->fd, TUNSETOFFLOAD, flags) < 0 ? -errno : 0;
+}
+
+/* Asks for all, then for less and less; what it had to do without says why. */
+static int set_offloads(struct os_tap *t)
+{
+	static const enum offload last_first[] = { OFFLOAD_USO, OFFLOAD_TSO, OFFLOAD_CHECKSUM };
+	int r = ask_offload(t);
+
+	for (unsigned i = 0; r < 0 && i < ARRAY_SIZE(last_first); i++) {
+		offload_refuse(&t->offloads, last_first[i], "the kernel refused it for TAPs: %s%s",
+			       strerror(-r),
+			       last_first[i] == OFFLOAD_USO ? " (Linux 6.2 has it)" : "");
+		r = ask_offload(t);
+	}
+	return r;
+}
+
+static void want_offloads(struct os_tap *t, unsigned offload)
+{
+	t->offloads.active = offload & TAP_PART;
+	if (offload_on(offload, OFFLOAD_CHECKSUM))
+		return;
+	offload_refuse(&t->offloads, OFFLOAD_TSO, "needs checksum, which is switched off");
+	offload_refuse(&t->offloads, OFFLOAD_USO, "needs checksum, which is switched off");
+}
+
+/* A minimal super-frame of `gso`: addresses, ports and payload are zeros. */
+static int probe_write(const struct os_tap *t, enum vnet_gso gso)
+{
+	const bool tcp = gso == VNET_GSO_TCP4;
+	const uint16_t l4 = 14 + 20, offset = tcp ? 16 : 6, payload = l4 + (tcp ? 20 : 8);
+	const struct vnet v = { .csum = true,
+				.csum_start = l4,
+				.csum_offset = offset,
+				.gso = (uint8_t)gso,
+				.gso_size = 8 };
+	uint8_t buf[VNET_HDR_BYTES + 14 + 20 + 20 + 16] = { 0 }, *frame = buf + VNET_HDR_BYTES;
+	size_t len = (size_t)payload + 16;
+
+	vnet_format(&v, buf);
+	memcpy(frame, "\x02\0\0\0\0\1\x02\0\0\0\0\2\x08\0\x45", 15);
+	frame[14 + 3] = (uint8_t)(len - 14);
+	frame[14 + 9] = tcp ? IPPROTO_TCP : IPPROTO_UDP;
+	frame[tcp ? l4 + 12 : l4 + 5] = tcp ? 5 << 4 : 8 + 16;
+	return write(t->fd, buf, VNET_HDR_BYTES + len) < 0 ? -errno : 0;
+}
+
+/*
+ * Whether the kernel takes super-frames, which some stable kernels do not. The device is down: its
+ * last word is EIO then, and nobody sees the frame; EINVAL comes before, from the header
+ * (drivers/net/tun.c, tun_get_user()).
+ */
+static void probe_writes(struct os_tap *t)
+{
+	if (probe_write(t, VNET_GSO_TCP4) == -EINVAL)
+		offload_refuse(&t->offloads, OFFLOAD_JOIN,
+			       "the kernel takes no TCP super-frames from a TAP: %s",
+			       strerror(EINVAL));
+	if (probe_write(t, VNET_GSO_UDP) == -EINVAL)
+		offload_refuse(&t->offloads, OFFLOAD_USO,
+			       "the kernel takes no UDP super-frames from a TAP: %s",
+			       strerror(EINVAL));
 }
 
 /* the device */
@@ -138,17 +264,19 @@ static int set_interface(int fd, const char *name)
 	return errno == EBUSY ? -EEXIST : -errno;
 }
 
-static int set_up_queue(int fd)
+static int set_up_queue(struct os_tap *t, unsigned offload)
 {
 	int header = VNET_HDR_BYTES;
 	int carrier = 0;
 
 	/* Kernels that ignore unknown flags have it up now; it is in no bridge yet. */
-	if (ioctl(fd, TUNSETCARRIER, &carrier) < 0)
+	if (ioctl(t->fd, TUNSETCARRIER, &carrier) < 0)
 		return -errno;
-	if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 || ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM) < 0)
+	if (ioctl(t->fd, TUNSETVNETHDRSZ, &header) < 0)
 		return -errno;
-	return 0;
+	want_offloads(t, offload);
+	probe_writes(t);
+	return set_offloads(t);
 }
 
 static int get_ifindex(int fd)
@@ -177,6 +305,20 @@ static void quieten(struct os_linux *ol, int ifindex, const char *name)
 		log_debug(LOG_KERNEL, "%s: %s", path, strerror(errno));
 }
 
+/*
+ * The default, 500 frames, is less than what small frames at full rate make while this process
+ * waits for its turn; more would only be delay. A device that refuses is slower, not wrong.
+ */
+static void set_queue_len(struct os_linux *ol, int ifindex, const char *name)
+{
+	int r = rtnl_set_txqueuelen(ol->rtnl, ifindex, QUEUE_LEN);
+
+	if (r < 0)
+		log_debug(LOG_KERNEL, "%s: txqueuelen: %s", name, strerror(-r));
+	else
+		log_debug(LOG_KERNEL, "%s: txqueuelen is %u now", name, QUEUE_LEN);
+}
+
 static int configure(struct os_linux *ol, int ifindex, const struct os_tap_params *p)
 {
 	int r = rtnl_set_mac(ol->rtnl, ifindex, p->mac);
@@ -186,6 +328,7 @@ static int configure(struct os_linux *ol, int ifindex, const struct os_tap_param
 	if (r < 0)
 		return r;
 	quieten(ol, ifindex, p->name);
+	set_queue_len(ol, ifindex, p->name);
 	return rtnl_set_up(ol->rtnl, ifindex, true);
 }
 
@@ -198,7 +341,7 @@ static int create(struct os_tap *t, const struct os_tap_params *p)
 		return -errno;
 	r = set_interface(t->fd, p->name);
 	if (r == 0)
-		r = set_up_queue(t->fd);
+		r = set_up_queue(t, p->offload);
 	if (r == 0)
 		r = t->ifindex = get_ifindex(t->fd);
 	if (r > 0)

@@ -1,55 +1,72 @@
 /*
- * UDP sockets. Answers leave from the address that was called: the kernel tells it with
- * every datagram (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO, RFC 3542 section 6) and is told it again.
+ * UDP sockets: opening and closing. Answers leave from the address that was called: the kernel
+ * tells it with every datagram (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO, RFC 3542 section 6)
+ * and is told it again.
  *
  * Nothing is fragmented on our side, and the kernel's idea of the path MTU is not used: sizes
  * are found by the sessions' own probes, which no ICMP message can lie to. What is larger than
  * the interface's MTU is refused with EMSGSIZE.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include <linux/filter.h>
+#include <string.h>
 
+#include "common/log.h"
 #include "common/util.h"
-#include "l2tund/kernel/os_linux.h"
+#include "l2tund/kernel/udp_private.h"
+#include "l2tund/session/dgram.h"
 
 #define SOCKET_BUFFER_BYTES (4 * 1024 * 1024)
-#define CONTROL_BYTES 64 /* one pktinfo of either family */
-
-/* Owned by the daemon. */
-struct os_udp {
-	struct os_linux *ol;
-	int fd;
-	int family;
-	unsigned socket;
-	uint16_t port;
-	struct loop_fd *event;
-	const struct os_udp_ops *ops;
-	void *arg;
-	bool busy; /* its read loop is under way: closed now, freed at the end of it */
-	bool closed;
-};
-
-static void set_buffer(int fd, int force, int plain)
-{
-	int bytes = SOCKET_BUFFER_BYTES;
-
-	/* Beyond net.core.*mem_max only with CAP_NET_ADMIN. */
-	if (setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof(bytes)) < 0)
-		setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
-}
+#define BATCH_FIRST 8
+#define UDP_PART (1U << OFFLOAD_UDP_SEGMENT | 1U << OFFLOAD_UDP_GRO)
 
 static int set_option(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static int socket_options(int fd, int family)
+/* buffers */
+
+struct buffer {
+	int force, plain, told;
+	const char *sysctl;
+};
+
+static const struct buffer buffers[] = {
+	{ SO_RCVBUFFORCE, SO_RCVBUF, SO_RCVBUF, "net.core.rmem_max" },
+	{ SO_SNDBUFFORCE, SO_SNDBUF, SO_SNDBUF, "net.core.wmem_max" },
+};
+
+/* Small ones lose datagrams under load, which nobody would look for there. */
+static void tell_buffer(struct os_linux *ol, const struct buffer *b, int bytes)
+{
+	if (bytes >= SOCKET_BUFFER_BYTES / 2 || ol->buffers_told)
+		return;
+	ol->buffers_told = true;
+	log_notice(LOG_KERNEL,
+		   "UDP socket buffers of %d KiB instead of %d; `sysctl -w %s=%d` allows more",
+		   bytes / 1024, SOCKET_BUFFER_BYTES / 1024, b->sysctl, SOCKET_BUFFER_BYTES);
+}
+
+static void set_buffer(struct os_linux *ol, int fd, const struct buffer *b)
+{
+	int bytes = SOCKET_BUFFER_BYTES;
+	socklen_t len = sizeof(bytes);
+
+	/* Beyond net.core.*mem_max only with CAP_NET_ADMIN. */
+	if (set_option(fd, SOL_SOCKET, b->force, bytes) < 0)
+		set_option(fd, SOL_SOCKET, b->plain, bytes);
+	/* The kernel tells twice what was asked for: its own bookkeeping is in it, socket(7). */
+	if (getsockopt(fd, SOL_SOCKET, b->told, &bytes, &len) == 0)
+		tell_buffer(ol, b, bytes / 2);
+}
+
+/* options */
+
+static int set_family(int fd, int family)
 {
 	int r;
 
-	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	if (family == AF_INET) {
 		r = set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
 		return r < 0 ? r : set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
@@ -62,128 +79,148 @@ static int socket_options(int fd, int family)
 	return r < 0 ? r : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
 }
 
-static int socket_bind(const struct addr *listen)
+/*
+ * Both sockets merge: before the kernel has read a datagram's type it asks either of them
+ * whether it may (udp4_gro_lookup_skb() looks up without the packet).
+ */
+static void set_offloads(struct os_udp *u, int fd)
 {
-	_cleanup_close_ int fd = -1;
-	int r, done;
+	int r;
 
-	fd = socket(listen->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+	r = offload_on(u->offloads.active, OFFLOAD_UDP_GRO) ? set_option(fd, SOL_UDP, UDP_GRO, 1) :
+							      0;
+	if (r < 0)
+		offload_refuse(&u->offloads, OFFLOAD_UDP_GRO,
+			       "the kernel has no UDP_GRO, Linux 5.0 has: %s", strerror(-r));
+	/* 0 is what it is anyway: this only asks whether the option is known. */
+	r = set_option(fd, SOL_UDP, UDP_SEGMENT, 0);
+	if (r < 0)
+		offload_refuse(&u->offloads, OFFLOAD_UDP_SEGMENT,
+			       "the kernel has no UDP_SEGMENT, Linux 4.18 has: %s", strerror(-r));
+}
+
+static int socket_new(struct os_udp *u)
+{
+	int r, fd = socket(u->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+
 	if (fd < 0)
 		return -errno;
-	r = socket_options(fd, listen->sa.sa_family);
+	for (unsigned i = 0; i < ARRAY_SIZE(buffers); i++)
+		set_buffer(u->ol, fd, &buffers[i]);
+	r = set_family(fd, u->family);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	set_offloads(u, fd);
+	return fd;
+}
+
+/* two sockets, one port */
+
+/*
+ * Which socket of the group gets a datagram: that is its number, in order of binding. The program
+ * sees the payload from offset 0 (socket(7), SO_ATTACH_REUSEPORT_CBPF; net/core/sock_reuseport.c,
+ * run_bpf_filter()). An empty datagram ends it with 0.
+ */
+static int attach_sorter(int fd)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, DGRAM_DATA, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, DGRAM_PLAIN, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, UDP_CONTROL),
+		BPF_STMT(BPF_RET | BPF_K, UDP_DATA),
+	};
+	const struct sock_fprog prog = {
+		.len = ARRAY_SIZE(code),
+		.filter = (struct sock_filter *)(uintptr_t)code,
+	};
+	int r = setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog));
+
+	return r < 0 ? -errno : 0;
+}
+
+/*
+ * The second socket joins the first. That one was bound alone, so that a port which belongs to
+ * another daemon is refused; only then is it ready to share.
+ */
+static int bind_second(int first, int second, const struct addr *bound)
+{
+	int r = set_option(first, SOL_SOCKET, SO_REUSEPORT, 1);
+
+	if (r == 0)
+		r = set_option(second, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (r < 0)
 		return r;
-	if (bind(fd, &listen->sa, addr_len(listen)) < 0)
+	if (bind(second, &bound->sa, addr_len(bound)) < 0)
 		return -errno;
-	done = fd;
-	fd = -1;
-	return done;
+	return attach_sorter(second);
 }
 
-/* Where it was sent to, from the ancillary data. */
-static void local_address(struct msghdr *m, uint16_t port, struct addr *ret)
+static void open_second(struct os_udp *u, const struct addr *bound)
 {
-	memset(ret, 0, sizeof(*ret));
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-			struct in_pktinfo info;
+	int fd = socket_new(u);
+	int r = fd < 0 ? fd : bind_second(u->socks[UDP_CONTROL].fd, fd, bound);
 
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			ret->in.sin_family = AF_INET;
-			/* Not ipi_addr, which may be a broadcast address. */
-			ret->in.sin_addr = info.ipi_spec_dst;
-		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-			struct in6_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			ret->in6.sin6_family = AF_INET6;
-			ret->in6.sin6_addr = info.ipi6_addr;
-			if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-				ret->in6.sin6_scope_id = info.ipi6_ifindex;
-		}
-	}
-	addr_set_port(ret, port);
-}
-
-/* What recvmmsg() fills for one batch. */
-struct batch {
-	struct mmsghdr msgs[SCRATCH_DATAGRAMS];
-	struct iovec iov[SCRATCH_DATAGRAMS];
-	struct addr from[SCRATCH_DATAGRAMS];
-	char control[SCRATCH_DATAGRAMS][CONTROL_BYTES] __attribute__((aligned(8)));
-};
-
-static void batch_init(struct batch *b, uint8_t *scratch)
-{
-	memset(b->msgs, 0, sizeof(b->msgs));
-	for (unsigned i = 0; i < SCRATCH_DATAGRAMS; i++) {
-		struct msghdr *m = &b->msgs[i].msg_hdr;
-
-		b->iov[i].iov_base = scratch + (size_t)i * SESSION_DGRAM_MAX;
-		b->iov[i].iov_len = SESSION_DGRAM_MAX;
-		m->msg_iov = &b->iov[i];
-		m->msg_iovlen = 1;
-		m->msg_name = &b->from[i];
-		m->msg_namelen = sizeof(b->from[i]);
-		m->msg_control = b->control[i];
-		m->msg_controllen = CONTROL_BYTES;
-	}
-}
-
-static void udp_datagram(struct os_udp *u, struct batch *b, unsigned i)
-{
-	struct msghdr *m = &b->msgs[i].msg_hdr;
-	struct path path = { .socket = u->socket };
-
-	if (m->msg_flags & MSG_TRUNC)
-		return; /* larger than anything that we build */
-	if (addr_from_sockaddr(m->msg_name, m->msg_namelen, &path.remote) < 0)
+	if (r == 0) {
+		u->socks[UDP_DATA].fd = fd;
 		return;
-	local_address(m, u->port, &path.local);
-	u->ops->datagram(u->arg, &path, b->iov[i].iov_base, b->msgs[i].msg_len);
+	}
+	if (fd >= 0)
+		close(fd);
+	log_debug(LOG_KERNEL, "one socket for control and data: %s", strerror(-r));
 }
 
-static void udp_ready(void *arg, unsigned what)
+static int bind_all(struct os_udp *u, const struct addr *listen)
 {
-	struct os_udp *u = arg;
-	struct batch b;
-	int n;
+	struct addr bound = *listen;
+	socklen_t len = sizeof(bound);
+	int fd = socket_new(u);
 
-	(void)what;
-	batch_init(&b, u->ol->scratch);
-	/* An error here is one that ICMP left behind, or nothing to read: both are nothing. */
-	n = recvmmsg(u->fd, b.msgs, SCRATCH_DATAGRAMS, MSG_DONTWAIT, NULL);
-	u->busy = true;
-	for (int i = 0; i < n && !u->closed; i++)
-		udp_datagram(u, &b, (unsigned)i);
-	if (!u->closed && n > 0)
-		u->ops->drained(u->arg);
-	u->busy = false;
-	if (u->closed)
-		free(u);
+	u->socks[UDP_CONTROL].fd = fd;
+	if (fd < 0)
+		return fd;
+	if (bind(fd, &listen->sa, addr_len(listen)) < 0 || getsockname(fd, &bound.sa, &len) < 0)
+		return -errno;
+	u->port = addr_port(&bound);
+	open_second(u, &bound);
+	return 0;
+}
+
+static int watch_all(struct os_udp *u)
+{
+	for (unsigned i = 0; i < UDP_SOCKETS; i++) {
+		struct udp_socket *s = &u->socks[i];
+		int r = s->fd < 0 ? 0 : loop_fd_new(u->ol->loop, s->fd, udp_ready, s, &s->event);
+
+		if (r < 0)
+			return r;
+	}
+	if (udp_has_two(u))
+		loop_fd_first(u->socks[UDP_CONTROL].event, true);
+	return 0;
 }
 
 int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret)
 {
 	struct os_udp *u = calloc(1, sizeof(*u));
-	struct addr bound;
-	socklen_t len = sizeof(bound);
 	int r;
 
 	if (!u)
 		return -ENOMEM;
-	(void)offload;
 	u->ol = os_linux(os);
 	u->family = listen->sa.sa_family;
 	u->socket = socket;
+	u->offloads.active = offload & UDP_PART;
 	u->ops = ops;
 	u->arg = arg;
-	u->fd = r = socket_bind(listen);
-	if (r >= 0 && getsockname(u->fd, &bound.sa, &len) == 0)
-		u->port = addr_port(&bound);
-	if (r >= 0)
-		r = loop_fd_new(u->ol->loop, u->fd, udp_ready, u, &u->event);
+	for (unsigned i = 0; i < UDP_SOCKETS; i++)
+		u->socks[i] = (struct udp_socket){ .udp = u, .fd = -1, .batch = BATCH_FIRST };
+	r = bind_all(u, listen);
+	if (r == 0)
+		r = watch_all(u);
 	if (r < 0) {
 		udp_close(os, u);
 		return r;
@@ -197,95 +234,10 @@ uint16_t udp_port(const struct os_udp *u)
 	return u->port;
 }
 
-static void put_local(struct msghdr *m, const struct addr *local)
-{
-	struct cmsghdr *c = m->msg_control;
-
-	memset(c, 0, CONTROL_BYTES);
-	if (local->sa.sa_family == AF_INET) {
-		struct in_pktinfo info = { .ipi_spec_dst = local->in.sin_addr };
-
-		c->cmsg_level = IPPROTO_IP;
-		c->cmsg_type = IP_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(c), &info, sizeof(info));
-		m->msg_controllen = CMSG_SPACE(sizeof(info));
-	} else {
-		struct in6_pktinfo info = { .ipi6_addr = local->in6.sin6_addr,
-					    .ipi6_ifindex = local->in6.sin6_scope_id };
-
-		c->cmsg_level = IPPROTO_IPV6;
-		c->cmsg_type = IPV6_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(c), &info, sizeof(info));
-		m->msg_controllen = CMSG_SPACE(sizeof(info));
-	}
-}
-
-/*
- * ICMP errors of earlier datagrams may be reported by a send that has nothing to do with
- * them; asking again gets past it. A local address that is gone is left out:
- * better another one, which the peer will follow, than none.
- */
-static int send_once(struct os_udp *u, struct msghdr *m)
-{
-	for (unsigned tries = 0; tries < 3; tries++) {
-		if (sendmsg(u->fd, m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-			return 0;
-		/* Which of the three a vanished address gives depends on the routes left. */
-		if ((errno == EINVAL || errno == EADDRNOTAVAIL || errno == ENETUNREACH) &&
-		    m->msg_controllen) {
-			m->msg_control = NULL;
-			m->msg_controllen = 0;
-		} else if (errno != ECONNREFUSED && errno != EINTR) {
-			break;
-		}
-	}
-	return -errno;
-}
-
 void udp_offloads(struct os *os, const struct os_udp *u, struct offloads *ret)
 {
 	(void)os;
-	(void)u;
-	(void)ret;
-}
-
-static int send_datagram(struct os_udp *u, const struct path *path, const void *buf, size_t len)
-{
-	char control[CONTROL_BYTES] __attribute__((aligned(8)));
-	struct addr to = path->remote;
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
-	struct msghdr m = {
-		.msg_name = &to,
-		.msg_namelen = addr_len(&to),
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-	};
-
-	if (to.sa.sa_family != u->family)
-		return -EAFNOSUPPORT;
-	if (path->local.sa.sa_family == u->family) {
-		m.msg_control = control;
-		put_local(&m, &path->local);
-	}
-	return send_once(u, &m);
-}
-
-int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len,
-	     size_t size)
-{
-	const uint8_t *p = buf;
-
-	(void)os;
-	while (len > size) {
-		int r = send_datagram(u, path, p, size);
-		if (r < 0)
-			return r;
-		p += size;
-		len -= size;
-	}
-	return send_datagram(u, path, p, len);
+	offload_add(ret, &u->offloads);
 }
 
 void udp_close(struct os *os, struct os_udp *u)
@@ -293,9 +245,11 @@ void udp_close(struct os *os, struct os_udp *u)
 	(void)os;
 	if (!u)
 		return;
-	loop_fd_free(u->event);
-	if (u->fd >= 0)
-		close(u->fd);
+	for (unsigned i = 0; i < UDP_SOCKETS; i++) {
+		loop_fd_free(u->socks[i].event);
+		if (u->socks[i].fd >= 0)
+			close(u->socks[i].fd);
+	}
 	u->closed = true;
 	if (!u->busy)
 		free(u);
