@@ -15,20 +15,97 @@ enum exit_code cmd_tunnel_list(struct cmd_call *call)
 	return r;
 }
 
-static void show_traffic(struct out *o, const json_t *t)
+static const struct {
+	const char *reason, *sentence;
+} losses[] = {
+	{ "gate", "the tunnel was not forwarding" },
+	{ "policer", "the bridge flooded more than `policer` in l2tund.conf allows" },
+	{ "queue", "the session or its socket did not take them" },
+	{ "malformed", "not Ethernet frames, or with offload state that is wrong" },
+	{ "no-key", "the session had no key" },
+	{ "no-room", "datagrams are too small for any piece of them" },
+	{ "path-mtu", "larger than the path allows; what follows is made smaller" },
+	{ "lease", "the peer was silent for too long, or the tunnel closed, before they left" },
+	{ "socket-full", "the socket took no more; l2tund(8) has a part about performance" },
+	{ "socket", "the socket refused the datagram" },
+	{ "tap", "the bridge's port refused them" },
+	{ "auth", "datagrams that the peer did not send, or damaged ones" },
+	{ "replay", "datagrams that came twice, or much too late" },
+	{ "decode", "the content of datagrams was malformed" },
+	{ "chunk-timeout", "a piece of the frame was lost on the way" },
+	{ "chunk-full", "too many frames were on their way in pieces" },
+	{ "chunk-conflict", "pieces that contradict each other" },
+	{ "chunk-reset", "half received when the session ended" },
+};
+
+static const char *loss_sentence(const char *reason)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(losses); i++)
+		if (!strcmp(losses[i].reason, reason))
+			return losses[i].sentence;
+	return "";
+}
+
+/* `known` are those that have been shown, of the same names, or NULL. */
+static void show_losses(struct out *o, const json_t *drops, const json_t *known, const char *whose)
 {
 	const json_t *v;
-	char buf[UNIT_LEN];
 	const char *key;
+
+	json_object_foreach((json_t *)drops, key, v) {
+		double n = json_number_value(v) - view_num(known, key);
+		const char *sentence = loss_sentence(key);
+
+		if (n > 0)
+			view_field(o, "dropped", STYLE_WARN, "%.0f by %s%s%s%s", n, key, whose,
+				   sentence[0] ? ": " : "", sentence);
+	}
+}
+
+/* A session's losses are those of all tunnels to the peer: which one's they were is not known. */
+static void show_drops(struct out *o, const json_t *t)
+{
+	const json_t *all = json_object_get(t, "drops_by_reason");
+	const json_t *own = json_object_get(all, "tunnel");
+	char whose[96];
+
+	if (!json_is_object(all)) {
+		show_losses(o, json_object_get(t, "drops"), NULL, "");
+		return;
+	}
+	snprintf(whose, sizeof(whose), " in the session with %.31s", view_str(t, "peer"));
+	show_losses(o, own, NULL, "");
+	show_losses(o, json_object_get(all, "session"), own, whose);
+}
+
+static void show_offloads(struct out *o, const json_t *offloads)
+{
+	char active[512] = "";
+	size_t n = 0;
+	const json_t *v;
+	const char *key;
+
+	if (!json_is_object(offloads))
+		return;
+	json_object_foreach((json_t *)offloads, key, v)
+		if (view_bool(v, "active") && n < sizeof(active))
+			n += (size_t)snprintf(active + n, sizeof(active) - n, "%s%s", n ? ", " : "",
+					      key);
+	view_field(o, "offloads", STYLE_NONE, "%s", active);
+	json_object_foreach((json_t *)offloads, key, v)
+		if (!view_bool(v, "active"))
+			view_field(o, "inactive", STYLE_NONE, "%s: %s", key, view_str(v, "why"));
+}
+
+static void show_traffic(struct out *o, const json_t *t)
+{
+	char buf[UNIT_LEN];
 
 	view_field(o, "received", STYLE_NONE, "%s in %.0f frames",
 		   unit_bytes(view_num(t, "rx_bytes"), buf), view_num(t, "rx_frames"));
 	view_field(o, "sent", STYLE_NONE, "%s in %.0f frames",
 		   unit_bytes(view_num(t, "tx_bytes"), buf), view_num(t, "tx_frames"));
-	json_object_foreach(json_object_get(t, "drops"), key, v)
-		if (json_number_value(v) > 0)
-			view_field(o, "dropped", STYLE_WARN, "%.0f by %s", json_number_value(v),
-				   key);
+	show_drops(o, t);
 }
 
 static void show_tunnel(struct out *o, const json_t *t)
@@ -50,6 +127,7 @@ static void show_tunnel(struct out *o, const json_t *t)
 		   view_bool(t, "remote_open") ? "open" : "closed");
 	view_field(o, "mode", STYLE_NONE, "%s, priority %.0f", view_str(t, "mode"),
 		   view_num(t, "priority"));
+	show_offloads(o, json_object_get(t, "offloads"));
 	show_traffic(o, t);
 }
 

@@ -153,6 +153,37 @@ BAD = status(
     ],
 )
 
+SWITCHES = ("checksum", "tso", "uso", "udp-segment", "udp-gro", "join", "coalesce", "pack")
+
+
+def offloads(**off):
+    """What `tunnel show` says of the switches; `off` are reasons, with _ for -."""
+    off = {name.replace("_", "-"): why for name, why in off.items()}
+    return {name: {"active": False, "why": off[name]} if name in off else {"active": True} for name in SWITCHES}
+
+
+FAST = status([tunnel("sv", offloads=offloads(), drops_by_reason={"tunnel": {"gate": 0}, "session": {"replay": 0}})])
+
+SLOW = status(
+    [
+        tunnel(
+            "sv",
+            offloads=offloads(
+                tso="switched off in l2tund.conf",
+                uso="the kernel refused: Invalid argument",
+                udp_segment="",
+                pack="an \x1bodd one",
+            ),
+            drops={"gate": 5, "policer": 0, "queue": 15, "decode": 1, "replay": 2},
+            drops_by_reason={
+                "tunnel": {"gate": 5, "policer": 0, "no-key": 12, "tap": 3, "socket": 0, "of-the-future": 1},
+                "session": {"auth": 0, "replay": 2, "decode": 1, "chunk-timeout": 9, "no-key": 12, "socket-full": 4},
+            },
+        )
+    ]
+)
+NO_OFFLOADS = status([tunnel("sv", offloads=offloads(**{n.replace("-", "_"): "not in use" for n in SWITCHES}))])
+
 FDB = {
     "name": "br-sv",
     "entries": [
@@ -414,6 +445,9 @@ CASES = {
     "tunnel-list": (BAD, ["tunnel", "list"]),
     "tunnel-show": (GOOD, ["tunnel", "show", "sv2"]),
     "tunnel-show-bad": (BAD, ["tunnel", "show", "dmz"]),
+    "tunnel-show-fast": (FAST, ["tunnel", "show", "sv"]),
+    "tunnel-show-slow": (SLOW, ["tunnel", "show", "sv"]),
+    "tunnel-show-no-offloads": (NO_OFFLOADS, ["tunnel", "show", "sv"]),
     "tunnel-up": (GOOD, ["tunnel", "up", "sv"]),
     "tunnel-down": (BAD, ["tunnel", "down", "dmz"]),
     "tunnel-why": (BAD, ["tunnel", "why", "dmz"]),
