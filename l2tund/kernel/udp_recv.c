@@ -109,16 +109,21 @@ static void udp_run(struct os_udp *u, struct mmsghdr *msg)
 	} while (left && !u->closed);
 }
 
-/* How many buffers to offer next time: twice as many, while they stay within the budget. */
-static void batch_adapt(struct udp_socket *s, unsigned n, size_t bytes)
+/*
+ * How many buffers to offer next time: twice as many, while they stay within the budget. Whether
+ * this one used up the budget: then more is waiting, surely.
+ */
+static bool batch_adapt(struct udp_socket *s, unsigned n, size_t bytes)
 {
+	unsigned offered = s->batch;
 	unsigned next = MIN(2 * s->batch, SCRATCH_DATAGRAMS);
 
 	if (n < s->batch && bytes <= BYTES_PER_TURN)
-		return;
+		return false;
 	if (bytes / n * next > BYTES_PER_TURN)
 		next = (unsigned)(BYTES_PER_TURN / (bytes / n));
 	s->batch = MAX(next, BATCH_MIN);
+	return s->batch <= offered;
 }
 
 static void udp_batch(struct os_udp *u, struct udp_socket *s, struct batch *b, unsigned n)
@@ -127,10 +132,10 @@ static void udp_batch(struct os_udp *u, struct udp_socket *s, struct batch *b, u
 
 	for (unsigned i = 0; i < n; i++)
 		bytes += b->msgs[i].msg_len;
+	bool flooded = batch_adapt(s, n, bytes);
 	/* Whoever floods the control socket waits in line with the data from here on. */
 	if (udp_has_two(u) && s == &u->socks[UDP_CONTROL])
-		loop_fd_first(s->event, n < s->batch);
-	batch_adapt(s, n, bytes);
+		loop_fd_first(s->event, !flooded);
 	for (unsigned i = 0; i < n && !u->closed; i++)
 		udp_run(u, &b->msgs[i]);
 	if (!u->closed)
