@@ -1,4 +1,4 @@
-/* Small things that C lacks: array sizes, cleanup attributes, access to integers of a given byte order. */
+/* Small things that C lacks: array sizes, cleanup attributes, integers of a given byte order. */
 #ifndef COMMON_UTIL_H
 #define COMMON_UTIL_H
 

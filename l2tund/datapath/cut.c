@@ -40,29 +40,11 @@ static bool sum_good(const struct parts *p, const struct headers *h)
 	return csum_fold(sum_l4(p, h) + headers_pseudo(frame, h, h->end - h->l4)) == UINT16_MAX;
 }
 
-/* A signature (RFC 2385, RFC 5925) is over the segment as it is, or the options are damaged. */
-static bool is_signed(const uint8_t *opt, const uint8_t *end)
-{
-	enum { OPT_END = 0, OPT_NOP = 1, OPT_MD5 = 19, OPT_AO = 29 };
-
-	while (opt < end && *opt != OPT_END) {
-		if (*opt == OPT_NOP) {
-			opt++;
-			continue;
-		}
-		if (*opt == OPT_MD5 || *opt == OPT_AO || end - opt < 2 || opt[1] < 2)
-			return true;
-		opt += MIN(opt[1], end - opt);
-	}
-	return false;
-}
-
 static bool tcp_allows(const uint8_t *frame, const struct headers *h)
 {
 	const uint8_t *l4 = frame + h->l4;
 
-	return !(l4[TCP_FLAGS] & (TCP_SYN | TCP_RST | TCP_URG)) &&
-	       !is_signed(l4 + TCP_BYTES, frame + h->payload);
+	return !(l4[TCP_FLAGS] & (TCP_SYN | TCP_RST | TCP_URG)) && !headers_signed(frame, h);
 }
 
 /* Whether what virtio says of the frame is what its headers say. */

@@ -142,6 +142,23 @@ int headers_parse(const uint8_t *frame, size_t have, size_t len, struct headers 
 	return 0;
 }
 
+bool headers_signed(const uint8_t *frame, const struct headers *h)
+{
+	enum { OPT_END = 0, OPT_NOP = 1, OPT_MD5 = 19, OPT_AO = 29 };
+	const uint8_t *opt = frame + h->l4 + TCP_BYTES, *end = frame + h->payload;
+
+	while (opt < end && *opt != OPT_END) {
+		if (*opt == OPT_NOP) {
+			opt++;
+			continue;
+		}
+		if (*opt == OPT_MD5 || *opt == OPT_AO || end - opt < 2 || opt[1] < 2)
+			return true;
+		opt += MIN(opt[1], end - opt);
+	}
+	return false;
+}
+
 uint64_t headers_pseudo(const uint8_t *frame, const struct headers *h, size_t l4_bytes)
 {
 	const uint8_t *ip = frame + h->l3;

@@ -58,7 +58,12 @@ struct headers {
  * or a wrong IPv4 header checksum.
  */
 int headers_parse(const uint8_t *frame, size_t have, size_t len, struct headers *ret);
-/* Sum of addresses, protocol and the length of L4 header and payload (RFC 9293 3.1, RFC 8200 8.1). */
+/*
+ * Whether a TCP segment carries a signature over itself as it is (RFC 2385, RFC 5925), or
+ * options that end nowhere.
+ */
+bool headers_signed(const uint8_t *frame, const struct headers *h);
+/* Sum of addresses, protocol and the length of L4 header and payload (RFC 9293, RFC 8200 8.1). */
 uint64_t headers_pseudo(const uint8_t *frame, const struct headers *h, size_t l4_bytes);
 /* Writes the length that IP and UDP have when the payload is `payload` bytes, below 64 KiB. */
 void headers_set_length(uint8_t *frame, const struct headers *h, size_t payload);

@@ -274,7 +274,8 @@ static bool joinable(const struct piece *p)
 /* Whether more of its flow may follow it in one super-frame. */
 static bool may_start(const struct piece *p)
 {
-	return !p->h.tcp || !(p->frame[p->h.l4 + TCP_FLAGS] & TCP_LAST);
+	return !p->h.tcp ||
+	       (!(p->frame[p->h.l4 + TCP_FLAGS] & TCP_LAST) && !headers_signed(p->frame, &p->h));
 }
 
 static bool ip_follows(const struct flow *f, const struct piece *p)

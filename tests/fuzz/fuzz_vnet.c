@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vnet_format(&v, hdr);
 	must(vnet_parse(hdr, len, &again) == 0);
 	must(again.csum == v.csum && again.csum_start == v.csum_start &&
-	     again.csum_offset == v.csum_offset);
+	     again.csum_offset == v.csum_offset && again.gso == v.gso &&
+	     again.gso_size == v.gso_size && again.ecn == v.ecn);
 	return 0;
 }
