@@ -23,12 +23,6 @@ def lines_of(node):
     return text, [(len(m["lines"]) // 3, m["at"], m["text"]) for m in found if m]
 
 
-def all_told(node):
-    """Open gates are told to the others some tenths of a second after they have opened."""
-    return all(edge["open_a"] and edge["open_b"]
-               for edge in node.ctl_json("topology")["edges"] if edge["in_tree"])
-
-
 def ports_of_foreign(node):
     """Behind which ports of its own this node heard them; others' paths have none."""
     return [path["via"] for path in node.ctl_json("topology")["foreign"]]
@@ -37,8 +31,7 @@ def ports_of_foreign(node):
 @pytest.fixture(name="many")
 def fixture_many(lab):
     made = Many(lab, 4, ring(4) + [(0, 1, 1)]).start()
-    wait_for(lambda: all(all_told(node) for node in made.nodes) and made.agreed(), 10,
-             "gates are not told")
+    wait_for(made.agreed, 10, "no agreement, or gates are not told")
     return made
 
 

@@ -16,7 +16,7 @@ AFTER_S = 0.1  # from what the daemons say to what the kernel's ports do
 TAKEOVER_S = 2.5
 TAKEOVER_GRACEFUL_S = 0.5
 PREEMPT_S = 60  # this long a better tunnel has to be up
-TOLD_S = 0.5  # until everybody knows which gates are open; before that, the choice is made anew
+TOLD_S = 5  # until everybody knows which gates are open; before that, the choice is made anew
 
 
 def idle_edge(many):
@@ -31,6 +31,10 @@ def wait_takeover(many, edge, timeout=TAKEOVER_S + 1):
     """Until a tunnel forwards; asks only its two ends, since others may not answer."""
     for end in edge.ends:
         many.nodes[end].wait_state("forwarding", edge.name, timeout=timeout)
+
+
+def wait_told(many):
+    wait_for(many.agreed, TOLD_S, lambda: f"not told: {many.states()}")
 
 
 def wait_parts(many, parts, timeout=TAKEOVER_S + 1):
@@ -397,7 +401,7 @@ def test_switched_off_and_on(ring4):
             with flood.may_lose(f"{edge} off", after=AFTER_S):
                 ring4.nodes[edge.b].ctl("tunnel", "down", edge.name)
                 ring4.wait_spanned(without=[edge])
-            time.sleep(TOLD_S)
+            wait_told(ring4)
             ring4.nodes[edge.b].ctl("tunnel", "up", edge.name)
             ring4.wait_spanned()
     worst = max(flood.outages().values(), default=0)
@@ -454,7 +458,7 @@ def test_priority_decides(lab):
                 many.wait_spanned(without=[active])
             chosen = uplink_of_3(many)
             assert chosen is next(edge for edge in order if edge is not active), (active, chosen)
-            time.sleep(TOLD_S)
+            wait_told(many)
             many.nodes[3].ctl("tunnel", "up", active.name)
             many.wait_spanned()
             assert uplink_of_3(many) is chosen
@@ -476,7 +480,7 @@ def test_preempt(lab, both):
             many.start()
             many.nodes[0].ctl("tunnel", "down", best.name)
             many.wait_spanned(without=[best])
-        time.sleep(TOLD_S)
+        wait_told(many)
         many.nodes[0].ctl("tunnel", "up", best.name)
         many.wait_spanned()
         up = time.monotonic()

@@ -183,8 +183,10 @@ class Many:
         return None
 
     def agreed(self, *paths):
-        """Whether all nodes have told the same digest, and it has these paths of others, heard at
-        both ends: as long as one is news to somebody, gates may close once more (doc/tree.md, R8).
+        """Whether all nodes have told the same digest, and it has the gates that are open by now
+        and these paths of others, heard at both ends. Nothing is going to close any more then:
+        before that the tree may be chosen anew, and a path that is news to somebody closes gates
+        once more (doc/tree.md, R7 and R8).
 
         A path is two segments, each (number of the node, bridge)."""
         wanted = {tuple((f"n{number}", bridge) for number, bridge in way)
@@ -199,7 +201,10 @@ class Many:
             heard = {tuple((path[end]["name"], path[end]["bridge"]) for end in ("by", "heard"))
                      for path in told["foreign"]}
             digests.add(told["digest"])
-            if told["disagreeing"] or len(digests) > 1 or not wanted <= heard:
+            open_ends = [edge[end] for edge in told["edges"] if edge["in_tree"]
+                         for end in ("open_a", "open_b")]
+            if (told["disagreeing"] or len(digests) > 1 or not wanted <= heard
+                    or not all(open_ends)):
                 return False
         return True
 
