@@ -214,7 +214,7 @@ static int stream_send(void *arg, uint8_t *buf, size_t len)
 	struct daemon *d = p->daemon;
 	uint64_t now_us = daemon_now_us(d);
 	const struct path *path;
-	int r = session_seal(p->session, buf, len, now_us, &path);
+	int r = session_seal(p->session, 0, buf, len, now_us, &path);
 
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@
  * under the new keys (keys_take); a response is never longer than its initiation; an
  * initiation is answered once.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "common/util.h"
@@ -235,7 +236,7 @@ static void opened(struct sessions *ss, struct noise *n, const uint8_t *plain, s
 		return;
 	}
 	if (payload_parse(plain, plain_len, &p) < 0) {
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 		return;
 	}
 	if (replayed(s, &p))
@@ -256,7 +257,7 @@ void handshake_input_init(struct sessions *ss, const struct path *from, const ui
 	struct noise n;
 
 	if (len < DGRAM_INIT_MIN || len > DGRAM_HANDSHAKE_MAX || !get_le32(dgram + 4)) {
-		ss->counters.bad_header++;
+		counter_add(&ss->lane->bad_header, 1);
 		return;
 	}
 	if (!cookie_check_mac1(&ss->checker, ss->c, dgram, len)) {

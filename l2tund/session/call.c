@@ -4,6 +4,7 @@
  * from the network unauthenticated; a response that does not fit changes nothing but the
  * detail shown to the administrator.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "common/util.h"
@@ -232,14 +233,14 @@ void handshake_input_response(struct sessions *ss, const struct path *from, cons
 	struct payload p;
 
 	if (len < DGRAM_RESPONSE_MIN || len > DGRAM_HANDSHAKE_MAX) {
-		ss->counters.bad_header++;
+		counter_add(&ss->lane->bad_header, 1);
 		return;
 	}
 	struct session *s = index_find(&ss->indexes, get_le32(dgram + 8));
 	if (s)
 		session_expire(s, now_us); /* which may end the call */
 	if (!s || s->call.index != get_le32(dgram + 8)) {
-		ss->counters.unknown_index++;
+		counter_add(&ss->lane->unknown_index, 1);
 		return;
 	}
 	if (!cookie_check_mac1(&ss->checker, ss->c, dgram, len)) {
@@ -251,15 +252,15 @@ void handshake_input_response(struct sessions *ss, const struct path *from, cons
 	int r = noise_read_2(&n, s->p.psk.b, dgram + DGRAM_RESPONSE_HDR,
 			     len - DGRAM_RESPONSE_HDR - COOKIE_MACS_BYTES, plain);
 	if (r < 0) {
-		s->drop_auth++;
+		session_count_drop(s->lane, -EBADMSG);
 		if (s->state != SESSION_UP) {
 			s->call.answered = true;
 			session_differ(s, "response does not decrypt: the preshared keys differ?");
 		}
 	} else if (payload_parse(plain, (size_t)r, &p) < 0 || p.counter != s->call.counter) {
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 	} else {
-		s->last_rx_us = now_us;
+		counter_set(&s->lane->last_rx_us, now_us);
 		answered(s, &n, &p, get_le32(dgram + 4), from, now_us);
 	}
 	noise_wipe(&n);
@@ -268,12 +269,12 @@ void handshake_input_response(struct sessions *ss, const struct path *from, cons
 void handshake_input_cookie(struct sessions *ss, const uint8_t *dgram, size_t len, uint64_t now_us)
 {
 	if (len != COOKIE_REPLY_BYTES) {
-		ss->counters.bad_header++;
+		counter_add(&ss->lane->bad_header, 1);
 		return;
 	}
 	struct session *s = index_find(&ss->indexes, get_le32(dgram + 4));
 	if (!s || s->call.index != get_le32(dgram + 4)) {
-		ss->counters.unknown_index++;
+		counter_add(&ss->lane->unknown_index, 1);
 		return;
 	}
 	if (cookie_take(&s->cookie, ss->c, dgram, len, now_us) < 0) {

@@ -15,9 +15,9 @@ enum dgram_type {
 };
 
 #define DGRAM_PROLOGUE "l2tund v1"
-#define DGRAM_HDR_BYTES 16 /* type, flags, reserved u16, receiver u32, counter u64 */
+#define DGRAM_HDR_BYTES 16 /* type, lane, reserved u16, receiver u32, counter u64 */
 
-/* Initiation: type, flags, reserved u16, sender u32, noise message 1, mac1, mac2. */
+/* Initiation: type, zero, reserved u16, sender u32, noise message 1, mac1, mac2. */
 #define DGRAM_INIT_HDR 8
 #define DGRAM_INIT_MIN (DGRAM_INIT_HDR + NOISE_1_BYTES + COOKIE_MACS_BYTES)
 /* Response: the same and receiver u32 behind the sender. */

@@ -8,10 +8,22 @@
  * Invariant: hellos are taken in the order of the sender's clock; an older one is ignored.
  */
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/util.h"
 #include "l2tund/session/peer.h"
+
+/* Datagrams of this establishment; probes of the path are not counted. */
+static uint64_t hello_tx(const struct session *s)
+{
+	return session_sum(s, offsetof(struct session_lane, tx_datagrams)) - s->hello.tx_base;
+}
+
+static uint64_t hello_rx(const struct session *s)
+{
+	return session_sum(s, offsetof(struct session_lane, rx_datagrams)) - s->hello.rx_base;
+}
 
 void hello_reset(struct session *s, uint64_t now_us)
 {
@@ -19,6 +31,8 @@ void hello_reset(struct session *s, uint64_t now_us)
 	uint64_t sent_us = h->sent_us;
 
 	memset(h, 0, sizeof(*h));
+	h->tx_base = hello_tx(s);
+	h->rx_base = hello_rx(s);
 	h->sent_us = sent_us; /* our clock goes on: each hello has a stamp of its own */
 	h->settle_us = now_us;
 	h->flush = true;
@@ -41,7 +55,7 @@ static void fill(struct session *s, struct hello *h, uint64_t now_us, bool hurry
 	h->sent_us = MAX(now_us, st->sent_us + 1);
 	h->echo_us = st->far_sent_us;
 	h->held_us = st->far_sent_us ? (uint32_t)MIN(now_us - st->far_came_us, UINT32_MAX) : 0;
-	h->tx = st->tx + 1;
+	h->tx = hello_tx(s) + 1;
 	h->echo_tx = st->far_tx;
 	h->echo_rx = st->rx_then;
 	h->n = (uint16_t)s->lists.n;
@@ -63,6 +77,17 @@ static void send_hello(struct session *s, uint64_t now_us, bool hurry)
 	s->hello.flush = false;
 	s->hello.answer = false;
 	session_send_control(s, (size_t)len, now_us);
+}
+
+void hello_forget_sent(struct session *s, uint64_t n)
+{
+	s->hello.tx_base += n;
+}
+
+void hello_forget_received(struct session *s)
+{
+	if (hello_rx(s) > s->hello.rx_then)
+		s->hello.rx_base++;
 }
 
 bool hello_in_haste(const struct session *s, uint64_t now_us)
@@ -111,13 +136,14 @@ unsigned hello_loss_permille(const uint64_t sum[2])
 static void take_counts(struct session *s, const struct hello *in, uint64_t now_us)
 {
 	struct hello_state *h = &s->hello;
+	uint64_t rx = hello_rx(s);
 
-	if (h->far_tx && in->tx > h->far_tx && h->rx >= h->rx_then)
-		sum_add(h->sum_rx, in->tx - h->far_tx, h->rx - h->rx_then);
+	if (h->far_tx && in->tx > h->far_tx && rx >= h->rx_then)
+		sum_add(h->sum_rx, in->tx - h->far_tx, rx - h->rx_then);
 	h->far_tx = in->tx;
-	h->rx_then = h->rx;
+	h->rx_then = rx;
 
-	if (in->echo_tx > h->seen_tx && in->echo_tx <= h->tx && in->echo_rx >= h->seen_rx) {
+	if (in->echo_tx > h->seen_tx && in->echo_tx <= hello_tx(s) && in->echo_rx >= h->seen_rx) {
 		uint64_t sent = in->echo_tx - h->seen_tx, came = in->echo_rx - h->seen_rx;
 
 		if (h->seen_tx)
@@ -163,7 +189,7 @@ void hello_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now
 
 	memset(&in, 0, sizeof(in)); /* segs are compared as bytes */
 	if (control_parse_hello(msg, len, &in) < 0) {
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 		return;
 	}
 	if (in.sent_us <= h->far_sent_us)

@@ -14,7 +14,7 @@ struct hello_state {
 	uint64_t settle_us; /* hurry until one sent at or after this came back */
 	uint64_t far_sent_us, far_came_us; /* the peer's latest, in its clock and in ours */
 	uint64_t far_tx, rx_then;
-	uint64_t tx, rx;	       /* datagrams of this establishment */
+	uint64_t tx_base, rx_base;     /* datagrams of the session that do not count in it */
 	uint64_t seen_tx, seen_rx;     /* last figures that loss_tx was reckoned from */
 	uint64_t sum_tx[2], sum_rx[2]; /* decaying sums: [0] our sending, [1] theirs */
 	uint32_t rtt_us;
@@ -31,6 +31,9 @@ void hello_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now
 void hello_flush(struct session *s, uint64_t now_us);
 /* Whether something waits for an echo; when not, both directions worked just now. */
 bool hello_in_haste(const struct session *s, uint64_t now_us);
+/* Probes of the path do not count as sent or received: they are sent in order to be lost. */
+void hello_forget_sent(struct session *s, uint64_t n);
+void hello_forget_received(struct session *s);
 unsigned hello_loss_permille(const uint64_t sum[2]);
 
 #endif

@@ -3,6 +3,8 @@
  * Invariants: only a datagram that authenticated changes anything of a session but its
  * drop counters; the endpoint moves only when such a datagram is also the newest under the
  * current keys; plain data (mode none) can do nothing but deliver frames.
+ * Routine data, which is nearly all there is, changes nothing but counters and the replay window:
+ * that is why lanes may take it, while the main thread is kept out.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,11 +17,10 @@ static void probe_input(struct session *s, const uint8_t *msg, size_t len, uint6
 	struct probe p;
 
 	if (control_parse_probe(msg, len, &p) < 0) {
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 		return;
 	}
-	if (s->hello.rx > s->hello.rx_then)
-		s->hello.rx--; /* nor did its sender count it */
+	hello_forget_received(s); /* nor did its sender count it */
 	int n = control_build_probe_ack(&p, s->ss->buf + CONTROL_AT, CONTROL_CAP);
 	if (n > 0)
 		session_send_control(s, (size_t)n, now_us);
@@ -31,7 +32,7 @@ static void probe_ack_input(struct session *s, const uint8_t *msg, size_t len, u
 	struct probe p;
 
 	if (control_parse_probe(msg, len, &p) < 0) {
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 		return;
 	}
 	if (s->state != SESSION_UP)
@@ -84,7 +85,7 @@ static void message_input(struct session *s, const uint8_t *msg, size_t len, uin
 		topology_input(s, msg, len, now_us);
 		break;
 	case -EBADMSG:
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 		break;
 	default:
 		break; /* a message of a later version */
@@ -101,19 +102,15 @@ void session_control_input(struct session *s, const uint8_t *p, size_t len, uint
 		if (rec.kind == RECORD_CONTROL && rec.flags == 0)
 			message_input(s, rec.bytes, rec.len, now_us);
 		else
-			s->drop_decode++;
+			session_count_drop(s->lane, -EPROTO);
 	}
 	if (more < 0)
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 }
 
-static void data_input(struct session *s, const struct keypair *kp, const uint8_t *records,
-		       size_t len, uint64_t now_us)
+static void data_input(struct session *s, const uint8_t *records, size_t len, uint64_t now_us)
 {
 	struct sessions *ss = s->ss;
-
-	if (s->state != SESSION_UP || kp->generation != s->generation)
-		return;
 	bool outer = ss->in_callback;
 	ss->in_callback = true;
 	ss->ops->records(ss->arg, s, records, len, now_us);
@@ -122,6 +119,8 @@ static void data_input(struct session *s, const struct keypair *kp, const uint8_
 
 static bool same_path(const struct path *a, const struct path *b)
 {
+	if (memcmp(a, b, sizeof(*a)) == 0)
+		return true; /* nearly always, and quick */
 	return a->socket == b->socket && addr_equal(&a->remote, &b->remote) &&
 	       addr_same_host(&a->local, &b->local);
 }
@@ -130,7 +129,6 @@ static bool same_path(const struct path *a, const struct path *b)
 static void proven(struct session *s, struct keypair *kp, const struct path *from, bool newest,
 		   uint64_t now_us)
 {
-	kp->rx++;
 	if (kp == s->fresh) {
 		handshake_cancel(s);
 		s->call.tries = 0;
@@ -142,16 +140,59 @@ static void proven(struct session *s, struct keypair *kp, const struct path *fro
 		session_take_path(s, from, now_us);
 }
 
-static void count_drop(struct session *s, int error)
+static void count_datagram(struct session_lane *l, bool sealed, size_t len, uint64_t now_us)
 {
-	if (error == -EALREADY)
-		s->drop_replay++;
-	else if (error == -EPROTO)
-		s->drop_decode++;
-	else
-		s->drop_auth++;
+	counter_add(&l->rx_datagrams, 1);
+	counter_add(&l->rx_bytes, len);
+	if (sealed)
+		counter_set(&l->last_rx_us, now_us);
 }
 
+/* Whether data under these keys can change nothing of the session. */
+static bool routine(const struct session *s, const struct keypair *kp, const struct path *from,
+		    uint64_t now_us)
+{
+	return s->state == SESSION_UP && now_us < s->calm_until_us && kp && kp != s->fresh &&
+	       kp->generation == s->generation && same_path(&s->path, from);
+}
+
+/* What no datagram of any type may look like. */
+static bool malformed(const uint8_t *dgram, size_t len)
+{
+	return len < DGRAM_HDR_BYTES || len > SESSION_DGRAM_MAX || dgram[2] || dgram[3];
+}
+
+int sessions_data_input(struct sessions *ss, unsigned lane, const struct path *from, uint8_t *dgram,
+			size_t len, uint64_t now_us, struct session **ret)
+{
+	bool newest;
+
+	if (malformed(dgram, len)) {
+		counter_add(&ss->lane[lane].bad_header, 1);
+		return -EPROTO;
+	}
+	if (dgram[0] != DGRAM_DATA && dgram[0] != DGRAM_PLAIN)
+		return -EAGAIN;
+	uint32_t index = get_le32(dgram + 4);
+	struct session *s = index_find(&ss->indexes, index);
+	if (!s) {
+		counter_add(&ss->lane[lane].unknown_index, 1);
+		return -ENOENT;
+	}
+	struct keypair *kp = keys_find(s, index);
+	if (!routine(s, kp, from, now_us))
+		return -EAGAIN;
+	int n = seal_in(&kp->seal, lane, dgram, len, &newest);
+	if (n < 0) {
+		session_count_drop(&s->lane[lane], n);
+		return n;
+	}
+	count_datagram(&s->lane[lane], dgram[0] == DGRAM_DATA, len, now_us);
+	*ret = s;
+	return n;
+}
+
+/* Whatever is not routine, and control. */
 static void sealed_input(struct sessions *ss, const struct path *from, uint8_t *dgram, size_t len,
 			 uint64_t now_us)
 {
@@ -163,38 +204,50 @@ static void sealed_input(struct sessions *ss, const struct path *from, uint8_t *
 		session_expire(s, now_us); /* may drop the keys */
 	struct keypair *kp = s ? keys_find(s, index) : NULL;
 	if (!kp) {
-		ss->counters.unknown_index++;
+		counter_add(&ss->lane->unknown_index, 1);
 		return;
 	}
 	if (plain && (kp == s->fresh || !addr_same_host(&from->remote, &s->path.remote))) {
-		s->drop_auth++;
+		session_count_drop(s->lane, -EBADMSG);
 		return;
 	}
-	int n = seal_in(&kp->seal, dgram, len, &newest);
+	int n = seal_in(&kp->seal, 0, dgram, len, &newest);
 	if (n < 0) {
-		count_drop(s, n);
+		session_count_drop(s->lane, n);
 		return;
 	}
 	if (!plain) {
+		counter_set(&s->lane->last_rx_us, now_us);
 		proven(s, kp, from, newest, now_us);
-		s->last_rx_us = now_us;
 		if (!keys_find(s, index))
 			return; /* the caller closed the session when it heard of it */
 	}
-	s->hello.rx++;
-	s->rx_datagrams++;
-	s->rx_bytes += len;
+	count_datagram(s->lane, !plain, len, now_us);
 	if (dgram[0] == DGRAM_CONTROL)
 		session_control_input(s, dgram + DGRAM_HDR_BYTES, (size_t)n, now_us);
-	else
-		data_input(s, kp, dgram + DGRAM_HDR_BYTES, (size_t)n, now_us);
+	else if (s->state == SESSION_UP && kp->generation == s->generation)
+		data_input(s, dgram + DGRAM_HDR_BYTES, (size_t)n, now_us);
+}
+
+/* True: it was data, and nothing remains to be done. */
+static bool routine_input(struct sessions *ss, const struct path *from, uint8_t *dgram, size_t len,
+			  uint64_t now_us)
+{
+	struct session *s;
+	int n = sessions_data_input(ss, 0, from, dgram, len, now_us, &s);
+
+	if (n >= 0)
+		data_input(s, dgram + DGRAM_HDR_BYTES, (size_t)n, now_us);
+	return n != -EAGAIN;
 }
 
 void sessions_input(struct sessions *ss, const struct path *from, uint8_t *dgram, size_t len,
 		    uint64_t now_us)
 {
-	if (len < DGRAM_HDR_BYTES || len > SESSION_DGRAM_MAX || dgram[1] || dgram[2] || dgram[3]) {
-		ss->counters.bad_header++;
+	if (routine_input(ss, from, dgram, len, now_us))
+		return;
+	if (dgram[0] < DGRAM_DATA && dgram[1]) {
+		counter_add(&ss->lane->bad_header, 1);
 		return;
 	}
 	switch (dgram[0]) {
@@ -213,7 +266,7 @@ void sessions_input(struct sessions *ss, const struct path *from, uint8_t *dgram
 		sealed_input(ss, from, dgram, len, now_us);
 		break;
 	default:
-		ss->counters.bad_header++;
+		counter_add(&ss->lane->bad_header, 1);
 		break;
 	}
 }

@@ -32,7 +32,7 @@ static int init_seal(struct keypair *kp, struct sessions *ss, struct noise *n,
 
 	if (r == 0)
 		r = seal_init(&kp->seal, ss->c, terms->mode, terms->cipher,
-			      n->initiator ? i2r : r2i, n->initiator ? r2i : i2r);
+			      n->initiator ? i2r : r2i, n->initiator ? r2i : i2r, ss->p.lanes);
 	crypto_wipe(i2r, sizeof(i2r));
 	crypto_wipe(r2i, sizeof(r2i));
 	return r;
@@ -177,8 +177,9 @@ uint64_t keys_replace_at(const struct session *s)
 		return NEVER;
 	if (s->call.forced)
 		return 0;
-	if (kp->initiator &&
-	    (kp->seal.tx_counter >= t->rekey_datagrams || kp->rx >= t->rekey_datagrams))
-		return 0;
+	/* A peer can count as fast as it likes, and make us calculate for it: not without a pause. */
+	if (kp->initiator && (counter_get(&kp->seal.tx_counter) >= t->rekey_datagrams ||
+			      seal_received(&kp->seal) >= t->rekey_datagrams))
+		return kp->born_us + t->retry_us;
 	return kp->born_us + t->rekey_us + (kp->initiator ? 0 : t->rekey_late_us);
 }

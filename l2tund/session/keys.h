@@ -19,7 +19,6 @@ struct keypair {
 	uint64_t born_us;
 	uint64_t far_incarnation;
 	char far_name[SESSION_NAME_MAX + 1];
-	uint64_t rx;
 	struct seal seal;
 };
 

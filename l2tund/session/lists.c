@@ -117,7 +117,8 @@ static void complete(struct session *s, uint64_t now_us)
 	qsort(l->stage, l->stage_n, sizeof(l->stage[0]), by_id);
 	for (unsigned i = 1; i < l->stage_n; i++) {
 		if (l->stage[i].id == l->stage[i - 1].id) {
-			s->drop_decode++; /* two segments of one number: no use to anybody */
+			/* Two segments of one number: no use to anybody. */
+			session_count_drop(s->lane, -EPROTO);
 			l->stage_n = 0;
 			return;
 		}
@@ -136,7 +137,7 @@ void lists_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now
 	struct segments_page in;
 
 	if (control_parse_segments(msg, len, &in) < 0) {
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 		return;
 	}
 	if (in.list == l->far_list)
@@ -152,7 +153,7 @@ void lists_input(struct session *s, const uint8_t *msg, size_t len, uint64_t now
 	if (l->stage_mask & 1u << in.page)
 		return;
 	if (in.n > SESSION_SEGMENTS_MAX - l->stage_n) {
-		s->drop_decode++;
+		session_count_drop(s->lane, -EPROTO);
 		return;
 	}
 	memcpy(l->stage + l->stage_n, in.segs, in.n * sizeof(in.segs[0]));

@@ -23,6 +23,10 @@ uint64_t session_tick(struct session *s, uint64_t now_us);
 /* IP and UDP headers on the present path. */
 unsigned session_ip_overhead(const struct session *s);
 void session_wake(struct session *s); /* something is due at once */
+/* The sum over all lanes of the counter at this offset of struct session_lane. */
+uint64_t session_sum(const struct session *s, size_t member);
+/* `error` is seal_in()'s; -EPROTO is also whatever else is malformed. */
+void session_count_drop(struct session_lane *l, int error);
 /* What an authenticated peer makes us read: the records of a control datagram. */
 void session_control_input(struct session *s, const uint8_t *p, size_t len, uint64_t now_us);
 void session_take_path(struct session *s, const struct path *from, uint64_t now_us);

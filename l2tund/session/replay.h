@@ -1,6 +1,6 @@
 /*
  * Replay window over datagram counters: RFC 6479's ring of words, so that nothing is
- * ever shifted. Look first, and update only after the tag was good.
+ * ever shifted. Looked at, and updated, after the tag was good.
  */
 #ifndef L2TUND_SESSION_REPLAY_H
 #define L2TUND_SESSION_REPLAY_H

@@ -1,8 +1,9 @@
 /*
  * Sealing and opening. Invariants: data and control of one direction share one key and
  * one counter, so no nonce is used twice; the header, with the type in it, is always
- * authenticated, so data can't be taken for control; the replay window moves only after
- * the tag was good. Plain datagrams (mode none) never touch key, counter or window.
+ * authenticated, so data can't be taken for control; the replay window is looked at and moved
+ * in one step, after the tag was good, so that of two copies in two lanes one is taken. Plain
+ * datagrams (mode none) never touch key, counter or window.
  */
 #include "l2tund/session/seal.h"
 
@@ -12,8 +13,9 @@
 #include "common/util.h"
 #include "l2tund/session/dgram.h"
 
-static int direction_init(struct aead *a, uint64_t *ret_cookie, struct crypto *c,
-			  enum cipher cipher, const uint8_t secret[32], bool seal)
+/* The contexts of one direction, in all lanes. */
+static int direction_init(struct seal *s, bool tx, uint64_t *ret_cookie, struct crypto *c,
+			  enum cipher cipher, const uint8_t secret[32])
 {
 	uint8_t key[32], cookie[8];
 	int r = crypto_expand(c, secret,
@@ -23,8 +25,8 @@ static int direction_init(struct aead *a, uint64_t *ret_cookie, struct crypto *c
 
 	if (r == 0)
 		r = crypto_expand(c, secret, "l2tund plain", cookie, sizeof(cookie));
-	if (r == 0)
-		r = aead_init(a, c, cipher, key, seal);
+	for (unsigned i = 0; i < s->lanes && r == 0; i++)
+		r = aead_init(tx ? &s->lane[i].tx : &s->lane[i].rx, c, cipher, key, tx);
 	if (r == 0)
 		*ret_cookie = get_le64(cookie);
 	crypto_wipe(key, sizeof(key));
@@ -33,17 +35,20 @@ static int direction_init(struct aead *a, uint64_t *ret_cookie, struct crypto *c
 }
 
 int seal_init(struct seal *s, struct crypto *c, enum data_mode mode, enum cipher cipher,
-	      const uint8_t tx_secret[32], const uint8_t rx_secret[32])
+	      const uint8_t tx_secret[32], const uint8_t rx_secret[32], unsigned lanes)
 {
 	int r;
 
 	memset(s, 0, sizeof(*s));
 	s->mode = mode;
 	s->cipher = cipher;
+	s->lanes = lanes;
+	pthread_mutex_init(&s->lock, NULL);
 	replay_init(&s->replay);
-	r = direction_init(&s->tx, &s->tx_cookie, c, cipher, tx_secret, true);
+	s->lane = calloc(lanes, sizeof(*s->lane));
+	r = s->lane ? direction_init(s, true, &s->tx_cookie, c, cipher, tx_secret) : -ENOMEM;
 	if (r == 0)
-		r = direction_init(&s->rx, &s->rx_cookie, c, cipher, rx_secret, false);
+		r = direction_init(s, false, &s->rx_cookie, c, cipher, rx_secret);
 	if (r < 0)
 		seal_fini(s);
 	return r;
@@ -51,8 +56,12 @@ int seal_init(struct seal *s, struct crypto *c, enum data_mode mode, enum cipher
 
 void seal_fini(struct seal *s)
 {
-	aead_fini(&s->tx);
-	aead_fini(&s->rx);
+	for (unsigned i = 0; s->lane && i < s->lanes; i++) {
+		aead_fini(&s->lane[i].tx);
+		aead_fini(&s->lane[i].rx);
+	}
+	free(s->lane);
+	pthread_mutex_destroy(&s->lock);
 	crypto_wipe(s, sizeof(*s));
 }
 
@@ -79,20 +88,22 @@ static unsigned layout(const struct seal *s, uint8_t type, uint8_t *dgram, size_
 	return readable ? 2 : 1;
 }
 
-int seal_out(struct seal *s, uint8_t type, uint32_t receiver, uint8_t *dgram, size_t len)
+int seal_out(struct seal *s, unsigned lane, uint8_t type, uint32_t receiver, uint8_t *dgram,
+	     size_t len)
 {
+	uint64_t counter = type == DGRAM_PLAIN ? s->tx_cookie : counter_next(&s->tx_counter);
 	uint8_t *records = dgram + DGRAM_HDR_BYTES;
 	struct crypto_buf ad[2];
 	size_t sealed;
 
-	memset(dgram, 0, 4);
-	dgram[0] = type;
+	put_le32(dgram, type | (lane & 0xff) << 8);
 	put_le32(dgram + 4, receiver);
-	put_le64(dgram + 8, type == DGRAM_PLAIN ? s->tx_cookie : s->tx_counter);
+	put_le64(dgram + 8, counter);
 	if (type != DGRAM_PLAIN) {
 		unsigned n = layout(s, type, dgram, len, ad, &sealed);
 
-		if (aead_seal(&s->tx, s->tx_counter++, ad, n, records, sealed, records + len) < 0)
+		if (aead_seal(&s->lane[lane].tx, counter, ad, n, records, sealed, records + len) <
+		    0)
 			return -EIO;
 	}
 	return (int)(len + seal_overhead(s, type));
@@ -110,7 +121,24 @@ static int plain_in(struct seal *s, const uint8_t *dgram, size_t len)
 	return (int)(len - DGRAM_HDR_BYTES);
 }
 
-int seal_in(struct seal *s, uint8_t *dgram, size_t len, bool *ret_newest)
+static bool replay_take(struct seal *s, uint64_t counter, bool *ret_newest)
+{
+	if (s->lanes > 1)
+		pthread_mutex_lock(&s->lock);
+	bool ok = replay_ok(&s->replay, counter);
+	if (ok)
+		*ret_newest = replay_update(&s->replay, counter);
+	if (s->lanes > 1)
+		pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
+uint64_t seal_received(const struct seal *s)
+{
+	return s->replay.next;
+}
+
+int seal_in(struct seal *s, unsigned lane, uint8_t *dgram, size_t len, bool *ret_newest)
 {
 	uint8_t type = dgram[0];
 	uint64_t counter = get_le64(dgram + 8);
@@ -124,14 +152,11 @@ int seal_in(struct seal *s, uint8_t *dgram, size_t len, bool *ret_newest)
 		return plain_in(s, dgram, len);
 	if (type == DGRAM_DATA && s->mode == DATA_NONE)
 		return -EPROTO;
-	if (!replay_ok(&s->replay, counter))
-		return -EALREADY;
 
 	len -= seal_overhead(s, type);
 	unsigned n = layout(s, type, dgram, len, ad, &sealed);
 	uint8_t *records = dgram + DGRAM_HDR_BYTES;
-	if (aead_open(&s->rx, counter, ad, n, records, sealed, records + len) < 0)
+	if (aead_open(&s->lane[lane].rx, counter, ad, n, records, sealed, records + len) < 0)
 		return -EBADMSG;
-	*ret_newest = replay_update(&s->replay, counter);
-	return (int)len;
+	return replay_take(s, counter, ret_newest) ? (int)len : -EALREADY;
 }

@@ -17,7 +17,27 @@
 void session_wake(struct session *s)
 {
 	s->due_us = 0;
+	s->calm_until_us = 0;
 	s->ss->due_us = 0;
+}
+
+uint64_t session_sum(const struct session *s, size_t member)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < s->ss->p.lanes; i++)
+		sum += counter_get((const void *)((const char *)&s->lane[i] + member));
+	return sum;
+}
+
+void session_count_drop(struct session_lane *l, int error)
+{
+	if (error == -EALREADY)
+		counter_add(&l->drop_replay, 1);
+	else if (error == -EPROTO)
+		counter_add(&l->drop_decode, 1);
+	else
+		counter_add(&l->drop_auth, 1);
 }
 
 void session_event(struct session *s, enum session_event ev)
@@ -182,11 +202,14 @@ static uint64_t patience_us(const struct session *s)
 
 void session_expire(struct session *s, uint64_t now_us)
 {
+	if (now_us < s->calm_until_us)
+		return;
 	if (now_us >= patience_us(s))
 		lease_over(s, now_us);
 	keys_expire(s, now_us);
 	if (s->state == SESSION_HANDSHAKE && !s->cur)
 		session_settle(s, now_us); /* an answered call came to nothing */
+	s->calm_until_us = MIN(patience_us(s), keys_expire_at(s));
 }
 
 static uint64_t resolve_tick(struct session *s, uint64_t now_us)
@@ -210,12 +233,11 @@ static void send_probe(struct session *s, unsigned size, uint32_t id, uint64_t n
 	unsigned around = session_ip_overhead(s) + CONTROL_AT + CRYPTO_TAG_BYTES;
 	struct probe p = { id, (uint16_t)size };
 	int len = control_build_probe(&p, size - around, s->ss->buf + CONTROL_AT, CONTROL_CAP);
-	uint64_t tx = s->hello.tx;
+	uint64_t before = counter_get(&s->lane->tx_datagrams);
 
 	if (len > 0 && session_send_control(s, (size_t)len, now_us) == -EMSGSIZE)
 		pmtu_too_big(&s->pmtu, size, now_us);
-	/* Sent to find out whether it is lost: not part of the loss that hellos tell. */
-	s->hello.tx = tx;
+	hello_forget_sent(s, counter_get(&s->lane->tx_datagrams) - before);
 }
 
 static uint64_t pmtu_run(struct session *s, uint64_t now_us)
@@ -259,13 +281,12 @@ int session_send_control(struct session *s, size_t len, uint64_t now_us)
 	if (!s->cur)
 		return -ENOKEY;
 	record_put_header(ss->buf + DGRAM_HDR_BYTES, RECORD_CONTROL, 0, 0, (uint16_t)len);
-	int n = seal_out(&s->cur->seal, DGRAM_CONTROL, s->cur->far_index, ss->buf,
+	int n = seal_out(&s->cur->seal, 0, DGRAM_CONTROL, s->cur->far_index, ss->buf,
 			 RECORD_HDR_BYTES + len);
 	if (n < 0)
 		return n;
-	s->hello.tx++;
-	s->tx_datagrams++;
-	s->tx_bytes += (uint64_t)n;
+	counter_add(&s->lane->tx_datagrams, 1);
+	counter_add(&s->lane->tx_bytes, (uint64_t)n);
 	return ss->ops->send(ss->arg, &s->path, ss->buf, (size_t)n);
 }
 

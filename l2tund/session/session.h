@@ -90,6 +90,8 @@ struct sessions_params {
 	uint64_t incarnation;
 	uint32_t aes_mbps; /* measured speed of AES-256-GCM and ChaCha20-Poly1305, cipher.h */
 	uint32_t chacha_mbps;
+	unsigned
+		lanes; /* threads that seal and open, the caller's own is the first; 0: only that */
 };
 
 struct session_params {
@@ -114,6 +116,15 @@ const uint8_t *sessions_node_id(const struct sessions *ss);
  */
 void sessions_input(struct sessions *ss, const struct path *from, uint8_t *dgram, size_t len,
 		    uint64_t now_us);
+/*
+ * The same of one datagram for a lane, any number of lanes at a time, but not while another
+ * call here is under way. Takes only data of a session that is up, under keys that
+ * are in use, from where the peer is known to be: gives the length of its records at
+ * dgram + SESSION_HEADROOM, and whose they are. -EAGAIN: something else, untouched; it is for
+ * sessions_input(). Other errors: dropped, and counted.
+ */
+int sessions_data_input(struct sessions *ss, unsigned lane, const struct path *from, uint8_t *dgram,
+			size_t len, uint64_t now_us, struct session **ret);
 /*
  * Runs what is due and returns the next deadline (us, NEVER when nothing waits). Due
  * after every other call here: what those calls want sent is sent by the tick.
@@ -172,9 +183,9 @@ size_t session_room(const struct session *s);
 /*
  * Seals `len` bytes of records standing at buf + SESSION_HEADROOM, in place;
  * `buf` has SESSION_TAILROOM behind them. Gives the datagram's length to send on
- * *ret_path, or -ENOKEY.
+ * *ret_path, or -ENOKEY. As with sessions_data_input(), each lane may seal at any time.
  */
-int session_seal(struct session *s, uint8_t *buf, size_t len, uint64_t now_us,
+int session_seal(struct session *s, unsigned lane, uint8_t *buf, size_t len, uint64_t now_us,
 		 const struct path **ret_path);
 /* Tells path-MTU discovery that a data datagram of `len` was refused with EMSGSIZE. */
 void session_too_big(struct session *s, size_t len, uint64_t now_us);
@@ -213,6 +224,6 @@ struct sessions_counters {
 		replayed_initiations;
 	uint64_t stale_initiations; /* of those: of an earlier start than the one that we know */
 };
-const struct sessions_counters *sessions_counters(const struct sessions *ss);
+const struct sessions_counters *sessions_counters(struct sessions *ss);
 
 #endif

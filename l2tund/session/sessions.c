@@ -47,6 +47,16 @@ static int init_keys(struct sessions *ss)
 	return r;
 }
 
+/* One struct of `size` bytes for each lane, all zero. */
+static void *lanes_alloc(unsigned lanes, size_t size)
+{
+	void *p = aligned_alloc(64, lanes * size);
+
+	if (p)
+		memset(p, 0, lanes * size);
+	return p;
+}
+
 struct sessions *sessions_new(const struct sessions_params *p, const struct sessions_ops *ops,
 			      void *arg)
 {
@@ -56,12 +66,14 @@ struct sessions *sessions_new(const struct sessions_params *p, const struct sess
 	if (!ss)
 		return NULL;
 	ss->p = *p;
+	ss->p.lanes = MAX(p->lanes, 1u);
 	ss->ops = ops;
 	ss->arg = arg;
 	ss->tune = defaults;
 	ss->tune.pmtu = pmtu_defaults;
 	ss->c = crypto_new();
-	if (!ss->c || init_keys(ss) < 0) {
+	ss->lane = lanes_alloc(ss->p.lanes, sizeof(*ss->lane));
+	if (!ss->c || !ss->lane || init_keys(ss) < 0) {
 		sessions_free(ss);
 		return NULL;
 	}
@@ -75,6 +87,7 @@ static void session_free(struct session *s)
 {
 	handshake_cancel(s);
 	keys_drop(s);
+	free(s->lane);
 	crypto_wipe(s, sizeof(*s));
 	free(s);
 }
@@ -90,6 +103,7 @@ void sessions_free(struct sessions *ss)
 	}
 	index_fini(&ss->indexes);
 	crypto_free(ss->c);
+	free(ss->lane);
 	crypto_wipe(ss, sizeof(*ss));
 	free(ss);
 }
@@ -99,8 +113,14 @@ const uint8_t *sessions_node_id(const struct sessions *ss)
 	return ss->id;
 }
 
-const struct sessions_counters *sessions_counters(const struct sessions *ss)
+const struct sessions_counters *sessions_counters(struct sessions *ss)
 {
+	/* Zero while it is summed up, the lanes' own counts go on. */
+	ss->counters.bad_header = ss->counters.unknown_index = 0;
+	for (unsigned i = 0; i < ss->p.lanes; i++) {
+		ss->counters.bad_header += counter_get(&ss->lane[i].bad_header);
+		ss->counters.unknown_index += counter_get(&ss->lane[i].unknown_index);
+	}
 	return &ss->counters;
 }
 
@@ -141,6 +161,11 @@ struct session *session_add(struct sessions *ss, const struct session_params *p,
 	struct session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
+	s->lane = lanes_alloc(ss->p.lanes, sizeof(*s->lane));
+	if (!s->lane) {
+		free(s);
+		return NULL;
+	}
 	s->ss = ss;
 	s->user = user;
 	s->p = *p;
@@ -272,18 +297,20 @@ size_t session_room(const struct session *s)
 	       seal_overhead(&s->cur->seal, seal_data_type(&s->cur->seal));
 }
 
-int session_seal(struct session *s, uint8_t *buf, size_t len, uint64_t now_us,
+int session_seal(struct session *s, unsigned lane, uint8_t *buf, size_t len, uint64_t now_us,
 		 const struct path **ret_path)
 {
+	struct session_lane *l = &s->lane[lane];
+
 	(void)now_us;
 	if (s->state != SESSION_UP)
 		return -ENOKEY;
-	int n = seal_out(&s->cur->seal, seal_data_type(&s->cur->seal), s->cur->far_index, buf, len);
+	int n = seal_out(&s->cur->seal, lane, seal_data_type(&s->cur->seal), s->cur->far_index, buf,
+			 len);
 	if (n < 0)
 		return n;
-	s->hello.tx++;
-	s->tx_datagrams++;
-	s->tx_bytes += (uint64_t)n;
+	counter_add(&l->tx_datagrams, 1);
+	counter_add(&l->tx_bytes, (uint64_t)n);
 	*ret_path = &s->path;
 	return n;
 }
@@ -305,6 +332,22 @@ static const char *cipher_name(enum cipher c)
 	return c == CIPHER_AES256GCM ? "aes-256-gcm" : "chacha20-poly1305";
 }
 
+static void get_counts(const struct session *s, struct session_info *ret)
+{
+	for (unsigned i = 0; i < s->ss->p.lanes; i++) {
+		const struct session_lane *l = &s->lane[i];
+
+		ret->rx_bytes += counter_get(&l->rx_bytes);
+		ret->tx_bytes += counter_get(&l->tx_bytes);
+		ret->rx_datagrams += counter_get(&l->rx_datagrams);
+		ret->tx_datagrams += counter_get(&l->tx_datagrams);
+		ret->drop_replay += counter_get(&l->drop_replay);
+		ret->drop_decode += counter_get(&l->drop_decode);
+		ret->drop_auth += counter_get(&l->drop_auth);
+		ret->last_rx_us = MAX(ret->last_rx_us, counter_get(&l->last_rx_us));
+	}
+}
+
 void session_get_info(const struct session *s, struct session_info *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -322,16 +365,9 @@ void session_get_info(const struct session *s, struct session_info *ret)
 	ret->path_mtu = s->state == SESSION_UP ? s->pmtu.mtu : 0;
 	ret->mode = s->cur ? s->cur->seal.mode : DATA_AEAD;
 	ret->cipher = s->cur ? cipher_name(s->cur->seal.cipher) : "-";
-	ret->rx_bytes = s->rx_bytes;
-	ret->tx_bytes = s->tx_bytes;
-	ret->rx_datagrams = s->rx_datagrams;
-	ret->tx_datagrams = s->tx_datagrams;
-	ret->drop_replay = s->drop_replay;
-	ret->drop_decode = s->drop_decode;
-	ret->drop_auth = s->drop_auth;
+	get_counts(s, ret);
 	ret->since_us = s->since_us;
-	ret->last_rx_us = s->last_rx_us;
-	if (s->state != SESSION_UP && !s->call.answered && s->called_us > s->last_rx_us)
+	if (s->state != SESSION_UP && !s->call.answered && s->called_us > ret->last_rx_us)
 		ret->called_us = s->called_us;
 	ret->handshake_us = s->cur ? s->cur->born_us : 0;
 	memcpy(ret->detail, s->detail, sizeof(ret->detail));

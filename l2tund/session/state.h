@@ -6,6 +6,7 @@
 #ifndef L2TUND_SESSION_STATE_H
 #define L2TUND_SESSION_STATE_H
 
+#include "common/counter.h"
 #include "l2tund/session/cookie.h"
 #include "l2tund/session/dgram.h"
 #include "l2tund/session/handshake.h"
@@ -35,6 +36,13 @@ struct tunables {
 	struct pmtu_tunables pmtu;
 };
 
+/* What one lane counts of one session; nobody else writes it. Lane 0 is the main thread. */
+struct session_lane {
+	struct counter rx_bytes, tx_bytes, rx_datagrams, tx_datagrams;
+	struct counter drop_replay, drop_decode, drop_auth;
+	struct counter last_rx_us; /* a sealed datagram came, or a handshake's response */
+} __attribute__((aligned(64)));	   /* of a cache line of its own */
+
 struct session {
 	struct session *next;
 	struct sessions *ss;
@@ -44,7 +52,8 @@ struct session {
 	struct cookie_maker cookie; /* for our initiations */
 	struct cookie_maker answer; /* for our responses, which never carry a cookie */
 
-	uint64_t due_us; /* next deadline; 0: something changed since it was worked out */
+	uint64_t due_us;	/* next deadline; 0: something changed since it was worked out */
+	uint64_t calm_until_us; /* nothing expires before; 0: as with due_us */
 	enum session_state state;
 	uint64_t since_us;
 	char detail[160];
@@ -70,11 +79,14 @@ struct session {
 	struct list_state lists;
 	struct pmtu pmtu;
 
-	uint64_t rx_bytes, tx_bytes, rx_datagrams, tx_datagrams;
-	uint64_t drop_replay, drop_decode, drop_auth;
-	uint64_t last_rx_us;
-	uint64_t called_us; /* when we last answered the peer's call */
+	struct session_lane *lane; /* owned, one for each of sessions_params.lanes */
+	uint64_t called_us;	   /* when we last answered the peer's call */
 };
+
+/* The same of datagrams that belong to no session. */
+struct sessions_lane {
+	struct counter bad_header, unknown_index;
+} __attribute__((aligned(64)));
 
 struct sessions {
 	struct crypto *c;
@@ -91,7 +103,8 @@ struct sessions {
 	struct limit limit;
 	struct load load;
 	uint64_t init_counter;
-	struct sessions_counters counters;
+	struct sessions_lane *lane;	   /* owned */
+	struct sessions_counters counters; /* the main thread's, and the sum of all lanes' */
 	bool in_callback;
 	uint64_t due_us; /* the least of all sessions' */
 	uint8_t buf[SESSION_DGRAM_MAX + SESSION_TAILROOM];

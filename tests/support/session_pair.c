@@ -23,7 +23,8 @@ static int pair_send(void *arg, const struct path *path, const void *dgram, size
 	p->sent_max = MAX(p->sent_max, len);
 	must(len <= SESSION_DGRAM_MAX);
 	unsigned to = n == &p->nodes[0];
-	if (p->deaf || p->n_queue == PAIR_QUEUE || len > 1472 ||
+	if (p->deaf || (p->hold_control && *(const uint8_t *)dgram == DGRAM_CONTROL) ||
+	    p->n_queue == PAIR_QUEUE || len > 1472 ||
 	    !addr_equal(&path->remote, &p->nodes[to].addr))
 		return 0;
 	p->queue[p->n_queue].to = to;
@@ -87,10 +88,15 @@ static const struct sessions_ops pair_ops = {
 	.resolve = pair_resolve,
 };
 
-static void node_init(struct session_pair *p, unsigned i, const char *numeric)
+static void node_init(struct session_pair *p, unsigned i, const char *numeric, unsigned lanes)
 {
 	struct pair_node *n = &p->nodes[i];
-	struct sessions_params params = { .incarnation = 100 + i, .aes_mbps = 2, .chacha_mbps = 1 };
+	struct sessions_params params = {
+		.incarnation = 100 + i,
+		.aes_mbps = 2,
+		.chacha_mbps = 1,
+		.lanes = lanes,
+	};
 
 	n->pair = p;
 	memset(params.private_key.b, 0x30 + (int)i, KEY_BYTES);
@@ -140,14 +146,19 @@ void session_pair_run(struct session_pair *p, uint64_t us)
 
 struct session_pair *session_pair_new(void)
 {
+	return session_pair_new_lanes(1);
+}
+
+struct session_pair *session_pair_new_lanes(unsigned lanes)
+{
 	struct session_pair *p = calloc(1, sizeof(*p));
 	struct key nobody = { { 9 } };
 	struct addr nowhere;
 
 	must(p != NULL);
 	p->now_us = UINT64_C(1000000000);
-	node_init(p, 0, "192.0.2.1:4655");
-	node_init(p, 1, "192.0.2.2:4655");
+	node_init(p, 0, "192.0.2.1:4655", lanes);
+	node_init(p, 1, "192.0.2.2:4655", lanes);
 	p->nodes[0].s = add(p, 0, &p->nodes[1].ss->public_key, &p->nodes[1].addr);
 	p->nodes[1].s = add(p, 1, &p->nodes[0].ss->public_key, NULL);
 	must(addr_parse("192.0.2.9:4655", &nowhere) == 0);

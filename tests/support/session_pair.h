@@ -19,8 +19,9 @@ struct pair_node {
 struct session_pair {
 	uint64_t now_us, rng;
 	struct pair_node nodes[2];
-	bool deaf;	 /* what is sent goes nowhere */
-	size_t sent_max; /* largest datagram sent since it was cleared */
+	bool deaf;	   /* what is sent goes nowhere */
+	bool hold_control; /* control is lost, handshakes arrive */
+	size_t sent_max;   /* largest datagram sent since it was cleared */
 	unsigned sent;
 	struct {
 		unsigned to;
@@ -32,6 +33,7 @@ struct session_pair {
 
 /* Aborts when the two do not come up. */
 struct session_pair *session_pair_new(void);
+struct session_pair *session_pair_new_lanes(unsigned lanes);
 void session_pair_free(struct session_pair *p);
 /* Ticks both and carries datagrams until there are none, for `us` of virtual time. */
 void session_pair_run(struct session_pair *p, uint64_t us);

@@ -203,7 +203,7 @@ int sim_data(struct sim_node *n, unsigned peer, uint32_t number, size_t len)
 	memset(rec, 0x5a, len);
 	record_put_header(rec, RECORD_FRAME, 0, 7, (uint16_t)(len - RECORD_HDR_BYTES));
 	put_le32(rec + RECORD_HDR_BYTES, number);
-	int r = session_seal(n->peers[peer], buf, len, n->net->now_us, &path);
+	int r = session_seal(n->peers[peer], 0, buf, len, n->net->now_us, &path);
 	if (r < 0)
 		return r;
 	int e = simnet_send(n->wire, path, buf, (size_t)r);

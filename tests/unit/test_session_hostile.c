@@ -203,7 +203,7 @@ static void test_altered(void **state)
 
 		record_put_header(buf + SESSION_HEADROOM, RECORD_FRAME, 0, 7, 60);
 		put_le32(buf + SESSION_HEADROOM + RECORD_HDR_BYTES, i);
-		int n = session_seal(f->a.peers[0], buf, 66, f->net.now_us, &out);
+		int n = session_seal(f->a.peers[0], 0, buf, 66, f->net.now_us, &out);
 		assert_true(n > 0);
 		record(f, &f->a.wire->addrs[0], &path.remote, buf, (size_t)n);
 	}
@@ -241,7 +241,7 @@ static void test_old_from_elsewhere(void **state)
 
 	up(f);
 	record_put_header(buf + SESSION_HEADROOM, RECORD_FRAME, 0, 7, 60);
-	int n = session_seal(f->a.peers[0], buf, 66, f->net.now_us, &path);
+	int n = session_seal(f->a.peers[0], 0, buf, 66, f->net.now_us, &path);
 	assert_true(n > 0);
 	assert_true(sim_data(&f->a, 0, 1, 100) > 0); /* overtakes it */
 	pass(f, 10 * MS);
@@ -266,7 +266,7 @@ static void test_early_data(void **state)
 	assert_int_not_equal(session_state(f->a.peers[0]), SESSION_UP);
 	assert_int_equal(sim_data(&f->a, 0, 1, 50), -ENOKEY);
 	record_put_header(buf + SESSION_HEADROOM, RECORD_FRAME, 0, 7, 60);
-	int n = seal_out(&kp->seal, DGRAM_DATA, kp->far_index, buf, 66);
+	int n = seal_out(&kp->seal, 0, DGRAM_DATA, kp->far_index, buf, 66);
 	inject(f, &f->b, &f->a.wire->addrs[0], buf, (size_t)n);
 	assert_non_null(f->b.peers[0]->cur); /* it does prove the keys */
 	assert_int_equal(f->b.records, 0);
@@ -335,7 +335,7 @@ static void test_plain(void **state)
 	assert_true(sim_wait_up(&f->a, &f->b, S));
 	pass(f, 100 * MS);
 	record_put_header(buf + SESSION_HEADROOM, RECORD_FRAME, 0, 7, 2);
-	int n = session_seal(f->a.peers[0], buf, 8, f->net.now_us, &path);
+	int n = session_seal(f->a.peers[0], 0, buf, 8, f->net.now_us, &path);
 	assert_int_equal(n, 16 + 8);
 	assert_int_equal(buf[0], DGRAM_PLAIN);
 

@@ -527,8 +527,8 @@ static void seals_init(struct seals *s, enum data_mode mode, enum cipher cipher)
 	uint8_t x[32] = { 1 }, y[32] = { 2 };
 
 	s->c = crypto_new();
-	assert_int_equal(seal_init(&s->a, s->c, mode, cipher, x, y), 0);
-	assert_int_equal(seal_init(&s->b, s->c, mode, cipher, y, x), 0);
+	assert_int_equal(seal_init(&s->a, s->c, mode, cipher, x, y, 1), 0);
+	assert_int_equal(seal_init(&s->b, s->c, mode, cipher, y, x, 1), 0);
 	memset(s->dgram, 0x5a, sizeof(s->dgram));
 }
 
@@ -552,7 +552,7 @@ static void test_seal(void **state)
 		uint8_t types[] = { seal_data_type(&s.a), DGRAM_CONTROL };
 		for (unsigned t = 0; t < 2; t++) {
 			bool plain = types[t] == DGRAM_PLAIN;
-			int n = seal_out(&s.a, types[t], 0x01020304, s.dgram, 100);
+			int n = seal_out(&s.a, 0, types[t], 0x01020304, s.dgram, 100);
 
 			assert_int_equal(n, plain ? 116 : 132);
 			assert_int_equal(get_le32(s.dgram + 4), 0x01020304);
@@ -564,16 +564,18 @@ static void test_seal(void **state)
 					continue; /* checked before, by index and layout */
 				memcpy(x, s.dgram, sizeof(x));
 				x[i] ^= 0x10;
-				assert_true(seal_in(&copy, x, (size_t)n, &newest) < 0);
+				assert_true(seal_in(&copy, 0, x, (size_t)n, &newest) < 0);
 			}
-			assert_int_equal(seal_in(&s.b, s.dgram, (size_t)n, &newest), 100);
+			uint8_t again[300];
+			memcpy(again, s.dgram, sizeof(again));
+			assert_int_equal(seal_in(&s.b, 0, s.dgram, (size_t)n, &newest), 100);
 			assert_int_equal(newest, !plain);
 			for (unsigned i = 0; i < 100; i++)
 				assert_int_equal(s.dgram[16 + i], 0x5a);
 			if (!plain)
-				assert_int_equal(seal_in(&s.b, s.dgram, (size_t)n, &newest),
+				assert_int_equal(seal_in(&s.b, 0, again, (size_t)n, &newest),
 						 -EALREADY);
-			assert_int_equal(seal_in(&s.b, s.dgram, 16 - plain, &newest), -EPROTO);
+			assert_int_equal(seal_in(&s.b, 0, s.dgram, 16 - plain, &newest), -EPROTO);
 		}
 		seals_fini(&s);
 	}
@@ -588,11 +590,11 @@ static void test_seal_confusion(void **state)
 
 	seals_init(&aead, DATA_AEAD, CIPHER_AES256GCM);
 	seals_init(&none, DATA_NONE, CIPHER_AES256GCM);
-	int n = seal_out(&none.a, DGRAM_PLAIN, 1, none.dgram, 50);
-	assert_int_equal(seal_in(&aead.b, none.dgram, (size_t)n, &newest), -EPROTO);
-	n = seal_out(&aead.a, DGRAM_DATA, 1, aead.dgram, 50);
-	assert_int_equal(seal_in(&none.b, aead.dgram, (size_t)n, &newest), -EPROTO);
-	assert_int_equal(seal_in(&aead.a, aead.dgram, (size_t)n, &newest), -EBADMSG);
+	int n = seal_out(&none.a, 0, DGRAM_PLAIN, 1, none.dgram, 50);
+	assert_int_equal(seal_in(&aead.b, 0, none.dgram, (size_t)n, &newest), -EPROTO);
+	n = seal_out(&aead.a, 0, DGRAM_DATA, 1, aead.dgram, 50);
+	assert_int_equal(seal_in(&none.b, 0, aead.dgram, (size_t)n, &newest), -EPROTO);
+	assert_int_equal(seal_in(&aead.a, 0, aead.dgram, (size_t)n, &newest), -EBADMSG);
 	assert_true(none.a.tx_cookie != none.a.rx_cookie);
 	assert_true(none.a.tx_cookie == none.b.rx_cookie);
 	seals_fini(&aead);

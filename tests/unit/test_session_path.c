@@ -289,7 +289,7 @@ static void test_topology_early(void **state)
 	f->a.ss->ops = &deaf;
 	session_control_input(f->a.peers[0], two, sizeof(two), f->net.now_us);
 	assert_int_equal(f->a.topology, 2);
-	assert_int_equal(f->a.peers[0]->drop_decode, 0);
+	assert_int_equal(sim_info(&f->a, 0).drop_decode, 0);
 	sim_pair_free(f);
 }
 
