@@ -7,7 +7,9 @@
  */
 #include <errno.h>
 
+#include "l2tund/datapath/cut.h"
 #include "tests/support/fake_private.h"
+#include "tests/support/packet.h"
 
 #define ETHERNET_BYTES 14
 #define TAG_BYTES 4
@@ -27,13 +29,19 @@ struct os_tap {
 };
 
 #define FAKE_FRAME_MAX 65600
+#define FAKE_BATCH_BYTES 65536 /* of a TAP, before drained() */
+#define TAP_PART \
+	(1U << OFFLOAD_CHECKSUM | 1U << OFFLOAD_TSO | 1U << OFFLOAD_USO | 1U << OFFLOAD_JOIN)
 
 /* ---- bridges ---- */
 
-static bool fits(const struct fake_link *l, const uint8_t *frame, size_t len)
+/* A super-frame always does: its segments are what counts (is_skb_forwardable()). */
+static bool fits(const struct fake_link *l, const struct vnet *v, const uint8_t *frame, size_t len)
 {
 	size_t header = ETHERNET_BYTES;
 
+	if (v && v->gso)
+		return true;
 	if (len >= header && frame[12] == 0x81 && frame[13] == 0x00)
 		header += TAG_BYTES;
 	return len <= l->pub.mtu + header;
@@ -58,17 +66,50 @@ static void queue_frame(struct fake_queue *q, unsigned limit, struct fake_buf *b
 		free(b);
 }
 
-static void port_out(struct fake_host *h, struct fake_link *l, const struct vnet *v,
-		     const uint8_t *frame, size_t len)
+static bool has(const struct os_tap *t, enum offload o)
 {
-	struct fake_buf *b = frame_buf(v, l->pub.index, frame, len);
+	return offload_on(t->offload, o) && !t->host->refused[o];
+}
 
-	if (l->tap) {
-		queue_frame(&l->tap->queue, FAKE_TXQUEUE, b);
-		event_soon(h->net, &l->tap->read_ev);
-	} else {
-		queue_frame(&l->out, FAKE_COLLECT, b);
+static void tap_queue(struct os_tap *t, struct fake_buf *b)
+{
+	if (!has(t, OFFLOAD_CHECKSUM) && b->vnet.csum) {
+		packet_finish(b->bytes, b->len, &b->vnet);
+		b->vnet = (struct vnet){ 0 };
 	}
+	queue_frame(&t->queue, FAKE_TXQUEUE, b);
+	event_soon(t->host->net, &t->read_ev);
+}
+
+/* What the kernel does with a super-frame for a device without its offload. */
+static void tap_cut(struct os_tap *t, const struct vnet *v, const uint8_t *frame, size_t len)
+{
+	struct iovec iov = { (void *)(uintptr_t)frame, len };
+	struct parts whole = { &iov, 1, len };
+	struct cut c;
+	size_t n;
+
+	if (cut_init(&c, v, &whole, t->link->pub.mtu + ETHERNET_BYTES) < 0)
+		return;
+	while ((n = cut_size(&c))) {
+		struct fake_buf *b = buf_new(frame, n);
+
+		cut_next(&c, b->bytes, &b->vnet);
+		b->ifindex = t->ifindex;
+		tap_queue(t, b);
+	}
+}
+
+static void port_out(struct fake_link *l, const struct vnet *v, const uint8_t *frame, size_t len)
+{
+	enum offload needs = v && v->gso == VNET_GSO_UDP ? OFFLOAD_USO : OFFLOAD_TSO;
+
+	if (!l->tap)
+		queue_frame(&l->out, FAKE_COLLECT, frame_buf(v, l->pub.index, frame, len));
+	else if (v && v->gso && !has(l->tap, needs))
+		tap_cut(l->tap, v, frame, len);
+	else
+		tap_queue(l->tap, frame_buf(v, l->pub.index, frame, len));
 }
 
 static void packets_hear(struct fake_host *h, int ifindex, const uint8_t *frame, size_t len)
@@ -96,8 +137,8 @@ static void bridge_flood(struct fake_host *h, int bridge, const struct fake_link
 			continue;
 		if (from && from->pub.isolated && l->pub.isolated)
 			continue;
-		if (fits(l, frame, len))
-			port_out(h, l, v, frame, len);
+		if (fits(l, v, frame, len))
+			port_out(l, v, frame, len);
 	}
 	if (from && (frame[0] & 1 || memcmp(frame, br->pub.mac, 6) == 0))
 		packets_hear(h, bridge, frame, len);
@@ -116,8 +157,8 @@ int fake_send(struct fake_host *h, const char *port, const struct vnet *v, const
 		return -ENETDOWN;
 	if (!l->tap)
 		bridge_flood(h, l->pub.master, l, v, frame, len);
-	else if (fits(l, frame, len))
-		port_out(h, l, v, frame, len);
+	else if (fits(l, v, frame, len))
+		port_out(l, v, frame, len);
 	return 0;
 }
 
@@ -162,15 +203,21 @@ static void tap_destroy(struct os_tap *t)
 static void tap_read(struct fake_event *ev)
 {
 	struct os_tap *t = container_of(ev, struct os_tap, read_ev);
+	struct fake_queue batch;
 	struct fake_buf *b;
+	size_t bytes = 0;
 
+	queue_init(&batch);
 	t->busy = true;
-	for (unsigned i = 0; i < FAKE_BUDGET && !t->dead && (b = queue_take(&t->queue)); i++) {
+	while (batch.n < FAKE_BUDGET && bytes < FAKE_BATCH_BYTES && !t->dead &&
+	       (b = queue_take(&t->queue))) {
+		queue_put(&batch, b);
+		bytes += b->len;
 		t->ops->frame(t->arg, &b->vnet, b->bytes, b->len);
-		free(b);
 	}
 	if (!t->dead && t->ops->drained)
 		t->ops->drained(t->arg);
+	queue_fini(&batch);
 	t->busy = false;
 	if (t->dead)
 		tap_destroy(t);
@@ -219,7 +266,7 @@ static int tap_open(struct os *os, const struct os_tap_params *p, const struct o
 	struct os_tap *t = calloc(1, sizeof(*t));
 	fake_must(t, "no memory");
 	*t = (struct os_tap){ .host = h, .ops = ops, .arg = arg };
-	t->offload = p->offload & (1U << OFFLOAD_CHECKSUM | 1U << OFFLOAD_TSO | 1U << OFFLOAD_USO);
+	t->offload = p->offload & TAP_PART;
 	t->read_ev = (struct fake_event){ .host = h, .fn = tap_read };
 	t->lost_ev = (struct fake_event){ .host = h, .fn = tap_lost };
 	queue_init(&t->queue);
@@ -282,6 +329,8 @@ static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, cons
 		return -EBADFD;
 	if (!l->pub.up)
 		return -EIO;
+	if (v->gso && (!has(t, OFFLOAD_JOIN) || (v->gso == VNET_GSO_UDP && !has(t, OFFLOAD_USO))))
+		return -EOPNOTSUPP;
 	size_t len = gather(frame, iov, n);
 	if (len < ETHERNET_BYTES || !vnet_valid(v, len))
 		return -EINVAL;
@@ -376,7 +425,7 @@ static int packet_send(struct os *os, struct os_packet *p, const uint8_t *frame,
 		return -ENETDOWN;
 	if (len < ETHERNET_BYTES)
 		return -EINVAL;
-	if (!fits(l, frame, len))
+	if (!fits(l, NULL, frame, len))
 		return -EMSGSIZE;
 	queue_frame(&h->packets_sent, FAKE_COLLECT, frame_buf(NULL, p->ifindex, frame, len));
 	if (l->pub.kind == OS_LINK_BRIDGE)

@@ -10,7 +10,7 @@
 #define FAKE_ADDRS 8
 #define FAKE_NAMES 16
 #define FAKE_RCVBUF 512	   /* datagrams */
-#define FAKE_TXQUEUE 500   /* frames waiting for a TAP's reader */
+#define FAKE_TXQUEUE 1000  /* frames waiting for a TAP's reader */
 #define FAKE_COLLECT 65536 /* frames kept for the test, per port */
 #define FAKE_FDB 1024
 #define FAKE_BUDGET 64		   /* of one read callback */

@@ -52,7 +52,8 @@ enum fake_op {
 	FAKE_TIMER_NEW,
 	FAKE_RESOLVE,
 	FAKE_UDP_OPEN,
-	FAKE_UDP_SEND,
+	FAKE_UDP_SEND,	  /* each datagram */
+	FAKE_UDP_SEGMENT, /* each run; its offload is refused then */
 	FAKE_TAP_OPEN,
 	FAKE_TAP_CARRIER,
 	FAKE_TAP_WRITE,

@@ -329,6 +329,79 @@ static void filter_and_forge(void **state)
 	sink_close(&b);
 }
 
+/* What an end keeps until drained(), and looks at only there. */
+struct keeper {
+	struct os_udp *u;
+	unsigned n, damaged;
+	uint8_t type[600];
+	const uint8_t *at[600];
+	size_t len[600];
+};
+
+static void keeper_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+{
+	struct keeper *p = arg;
+
+	(void)from;
+	p->at[p->n] = buf;
+	p->len[p->n] = len;
+	p->type[p->n++] = buf[0];
+}
+
+static void keeper_drained(void *arg)
+{
+	struct keeper *p = arg;
+
+	for (unsigned i = 0; i < p->n; i++)
+		p->damaged += p->at[i] && p->at[i][0] != p->type[i];
+	memset(p->at, 0, sizeof(p->at));
+}
+
+static const struct os_udp_ops keeper_ops = { keeper_datagram, keeper_drained };
+
+/* One call, several datagrams; what is not data comes first, and has room of its own. */
+static void runs(void **state)
+{
+	struct fake_pair *w = *state;
+	static uint8_t bytes[4000] = { 4 };
+	struct path to = { .remote = at("192.0.2.2:1") };
+	struct addr any = at("0.0.0.0:1");
+	struct offloads o = { 0 };
+	static struct keeper b;
+	struct sink a;
+
+	memset(&b, 0, sizeof(b));
+	bytes[1000] = bytes[2000] = bytes[3000] = 4;
+	sink_open(&a, w->os, "0.0.0.0:1", 0);
+	assert_int_equal(w->os_b->udp_open(w->os_b, &any, 0, OFFLOAD_ALL, &keeper_ops, &b, &b.u),
+			 0);
+	assert_int_equal(w->os->udp_send(w->os, a.u, &to, bytes, 3001, 1000), 0);
+	assert_int_equal(fake_calls(w->a, FAKE_UDP_SEGMENT), 1);
+	assert_int_equal(w->os->udp_send(w->os, a.u, &to, bytes, 100, 0), -EINVAL);
+	fake_host_stall(w->b, 10 * MS);
+	for (unsigned i = 0; i < 200; i++)
+		w->os->udp_send(w->os, a.u, &to, bytes, 4000, 1000);
+	assert_int_equal(w->os->udp_send(w->os, a.u, &to, "\5", 1, 1), 0);
+	fake_run_for(w->net, 5 * MS);
+	assert_int_equal(b.n, 0);
+	b.n = 0;
+	fake_run_for(w->net, 5 * MS + 1);
+	assert_int_equal(b.type[0], 5);
+	assert_int_equal(b.type[1], 4);
+	assert_int_equal(b.damaged, 0);
+
+	fake_fail(w->a, FAKE_UDP_SEGMENT, 0, 1, -EIO);
+	w->os->udp_offloads(w->os, a.u, &o);
+	assert_true(offload_on(o.active, OFFLOAD_UDP_SEGMENT));
+	assert_int_equal(w->os->udp_send(w->os, a.u, &to, bytes, 2000, 1000), 0);
+	o = (struct offloads){ 0 };
+	w->os->udp_offloads(w->os, a.u, &o);
+	assert_false(offload_on(o.active, OFFLOAD_UDP_SEGMENT));
+	assert_string_not_equal(o.why[OFFLOAD_UDP_SEGMENT], "");
+	sink_close(&a);
+	w->os_b->udp_close(w->os_b, b.u);
+}
+
 static void close_inside_callback(void **state)
 {
 	struct fake_pair *w = *state;
@@ -447,6 +520,7 @@ int main(void)
 		TEST(nat_and_its_change),
 		TEST(filter_and_forge),
 		TEST(close_inside_callback),
+		TEST(runs),
 		TEST(stall),
 		TEST(names),
 	};

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "tests/support/packet.h"
 #include "tests/unit/fake_pair.h"
 
 #define MS US_PER_MS
@@ -310,7 +311,9 @@ static const struct os_tap_ops tap_ops = { tap_frame, tap_drained, tap_lost };
 /* A TAP in br0, where guest `g` is. */
 static void tap_open(struct fake_pair *w, struct tap *t)
 {
-	struct os_tap_params p = { .name = "l2t-x", .mac = { 0xfe, 9 }, .mtu = 1500 };
+	struct os_tap_params p = {
+		.name = "l2t-x", .mac = { 0xfe, 9 }, .mtu = 1500, .offload = OFFLOAD_ALL
+	};
 
 	*t = (struct tap){ .os = w->os };
 	fake_link_add(w->a, "br0", OS_LINK_BRIDGE);
@@ -404,15 +407,15 @@ static void tap_reads(void **state)
 	fake_run_for(w->net, MS);
 	assert_int_equal(t.n, 5);
 	/* What nobody reads is dropped behind the transmit queue's length. */
-	for (int i = 0; i < 600; i++)
+	for (int i = 0; i < 1100; i++)
 		fake_send(w->a, "l2t-x", NULL, frame, sizeof(frame));
 	fake_run_for(w->net, MS);
-	assert_int_equal(t.n, 505);
+	assert_int_equal(t.n, 1005);
 	t.close_inside = true;
 	fake_send(w->a, "l2t-x", NULL, frame, sizeof(frame));
 	fake_send(w->a, "l2t-x", NULL, frame, sizeof(frame));
 	fake_run_for(w->net, MS);
-	assert_int_equal(t.n, 506);
+	assert_int_equal(t.n, 1006);
 }
 
 static void tap_errors(void **state)
@@ -462,6 +465,63 @@ static void isolated_ports(void **state)
 	tap_write(&t);
 	assert_true(fake_recv(w->a, "g", &f));
 	assert_false(fake_recv(w->a, "g2", &f));
+	w->os->tap_close(w->os, t.t);
+}
+
+/* Super-frames cross the bridge whole; a TAP that does not take them gets what they consist of. */
+
+static uint8_t super[PACKET_MAX];
+
+static size_t super_frame(struct vnet *ret)
+{
+	static const struct packet k = { .tcp = true, .flags = 0x10, .seq = 1 };
+	static uint8_t payload[40000];
+	size_t len = packet_build(&k, payload, sizeof(payload), super);
+
+	packet_unfinish(&k, super, len, ret);
+	ret->gso = VNET_GSO_TCP4;
+	ret->gso_size = 1400;
+	return len;
+}
+
+static void super_frames(void **state)
+{
+	struct fake_pair *w = *state;
+	struct iovec parts[2];
+	struct fake_frame f;
+	struct vnet v;
+	struct tap t;
+	size_t len = super_frame(&v);
+
+	tap_open(w, &t);
+	w->os->tap_carrier(w->os, t.t, true);
+	fake_run_for(w->net, 5 * MS);
+	assert_int_equal(fake_send(w->a, "g", &v, super, len), 0);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 1);
+	assert_int_equal(t.len, len);
+	assert_int_equal(t.vnet.gso, VNET_GSO_TCP4);
+
+	parts[0] = (struct iovec){ super, 1000 };
+	parts[1] = (struct iovec){ super + 1000, len - 1000 };
+	assert_int_equal(w->os->tap_write(w->os, t.t, &v, parts, 2), 0);
+	assert_true(fake_recv(w->a, "g", &f));
+	assert_int_equal(f.len, len);
+	assert_memory_equal(f.bytes, super, len);
+	assert_int_equal(f.vnet.gso_size, 1400);
+
+	fake_offload_refuse(w->a, OFFLOAD_JOIN, "this kernel does not");
+	assert_int_equal(w->os->tap_write(w->os, t.t, &v, parts, 2), -EOPNOTSUPP);
+	fake_offload_refuse(w->a, OFFLOAD_TSO, "this kernel does not");
+	fake_send(w->a, "g", &v, super, len);
+	fake_run_for(w->net, MS);
+	assert_int_equal(t.n, 1 + (40000 + 1399) / 1400);
+	assert_int_equal(t.vnet.gso, VNET_GSO_NONE);
+	assert_true(t.vnet.csum);
+	fake_offload_refuse(w->a, OFFLOAD_CHECKSUM, "this kernel does not");
+	fake_send(w->a, "g", &v, super, len);
+	fake_run_for(w->net, MS);
+	assert_false(t.vnet.csum);
 	w->os->tap_close(w->os, t.t);
 }
 
@@ -658,6 +718,7 @@ int main(void)
 		TEST(tap_reads),
 		TEST(tap_errors),
 		TEST(isolated_ports),
+		TEST(super_frames),
 		TEST(packets),
 		TEST(control),
 		TEST(control_queue_is_bounded),
