@@ -13,10 +13,13 @@ class Results:
     def __init__(self, json_path):
         self._out = open(json_path, "a", encoding="utf-8") if json_path else None
         self.missed = []
-        print(f"{'':58} {'median':>9} {'min':>9} {'max':>9}  runs  goal")
+        self._headed = False
 
     def add(self, name, unit, values, below=None, worst=None):
         """The goal is a median below `below`, or that no value is above `worst`."""
+        if not self._headed:
+            print(f"{'':58} {'median':>9} {'min':>9} {'max':>9}  runs  goal")
+            self._headed = True
         median = statistics.median(values)
         verdict = ""
         if below is not None:
@@ -25,12 +28,15 @@ class Results:
             verdict = self._judge(name, max(values) <= worst, f"all <= {worst:g}")
         print(f"{name + ', ' + unit:58} {median:9.3f} {min(values):9.3f} {max(values):9.3f}"
               f" {len(values):5}  {verdict}", flush=True)
+        self.keep({"name": name, "unit": unit, "median": median, "min": min(values),
+                   "max": max(values), "values": values, "goal_below": below,
+                   "goal_worst": worst, "time": time.time(), "kernel": platform.release(),
+                   "cpus": os.cpu_count(), "load": os.getloadavg()[0]})
+
+    def keep(self, record):
+        """A line of the JSON file."""
         if self._out:
-            self._out.write(json.dumps({
-                "name": name, "unit": unit, "median": median, "min": min(values),
-                "max": max(values), "values": values, "goal_below": below, "goal_worst": worst,
-                "time": time.time(), "kernel": platform.release(), "cpus": os.cpu_count(),
-                "load": os.getloadavg()[0]}) + "\n")
+            self._out.write(json.dumps(record) + "\n")
             self._out.flush()
 
     def _judge(self, name, good, goal):

@@ -1,17 +1,15 @@
-"""make bench: how soon, how idle, how large, how far from kernel VXLAN.
+"""make bench: how soon, how idle, how large, and how fast beside other ways.
 
 Every figure is measured several times and given as median, least and most. A goal is for the median
 or, where people would feel each single one, for the worst; the exit status is 1 when one is
-missed. What has none is for information: throughput on a machine that runs both ends says little
-about two machines.
+missed. Throughput on a machine that runs both ends says little about two machines: there only
+ratios between ways that were measured in turns count.
 
     make bench BENCH="failover mesh" BENCH_FLAGS="--json results.jsonl"
+    make bench BENCH="tcp pps" BENCH_FLAGS="--cases base --ways l2tund-none,vxlan --rounds 3"
 """
 import argparse
-import json
 import pathlib
-import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -19,13 +17,13 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import frames  # noqa: E402  (needs the path above)
+import report  # noqa: E402
+import throughput  # noqa: E402
 import topology  # noqa: E402
 from figures import Results, cpu_shares  # noqa: E402
 from lab import Lab, missing, wait_for  # noqa: E402
 from node import L2TUND, Pair  # noqa: E402
-from traffic import ping  # noqa: E402
 
-VXLAN_ADDRESSES = ("10.7.0.1", "10.7.0.2")
 TUNNELS = 100
 
 
@@ -126,89 +124,8 @@ def bench_idle(results, seconds):
         idle(results, pair, TUNNELS, seconds, 0.5, 40)
 
 
-class Beside:
-    """A pair joined by l2tund, and beside it the same two hosts joined by kernel VXLAN."""
-
-    def __init__(self, lab):
-        self.pair = Pair(lab)
-        self.vxlan_guests = []
-        hosts = [node.host for node in self.pair.nodes]
-        for host, other, address in zip(hosts, reversed(hosts), VXLAN_ADDRESSES):
-            # What fits the underlay unfragmented, as an administrator would set it.
-            host.bridge("br-vx", 1450)
-            host.ip(f"link add name vx type vxlan id 7 dstport 4789 dev wan"
-                    f" local {self.pair.wan.address(host)} remote {self.pair.wan.address(other)}",
-                    "link set vx mtu 1450 master br-vx", "link set vx up")
-            self.vxlan_guests.append(host.guest(f"vx-{host.name}", "br-vx", f"{address}/24", 1450))
-        self.pair.start()
-
-    def ways(self):
-        """(name, from, to, address)"""
-        pair = self.pair
-        return (("underlay", pair.left.host, pair.right.host, pair.wan.address(pair.right.host)),
-                ("vxlan", *self.vxlan_guests, VXLAN_ADDRESSES[1]),
-                ("l2tund", *pair.guests, Pair.RIGHT_IP))
-
-
-def bench_rtt(results, rounds):
-    """Ping round trips in microseconds, in turns over every way."""
-    with Lab() as lab:
-        beside = Beside(lab)
-        medians = {name: [] for name, *_ in beside.ways()}
-        for turn in range(rounds + 1):
-            for name, source, _, address in beside.ways():
-                rtts = ping(source, address, count=50, interval=0.005).replies.values()
-                if turn:  # the first one warms caches and forwarding tables
-                    medians[name].append(1000 * statistics.median(rtts))
-    for name, values in medians.items():
-        results.add(f"ping round trip over {name}", "us", values)
-    results.add("l2tund above vxlan", "us",
-                [ours - theirs for ours, theirs in zip(medians["l2tund"], medians["vxlan"])])
-
-
-def iperf(source, target, address, seconds):
-    """Gbit/s of one TCP flow."""
-    server = target.popen(["iperf3", "-s", "-1", "-B", address], stdout=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: ":5201" in target.run("ss", "-ltn").stdout, 3, "iperf3 does not listen")
-        result = source.run("iperf3", "-c", address, "-t", str(seconds), "-O", "1", "-J",
-                            timeout=seconds + 20)
-        return json.loads(result.stdout)["end"]["sum_received"]["bits_per_second"] / 1e9
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def bench_tcp(results, rounds, seconds):
-    """One TCP flow, in turns over every way; for information."""
-    with Lab() as lab:
-        beside = Beside(lab)
-        rates = {name: [] for name, *_ in beside.ways()}
-        for _ in range(rounds):
-            for name, source, target, address in beside.ways():
-                rates[name].append(iperf(source, target, address, seconds))
-    for name, values in rates.items():
-        results.add(f"TCP over {name}", "Gbit/s", values)
-
-
 def sanitized():
     return b"__asan_init" in pathlib.Path(L2TUND).read_bytes()
-
-
-def part_rtt(results, rounds, quick):
-    del quick
-    if reason := missing("vxlan"):
-        results.skip("ping round trip", reason)
-    else:
-        bench_rtt(results, rounds)
-
-
-def part_tcp(results, rounds, quick):
-    del rounds
-    if reason := missing("vxlan") or missing("iperf3"):
-        results.skip("TCP", reason)
-    else:
-        bench_tcp(results, 1 if quick else 3, 1 if quick else 3)
 
 
 # name -> (function of results, rounds and whether it is only a try; rounds of a whole run)
@@ -219,23 +136,63 @@ PARTS = {
     "flood": (lambda results, rounds, quick: topology.bench_flood(results, rounds), 5),
     "rest": (lambda results, rounds, quick: topology.bench_rest(results, 6 if quick else 30), 0),
     "idle": (lambda results, rounds, quick: bench_idle(results, 6 if quick else 30), 0),
-    "rtt": (part_rtt, 7),
-    "tcp": (part_tcp, 0),
 }
 
 
+def chosen(known):
+    """A type for argparse: names with commas between them."""
+    def parse(text):
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"there is no \"{name}\"; there are"
+                                                 f" {', '.join(known)}")
+        return names
+    return parse
+
+
 def arguments():
+    parts = [*PARTS, *throughput.PARTS]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("part", nargs="*", help=f"only these: {', '.join(PARTS)}")
+    parser.add_argument("part", nargs="*", help=f"only these: {', '.join(parts)}")
     parser.add_argument("--only", metavar="PART", action="append", default=[],
                         help="the same; may be given again")
     parser.add_argument("--json", metavar="FILE", help="append a line of JSON for each figure")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a try, not a figure")
+    group = parser.add_argument_group("of tcp, pps, ping and df")
+    group.add_argument("--ways", type=chosen(throughput.WAYS), metavar="WAY,...",
+                       help=f"of {', '.join(throughput.WAYS)}")
+    group.add_argument("--cases", type=chosen(throughput.CASES), metavar="CASE,...",
+                       help=f"of {', '.join(throughput.CASES)}")
+    group.add_argument("--rounds", type=int, default=5)
+    group.add_argument("--seconds", type=int, default=2, help="for each single measurement")
+    group.add_argument("--plot", metavar="FILE", help="draw TCP of the case base as SVG")
     args = parser.parse_args()
-    for name in args.part + args.only:
-        if name not in PARTS:
-            parser.error(f"there is no part \"{name}\"; there are {', '.join(PARTS)}")
+    args.part += args.only
+    for name in args.part:
+        if name not in parts:
+            parser.error(f"there is no part \"{name}\"; there are {', '.join(parts)}")
     return args
+
+
+def bench_ways(results, args):
+    """Everything that compares ways, in one run."""
+    measures = [measure for part in args.part for measure in throughput.PARTS.get(part, [])]
+    if args.part and not measures:
+        return
+    if reason := throughput.why_not():
+        results.skip("ways beside each other", reason)
+        return
+    records = []
+
+    def keep(record):
+        records.append(record)
+        results.keep(record)
+
+    throughput.Run(throughput.Wishes(
+        list(dict.fromkeys(measures)) or None, args.cases, args.ways,
+        1 if args.quick else args.rounds, 1 if args.quick else args.seconds), keep).do()
+    results.missed += report.report(records, args.plot)
 
 
 def main():
@@ -247,14 +204,19 @@ def main():
     if sanitized():
         print("bench: this l2tund was built with sanitizers; the figures mean nothing\n")
     results = Results(args.json)
-    for name in args.part + args.only or PARTS:
-        function, rounds = PARTS[name]
-        with results.measuring(name):
-            function(results, min(rounds, 2) if args.quick else rounds, args.quick)
+    with throughput.ending_well():
+        for name, (function, rounds) in PARTS.items():
+            if name in args.part or not args.part:
+                with results.measuring(name):
+                    function(results, min(rounds, 2) if args.quick else rounds, args.quick)
+        bench_ways(results, args)
     if results.missed:
         print(f"\nmissed: {', '.join(results.missed)}")
     return 1 if results.missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted")

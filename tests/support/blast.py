@@ -4,6 +4,8 @@
         ...
     assert blast.sent > ...
 
+`UdpBlast` sends datagrams to another guest instead, as a program of the guest would.
+
 Runs in a process of its own (this file as a program) and sends with sendmmsg(2), which Python does
 not have; `rate` is what it aims at, and `sent` and `seconds` what became of it.
 """
@@ -24,6 +26,7 @@ import frames
 
 BATCH = 256
 SIZE = 60
+UDP_HEADERS = 14 + 20 + 8
 PACKET_QDISC_BYPASS = 20
 
 
@@ -31,10 +34,15 @@ class Blast:
     """Sends from here to the end of the block."""
 
     def __init__(self, guest, rate, ifname="eth0", destination=frames.BROADCAST):
-        self._sock = guest.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self._sock.bind((ifname, frames.ETH_P_TEST))
-        self._source = self._sock.getsockname()[4]
-        self._argv = [str(rate), destination.hex(), self._source.hex()]
+        sock = guest.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        sock.bind((ifname, frames.ETH_P_TEST))
+        sock.setsockopt(frames.SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        self._prepare(sock, rate, SIZE, frames.ethernet(destination, sock.getsockname()[4],
+                                                        frames.ETH_P_TEST, b"l2tblast"))
+
+    def _prepare(self, sock, rate, size, head):
+        self._sock = sock
+        self._argv = [str(rate), str(size), head.hex()]
         self._child = None
         self.sent = 0
         self.seconds = 0.0
@@ -62,6 +70,15 @@ class Blast:
         return self.sent / self.seconds
 
 
+class UdpBlast(Blast):
+    """The shortest Ethernet frames that carry UDP over IPv4: 64 bytes with their checksum."""
+
+    def __init__(self, guest, rate, address, port):
+        sock = guest.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.connect((address, port))
+        self._prepare(sock, rate, SIZE - UDP_HEADERS, b"")
+
+
 class _Iovec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
 
@@ -77,11 +94,10 @@ class _Message(ctypes.Structure):
 class _Batch:
     """BATCH frames that share a head, differ in a number, and share the number of the batch."""
 
-    def __init__(self, destination, source):
-        head = frames.ethernet(destination, source, frames.ETH_P_TEST, b"l2tblast")
+    def __init__(self, size, head):
         self._head = ctypes.create_string_buffer(head, len(head))
         self._turn = ctypes.create_string_buffer(8)
-        rest = SIZE - len(head) - 8
+        rest = size - len(head) - 8
         self._tails = [ctypes.create_string_buffer(struct.pack(">I", index).ljust(rest, b"\0"),
                                                    rest) for index in range(BATCH)]
         self._vectors = [(_Iovec * 3)(*(_Iovec(ctypes.addressof(part), len(part))
@@ -100,8 +116,7 @@ class _Batch:
 def main(argv):
     fd, rate = int(argv[1]), float(argv[2])
     sock = socket.socket(fileno=fd)
-    sock.setsockopt(frames.SOL_PACKET, PACKET_QDISC_BYPASS, 1)
-    batch = _Batch(bytes.fromhex(argv[3]), bytes.fromhex(argv[4]))
+    batch = _Batch(int(argv[3]), bytes.fromhex(argv[4]))
     libc = ctypes.CDLL(None)
     print("started", flush=True)
     sent = 0

@@ -67,10 +67,11 @@ class Vtun:
         self._children = []
         (self._dir / "vtund.conf").write_text(_CONFIG.format(
             tap=TAP, bridge=bridge, ip=shutil.which("ip") or "/sbin/ip"), encoding="ascii")
-        lab.logs.append(self._log)
+        lab.logs.append(self.log)
         lab.on_close(self._kill)
 
-    def _log(self):
+    def log(self):
+        """(title, text) for the report of a failed test."""
         path = self._dir / "vtund.log"
         return "log of vtund", path.read_text(errors="replace") if path.exists() else ""
 
@@ -95,17 +96,17 @@ class Vtun:
         for _ in range(ATTEMPTS):
             self.begin()
             wait_for(lambda: self.joined() or self._ended(), 5,
-                     lambda: f"vtund does not join\n{self._log()[1]}", interval=0.005)
+                     lambda: f"vtund does not join\n{self.log()[1]}", interval=0.005)
             if not self._ended():
                 return
             self._kill()
-        raise AssertionError(f"vtund does not stay\n{self._log()[1]}")
+        raise AssertionError(f"vtund does not stay\n{self.log()[1]}")
 
     def begin(self):
         """Starts both, without a look at what becomes of it."""
         self._spawn(self._hosts[0], "-s")
         # It would try again only after five seconds.
-        wait_for(self._listens, 5, lambda: f"vtund does not listen\n{self._log()[1]}")
+        wait_for(self._listens, 5, lambda: f"vtund does not listen\n{self.log()[1]}")
         self._spawn(self._hosts[1], "join", self._server)
 
     def _ended(self):
@@ -138,15 +139,19 @@ class Vtun:
             child.wait()
         self._children.clear()
 
+    def leaders(self):
+        """For either host the first processes of what runs on it."""
+        return [[child.pid] for child in self._children] or [[], []]
+
     def pids(self):
         """The processes that hold a TAP, of the left host first."""
         found = []
         for child in self._children:
-            found += [pid for pid in _group(child.pid) if _holds_tap(pid)]
+            found += [pid for pid in group(child.pid) if _holds_tap(pid)]
         return found
 
 
-def _group(leader):
+def group(leader):
     """All processes of a process group."""
     members = []
     for entry in os.listdir("/proc"):
