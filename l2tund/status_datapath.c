@@ -15,10 +15,11 @@
 #include "l2tund/tunnel.h"
 
 #define BIT(o) (1U << (o))
-#define TAP_OFFLOADS (BIT(OFFLOAD_CHECKSUM) | BIT(OFFLOAD_TSO) | BIT(OFFLOAD_USO))
+#define NEED_CHECKSUM (BIT(OFFLOAD_TSO) | BIT(OFFLOAD_USO))
+#define TAP_OFFLOADS (BIT(OFFLOAD_CHECKSUM) | NEED_CHECKSUM | BIT(OFFLOAD_JOIN))
 #define UDP_OFFLOADS (BIT(OFFLOAD_UDP_SEGMENT) | BIT(OFFLOAD_UDP_GRO))
-/* No kernel is asked about these, though it may spoil them. */
-#define OWN_OFFLOADS (BIT(OFFLOAD_JOIN) | BIT(OFFLOAD_COALESCE) | BIT(OFFLOAD_PACK))
+/* No kernel is asked about these. */
+#define OWN_OFFLOADS (BIT(OFFLOAD_COALESCE) | BIT(OFFLOAD_PACK))
 
 /* The socket of the peer's path; while there is no path, the one that a call would leave by. */
 static const struct os_udp *offload_socket(const struct tunnel *t)
@@ -50,7 +51,6 @@ static void offload_ask(const struct tunnel *t, unsigned wanted, struct offloads
 	struct os *os = t->daemon->os;
 	const struct os_udp *u = offload_socket(t);
 
-	/* First: the kernel half may refuse them for reasons of its own. */
 	ret->active = wanted & OWN_OFFLOADS;
 	if (t->port.tap)
 		os->tap_offloads(os, t->port.tap, ret);
@@ -64,6 +64,8 @@ static void offload_ask(const struct tunnel *t, unsigned wanted, struct offloads
 
 static const char *offload_why(const struct offloads *os, unsigned wanted, enum offload o)
 {
+	if (!offload_on(wanted, OFFLOAD_CHECKSUM) && offload_on(NEED_CHECKSUM, o))
+		return "needs checksum, which is switched off in l2tund.conf";
 	if (!offload_on(wanted, o))
 		return "switched off in l2tund.conf";
 	return os->why[o][0] ? os->why[o] : "not in use";
