@@ -14,7 +14,7 @@ RATE = 300  # frames per second of all segments together
 FLOOD_S = 0.4  # how long it floods once all is well
 AFTER_S = 0.1  # from what the daemons say to what the kernel's ports do
 TAKEOVER_S = 2.5
-TAKEOVER_GRACEFUL_S = 0.5
+TAKEOVER_GRACEFUL_S = 1.0  # it was told; finding out that nobody answers takes two seconds
 PREEMPT_S = 60  # this long a better tunnel has to be up
 TOLD_S = 5  # until everybody knows which gates are open; before that, the choice is made anew
 
