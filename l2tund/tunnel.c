@@ -359,6 +359,7 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 	t->bridge = daemon_find_bridge(d, cfg->bridge->name);
 	t->state = TUNNEL_DOWN;
 	t->serial = d->next_serial++;
+	d->os->random(d->os, &t->block.spread, sizeof(t->block.spread));
 	tunnel_frames_init(t);
 	t->since_us = daemon_now_us(d);
 	snprintf(t->name, sizeof(t->name), "%s", cfg->name);

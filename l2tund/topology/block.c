@@ -20,7 +20,7 @@ static void past_add(struct block *b, bool latches, uint64_t now_us)
 	b->past_latches[i] = latches;
 }
 
-/* Doubled with each earlier one that is remembered. */
+/* Doubled with each earlier one that is remembered; at most, too, two must not be the same. */
 static uint64_t hold_us(const struct block *b, uint64_t now_us)
 {
 	uint64_t hold_us = BLOCK_HOLD_US;
@@ -31,7 +31,8 @@ static uint64_t hold_us(const struct block *b, uint64_t now_us)
 		if (past_counts(b, at, now_us))
 			hold_us *= 2;
 	}
-	return MIN(hold_us, BLOCK_HOLD_MAX_US);
+	hold_us = MIN(hold_us, BLOCK_HOLD_MAX_US);
+	return hold_us + hold_us * b->spread / 1024;
 }
 
 static bool too_many(const struct block *b, uint64_t now_us)
@@ -112,5 +113,5 @@ uint64_t block_until_us(const struct block *b)
 
 void block_clear(struct block *b)
 {
-	*b = (struct block){ 0 };
+	*b = (struct block){ .spread = b->spread };
 }

@@ -3,8 +3,8 @@
  *
  * A block begins with evidence of a loop. It lasts as long as the evidence, and, when the
  * tunnel was forwarding, at least the hold-down: 10 s, doubled with each block of the last half
- * hour, at most 300 s. Five watchdog or storm blocks in that time latch it:
- * somebody has to look.
+ * hour, at most 300 s; all of that and up to a quarter more. Five watchdog or storm blocks in that
+ * time latch it: somebody has to look.
  */
 #ifndef L2TUND_TOPOLOGY_BLOCK_H
 #define L2TUND_TOPOLOGY_BLOCK_H
@@ -20,8 +20,13 @@
 #define BLOCK_LATCH 5
 #define BLOCK_PAST 8 /* remembered; as many as it takes to reach BLOCK_HOLD_MAX_US and more */
 
-/* Embedded; all zero: not blocked. */
+/*
+ * Embedded; all zero: not blocked. Two that cut the same loop in the same moment, without knowing of
+ * each other, would come back in the same moment, close it again, and both end up latched. So each
+ * owner sets `spread` to something random: hold-downs are that many 1024ths longer.
+ */
 struct block {
+	uint8_t spread;
 	enum tunnel_reason reason; /* REASON_NONE: not blocked */
 	bool latched;
 	bool accounted; /* by block_account() */
@@ -49,7 +54,7 @@ void block_account(struct block *b, uint64_t now_us);
 bool block_stands(struct block *b, uint64_t now_us);
 /* When block_stands() may change; NEVER while latched or not blocked. */
 uint64_t block_until_us(const struct block *b);
-/* The administrator has looked: forgets everything. */
+/* The administrator has looked: forgets everything but `spread`. */
 void block_clear(struct block *b);
 
 #endif

@@ -132,6 +132,31 @@ static void accounted_blocks_are_short(void **state)
 	}
 }
 
+static void no_two_come_back_together(void **state)
+{
+	struct block a = { .spread = 0 }, b = { .spread = 40 }, c = { .spread = 255 };
+	uint64_t now_us = T0;
+
+	(void)state;
+	for (unsigned i = 0; i < BLOCK_PAST; i++) {
+		block_evidence(&a, REASON_FOREIGN, true, now_us, now_us);
+		block_evidence(&b, REASON_FOREIGN, true, now_us, now_us);
+		block_evidence(&c, REASON_FOREIGN, true, now_us, now_us);
+		uint64_t hold_us = block_until_us(&a) - now_us;
+
+		/* A tunnel listens for 300 ms before it opens: who is behind by more hears the first. */
+		assert_true(block_until_us(&b) - block_until_us(&a) >= 350 * US_PER_MS);
+		assert_true(block_until_us(&c) - block_until_us(&b) >= 350 * US_PER_MS);
+		assert_true(block_until_us(&c) - now_us < hold_us + hold_us / 4);
+		now_us = block_until_us(&c);
+		assert_false(block_stands(&a, now_us));
+		assert_false(block_stands(&b, now_us));
+		assert_false(block_stands(&c, now_us));
+	}
+	block_clear(&b);
+	assert_int_equal(b.spread, 40);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +167,7 @@ int main(void)
 		cmocka_unit_test(a_found_cause_explains_the_storm),
 		cmocka_unit_test(slow_watchdogs_do_not_latch),
 		cmocka_unit_test(accounted_blocks_are_short),
+		cmocka_unit_test(no_two_come_back_together),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
