@@ -216,7 +216,9 @@ def judge(table):
 
 _PLOT = """set terminal svg size 860,{height} font "sans-serif,13" background "#ffffff"
 set output "{path}"
-set title "One TCP flow between two guests, Gbit/s (both hosts on one machine with {cpus} processors)"
+set label 1 "One TCP flow between two guests, Gbit/s" at screen 0.02, first -2.5 font ",16"
+set label 2 "medians; hosts and guests share {cpus} processors of one machine" \\
+    at screen 0.02, first -1.3 textcolor rgb "#606060"
 unset key
 set style fill solid noborder
 set xrange [0:{most}]
@@ -226,10 +228,16 @@ set tics scale 0
 unset xtics
 set lmargin 32
 set rmargin 4
+set tmargin 4.2
+set bmargin 0.5
 plot $rows using (0.5*$2):0:(0.5*$2):(0.36):3:ytic(1) with boxxyerror linecolor rgb variable, \\
      $rows using 2:0:4 with labels left offset 0.5,0
 """
 _COLOURS = {"none": 0xb0b0b0, "vxlan": 0x8a9bb0, "l2tund": 0x2a7d4f}
+
+
+def _label(gbit):
+    return f"{gbit:.1f}" if gbit >= 1 else f"{gbit:.2f}"
 
 
 def plot(table, path):
@@ -242,11 +250,11 @@ def plot(table, path):
     if not bars:
         print("plot: nothing to draw: no tcp of the case base")
         return
-    rows = [f'"{NAMES[way]}" {gbit:.4f} {_COLOURS.get(way.split("-")[0], 0xc98a4b)} "{gbit:.3g}"'
+    rows = [f'"{NAMES[way]}" {gbit:.4f} {_COLOURS.get(way.split("-")[0], 0xc98a4b)} "{_label(gbit)}"'
             for way, gbit in bars]
     cpus = next(record["cpus"] for record in table.records if record.get("kind") == "sample")
     script = "$rows << END\n" + "\n".join(rows) + "\nEND\n" + _PLOT.format(
-        path=path, height=70 + 26 * len(bars), count=len(bars), cpus=cpus,
+        path=path, height=90 + 26 * len(bars), count=len(bars), cpus=cpus,
         most=1.12 * max(gbit for _, gbit in bars))
     subprocess.run(["gnuplot", "-"], input=script, text=True, check=True, timeout=60)
     print(f"plot: {path}")

@@ -165,7 +165,7 @@ def arguments():
     group.add_argument("--cases", type=chosen(throughput.CASES), metavar="CASE,...",
                        help=f"of {', '.join(throughput.CASES)}")
     group.add_argument("--rounds", type=int, default=5)
-    group.add_argument("--seconds", type=int, default=2, help="for each single measurement")
+    group.add_argument("--seconds", type=int, default=1, help="for each single measurement")
     group.add_argument("--plot", metavar="FILE", help="draw TCP of the case base as SVG")
     args = parser.parse_args()
     args.part += args.only
@@ -191,7 +191,7 @@ def bench_ways(results, args):
 
     throughput.Run(throughput.Wishes(
         list(dict.fromkeys(measures)) or None, args.cases, args.ways,
-        1 if args.quick else args.rounds, 1 if args.quick else args.seconds), keep).do()
+        1 if args.quick else args.rounds, args.seconds), keep).do()
     results.missed += report.report(records, args.plot)
 
 
