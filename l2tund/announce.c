@@ -11,6 +11,7 @@
 #include "l2tund/peer.h"
 #include "l2tund/topology/rarp.h"
 #include "l2tund/tunnel.h"
+#include "l2tund/worker.h"
 
 struct announcement {
 	struct tunnel *tunnel;
@@ -29,8 +30,8 @@ static void announce_mac(struct announcement *a, const uint8_t mac[6], uint16_t 
 		rarp_build_tagged(mac, vlan, frame);
 	else
 		rarp_build(mac, frame);
-	if (stream_put(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame,
-		       tagged ? RARP_TAGGED_BYTES : RARP_FRAME_BYTES) == 0)
+	if (stream_put_frame(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame,
+			     tagged ? RARP_TAGGED_BYTES : RARP_FRAME_BYTES) == 0)
 		a->n++;
 }
 
@@ -60,7 +61,7 @@ static unsigned announce(struct tunnel *t, const uint8_t *mac)
 	/* Asked for by name, it is announced even if the bridge has not heard of it. */
 	if (mac && a.n == 0)
 		announce_mac(&a, mac, 0);
-	stream_flush(t->peer->stream);
+	worker_flush(t->daemon->worker);
 	return a.n;
 }
 

@@ -16,6 +16,7 @@
 #include "l2tund/topology/view.h"
 #include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
+#include "l2tund/worker.h"
 
 #define STALE_CALLS 3
 #define STALE_TELL_US (300 * US_PER_S)
@@ -104,7 +105,7 @@ static void on_datagram(void *arg, const struct path *from, uint8_t *buf, size_t
 {
 	struct daemon *d = arg;
 
-	sessions_input(d->sessions, from, buf, len, daemon_now_us(d));
+	sessions_input(d->sessions, from, buf, len, worker_clock(d->worker));
 }
 
 /*
@@ -127,6 +128,9 @@ static void heed_stale_calls(struct daemon *d)
 
 static void on_drained(void *arg)
 {
+	struct daemon *d = arg;
+
+	worker_flush(d->worker);
 	heed_stale_calls(arg);
 	daemon_kick(arg);
 }
@@ -172,6 +176,7 @@ void daemon_reconcile(struct daemon *d)
 	struct peer *p;
 	uint64_t now_us = daemon_now_us(d);
 
+	worker_flush(d->worker); /* what is held belongs to ports that may go now */
 	d->reconcile_again = false;
 	if (!d->stopping)
 		bridges_sync(d);
@@ -291,6 +296,12 @@ static int _printf_(3, 4) start_fail(char *err, int r, const char *fmt, ...)
 }
 
 /* One address family may be switched off in the kernel; all of them may not. */
+static int start_worker(struct daemon *d, char *err)
+{
+	d->worker = worker_new(d);
+	return d->worker ? 0 : start_fail(err, -ENOMEM, "out of memory");
+}
+
 static int start_sockets(struct daemon *d, char *err)
 {
 	const struct config_node *node = &d->config->node;
@@ -422,8 +433,8 @@ int daemon_new(struct config *config, struct os *os, const struct daemon_params 
 	       struct daemon **ret, char *err)
 {
 	static int (*const steps[])(struct daemon * d, char *err) = {
-		start_timers,  start_sockets, start_sessions,
-		start_control, start_links,   start_objects,
+		start_worker,  start_timers, start_sockets, start_sessions,
+		start_control, start_links,  start_objects,
 	};
 	struct daemon *d = calloc(1, sizeof(*d));
 
@@ -502,6 +513,7 @@ void daemon_free(struct daemon *d)
 		ctl_server_free(d->control);
 	d->control = NULL;
 	free_objects(d);
+	worker_free(d->worker);
 	topo_free(d->topo);
 	if (d->sessions)
 		sessions_free(d->sessions);

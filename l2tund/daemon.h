@@ -27,6 +27,7 @@
 struct bridge;
 struct peer;
 struct tunnel;
+struct worker;
 
 struct daemon_params {
 	uint64_t incarnation;
@@ -43,6 +44,7 @@ struct daemon {
 
 	uint64_t start_us;
 	bool stopping;
+	struct worker *worker;
 	struct sessions *sessions;
 	struct topo *topo;
 	struct topology_watch topology;

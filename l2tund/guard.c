@@ -16,6 +16,7 @@
 #include "l2tund/peer.h"
 #include "l2tund/topology/lsa.h"
 #include "l2tund/tunnel.h"
+#include "l2tund/worker.h"
 
 #define KEY_LIFE_US (60 * US_PER_S)
 #define KEY_SETTLE_US (5 * US_PER_S) /* all members have it by then */
@@ -87,7 +88,7 @@ static void send_w_probe(struct tunnel *t, uint64_t now_us)
 
 	if (probe_make(d, PROBE_W, t->bridge, seq, now_us, frame) < 0)
 		return;
-	stream_put(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame, sizeof(frame));
+	stream_put_frame(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame, sizeof(frame));
 }
 
 void guard_burst(struct guard *g)
@@ -502,14 +503,12 @@ void guard_run(struct daemon *d)
 	uint64_t now_us = daemon_now_us(d), next_us = NEVER;
 	struct bridge *b;
 	struct tunnel *t;
-	struct peer *p;
 
 	keys_renew(d, now_us);
 	TAILQ_FOREACH(b, &d->bridges, link)
 		next_us = MIN(next_us, run_bridge(&b->guard, now_us));
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		next_us = MIN(next_us, run_tunnel(t, now_us));
-	TAILQ_FOREACH(p, &d->peers, link)
-		stream_flush(p->stream);
+	worker_flush(d->worker);
 	d->os->timer_set(d->os, d->guard_timer, next_us);
 }

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "l2tund/daemon.h"
 #include "l2tund/tunnel_frames.h"
+#include "l2tund/worker.h"
 
 #define HELLO_US (500 * US_PER_MS)
 #define DEAD_US (2 * US_PER_S)
@@ -33,14 +34,17 @@ static struct os_udp *path_socket(struct daemon *d, const struct path *path)
 	return NULL;
 }
 
-static int ops_send(void *arg, const struct path *path, const void *dgram, size_t len)
+static int path_send(struct daemon *d, const struct path *path, const void *buf, size_t len,
+		     size_t size)
 {
-	struct daemon *d = arg;
 	struct os_udp *u = path_socket(d, path);
 
-	if (!u)
-		return -EAFNOSUPPORT;
-	return d->os->udp_send(d->os, u, path, dgram, len, len);
+	return u ? d->os->udp_send(d->os, u, path, buf, len, size) : -EAFNOSUPPORT;
+}
+
+static int ops_send(void *arg, const struct path *path, const void *dgram, size_t len)
+{
+	return path_send(arg, path, dgram, len, len);
 }
 
 static void ops_random(void *arg, void *buf, size_t len)
@@ -172,8 +176,7 @@ static void ops_event(void *arg, struct session *s, enum session_event ev)
 	}
 }
 
-static void ops_records(void *arg, struct session *s, const uint8_t *records, size_t len,
-			uint64_t now_us)
+static void ops_records(void *arg, struct session *s, uint8_t *records, size_t len, uint64_t now_us)
 {
 	struct peer *p = session_user(s);
 
@@ -208,20 +211,26 @@ static size_t stream_room(void *arg)
 	return session_room(p->session);
 }
 
-static int stream_send(void *arg, uint8_t *buf, size_t len)
+static int stream_seal(void *arg, uint8_t *dgram, size_t len)
+{
+	struct peer *p = arg;
+	const struct path *path;
+
+	return session_seal(p->session, 0, dgram, len, daemon_now_us(p->daemon), &path);
+}
+
+/* The frames have passed their gates when the batch began; we may have been stopped since. */
+static int stream_send(void *arg, const uint8_t *buf, size_t len, size_t size)
 {
 	struct peer *p = arg;
 	struct daemon *d = p->daemon;
 	uint64_t now_us = daemon_now_us(d);
-	const struct path *path;
-	int r = session_seal(p->session, 0, buf, len, now_us, &path);
 
-	if (r < 0)
-		return r;
-	len = (size_t)r;
-	r = ops_send(d, path, buf, len);
+	if (now_us >= session_lease_us(p->session))
+		return -ETIME;
+	int r = path_send(d, session_path(p->session), buf, len, size);
 	if (r == -EMSGSIZE)
-		session_too_big(p->session, len, now_us);
+		session_too_big(p->session, MIN(len, size), now_us);
 	return r;
 }
 
@@ -232,18 +241,19 @@ static struct tunnel *peer_find_segment(struct peer *p, uint16_t id)
 	return t && t->id == id ? t : NULL;
 }
 
-static void stream_deliver(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
-			   size_t len)
+static void stream_deliver(void *arg, uint16_t id, const struct vnet *v, uint8_t *frame, size_t len,
+			   bool stays)
 {
 	struct peer *p = arg;
 	struct tunnel *t = peer_find_segment(p, id);
 
 	if (t)
-		tunnel_deliver(t, v, frame, len, daemon_now_us(p->daemon));
+		tunnel_deliver(t, v, frame, len, stays);
 }
 
 static const struct stream_ops peer_stream_ops = {
 	.room = stream_room,
+	.seal = stream_seal,
 	.send = stream_send,
 	.deliver = stream_deliver,
 };
@@ -277,6 +287,8 @@ static struct session_params peer_session_params(const struct peer *p)
 
 struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 {
+	struct stream_options options = { .pack = offload_on(d->config->node.offload,
+							     OFFLOAD_PACK) };
 	struct peer *p = calloc(1, sizeof(*p));
 
 	if (!p)
@@ -285,7 +297,7 @@ struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 	p->cfg = cfg;
 	p->mark_us = daemon_now_us(d);
 	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
-	p->stream = stream_new(&peer_stream_ops, p);
+	p->stream = stream_new(&peer_stream_ops, p, &d->worker->train, &options);
 	p->adj = topo_adj_add(d->topo, p);
 	if (!p->stream || !p->adj)
 		goto fail;
@@ -314,6 +326,7 @@ static void peer_cancel_query(struct peer *p)
 
 void peer_free(struct peer *p)
 {
+	worker_flush(p->daemon->worker);
 	peer_cancel_query(p);
 	TAILQ_REMOVE(&p->daemon->peers, p, link);
 	session_remove(p->session);
@@ -362,6 +375,7 @@ int peer_join(struct peer *p, struct tunnel *t)
 
 void peer_leave(struct peer *p, struct tunnel *t)
 {
+	worker_flush(p->daemon->worker);
 	p->by_slot[t->id % SESSION_SEGMENTS_MAX] = NULL;
 	peer_announce(p);
 }

@@ -58,6 +58,7 @@ struct tunnel {
 	uint8_t culprit_known; /* of a foreign path: 1 the port, 2 its owner or that it has none */
 	uint8_t culprit_told;  /* by the last event */
 
+	unsigned offload; /* set of enum offload: wanted, and not refused by the TAP */
 	struct policer policer_tx, policer_rx;
 	struct recirculation recirculation;
 	uint64_t w_next_us;   /* watchdog probes */

@@ -1,20 +1,39 @@
 /*
  * Frames through one tunnel end: from the TAP to the session's stream, and back. In either
  * direction the gate comes first, then the storm guards, which look at flooded frames only.
+ * Then a frame may be held until the end of its batch, to be joined with others of its flow; the
+ * gate is asked again when it leaves, and the lease held against the clock.
  */
 #include "l2tund/tunnel_frames.h"
+
+#include <errno.h>
 
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
 #include "l2tund/guard.h"
 #include "l2tund/peer.h"
 #include "l2tund/topology/recursion.h"
+#include "l2tund/worker.h"
 
-static bool tunnel_passes(struct tunnel *t, uint64_t now_us)
+#define UDP_CSUM_OFFSET 6 /* of the checksum in a UDP header */
+
+/* What is left of the wanted switches: the kernel may refuse some, now or later. */
+static void tunnel_frames_probe(struct tunnel *t)
+{
+	struct os *os = t->daemon->os;
+	struct offloads active = { .active = t->daemon->config->node.offload };
+
+	if (t->port.tap)
+		os->tap_offloads(os, t->port.tap, &active);
+	t->offload = active.active;
+}
+
+/* `n` frames. */
+static bool tunnel_passes(struct tunnel *t, unsigned n, uint64_t now_us)
 {
 	if (gate_passes(&t->gate, session_lease_us(t->peer->session), now_us))
 		return true;
-	t->counters.drop_gate++;
+	t->counters.drop_gate += n;
 	return false;
 }
 
@@ -39,8 +58,6 @@ static void storm_block(struct tunnel *t, const uint8_t *frame, bool out)
 static bool flood_passes(struct tunnel *t, struct policer *p, int port, const uint8_t *frame,
 			 size_t len, uint64_t now_us)
 {
-	if (!fdb_mirror_floods(&t->bridge->mirror, frame, port))
-		return true;
 	if (recirculation_storm(&t->recirculation, frame, len, now_us)) {
 		storm_block(t, frame, port != 0);
 		return false;
@@ -82,28 +99,46 @@ static bool own_stays(struct tunnel *t, const uint8_t *frame, size_t len)
 	return true;
 }
 
+void tunnel_out(void *arg, void *owner, const struct vnet *v, const struct iovec *iov, unsigned n,
+		size_t len)
+{
+	struct worker *w = arg;
+	struct tunnel *t = owner;
+	struct parts parts = { iov, n, len };
+
+	if (!tunnel_passes(t, n, worker_now_us(w)))
+		return;
+	int r = stream_put(t->peer->stream, t->far_id, v, &parts);
+	if (r < 0) {
+		t->counters.drop[drop_reason(r)] += n;
+		return;
+	}
+	t->counters.tx_frames += n;
+	t->counters.tx_bytes += len;
+}
+
 static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	struct tunnel *t = arg;
-	uint64_t now_us = daemon_now_us(t->daemon);
+	struct worker *w = t->daemon->worker;
+	uint64_t now_us = worker_now_us(w);
 
-	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) || own_stays(t, frame, len) ||
+	if (!tunnel_passes(t, 1, now_us) || probe_stays(frame, len) || own_stays(t, frame, len))
+		return;
+	if (fdb_mirror_floods(&t->bridge->mirror, frame, t->port.ifindex) &&
 	    !flood_passes(t, &t->policer_tx, t->port.ifindex, frame, len, now_us))
 		return;
-	int r = stream_put(t->peer->stream, t->far_id, v, frame, len);
-	if (r < 0) {
-		t->counters.drop[drop_reason(r)]++;
-		return;
-	}
-	t->counters.tx_frames++;
-	t->counters.tx_bytes += len;
+	if (offload_on(t->offload, OFFLOAD_COALESCE))
+		join_put(w->out_join, t, v, frame, len);
+	else
+		tunnel_out(w, t, v, &(struct iovec){ frame, len }, 1, len);
 }
 
 static void tap_drained(void *arg)
 {
 	struct tunnel *t = arg;
 
-	stream_flush(t->peer->stream);
+	worker_flush(t->daemon->worker);
 }
 
 static void tap_lost(void *arg, int err)
@@ -112,6 +147,7 @@ static void tap_lost(void *arg, int err)
 	struct os *os = t->daemon->os;
 
 	(void)err;
+	worker_flush(t->daemon->worker);
 	t->gate.open = false;
 	port_lost(&t->port, os->now_us(os));
 	daemon_reconcile(t->daemon);
@@ -123,22 +159,71 @@ const struct os_tap_ops tunnel_tap_ops = {
 	.lost = tap_lost,
 };
 
-void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame, size_t len,
-		    uint64_t now_us)
+/* The kernel takes no such super-frame: in pieces, each as large as the bridge may have. */
+static int write_pieces(struct tunnel *t, const struct vnet *v, const struct parts *p)
 {
 	struct os *os = t->daemon->os;
+	uint8_t buf[SESSION_DGRAM_MAX];
+	struct cut c;
+	struct vnet piece;
+	size_t len;
+	int r = cut_init(&c, v, p, sizeof(buf));
 
-	if (!tunnel_passes(t, now_us) || probe_stays(frame, len) ||
-	    (probe_is(frame, len) && guard_watchdog(t->daemon, &t->bridge->guard, t, frame, len)) ||
-	    !flood_passes(t, &t->policer_rx, 0, frame, len, now_us))
+	while (r == 0 && (len = cut_size(&c)) > 0) {
+		cut_next(&c, buf, &piece);
+		r = os->tap_write(os, t->port.tap, &piece, &(struct iovec){ buf, len }, 1);
+	}
+	return r;
+}
+
+void tunnel_in(void *arg, void *owner, const struct vnet *v, const struct iovec *iov, unsigned n,
+	       size_t len)
+{
+	struct worker *w = arg;
+	struct tunnel *t = owner;
+	struct os *os = t->daemon->os;
+
+	if (!tunnel_passes(t, n, daemon_now_us(w->daemon)))
 		return;
-	struct iovec whole = { (void *)(uintptr_t)frame, len };
-	if (os->tap_write(os, t->port.tap, v, &whole, 1) < 0) {
-		t->counters.drop[DROP_TAP]++;
+	int r = os->tap_write(os, t->port.tap, v, iov, n);
+	if (r == -EOPNOTSUPP && v->gso) {
+		tunnel_frames_probe(t);
+		r = write_pieces(t, v, &(struct parts){ iov, n, len });
+	}
+	if (r < 0) {
+		t->counters.drop[DROP_TAP] += n;
 		return;
 	}
-	t->counters.rx_frames++;
+	t->counters.rx_frames += n;
 	t->counters.rx_bytes += len;
+}
+
+/* Where the kernel takes no UDP super-frames, joining would be in vain. */
+static bool may_join(const struct tunnel *t, const struct vnet *v)
+{
+	if (!offload_on(t->offload, OFFLOAD_JOIN))
+		return false;
+	return offload_on(t->offload, OFFLOAD_USO) || v->csum_offset != UDP_CSUM_OFFSET;
+}
+
+void tunnel_deliver(struct tunnel *t, const struct vnet *v, uint8_t *frame, size_t len, bool stays)
+{
+	struct worker *w = t->daemon->worker;
+	uint64_t now_us = worker_now_us(w);
+
+	if (!tunnel_passes(t, 1, now_us) || probe_stays(frame, len) ||
+	    (probe_is(frame, len) && guard_watchdog(t->daemon, &t->bridge->guard, t, frame, len)))
+		return;
+	bool floods = fdb_mirror_floods(&t->bridge->mirror, frame, 0);
+	if (floods && !flood_passes(t, &t->policer_rx, 0, frame, len, now_us))
+		return;
+	if (stays && !floods && may_join(t, v)) {
+		join_put(w->in_join, t, v, frame, len);
+		return;
+	}
+	if (!stays) /* no frame of a flow overtakes another */
+		join_flush(w->in_join);
+	tunnel_in(w, t, v, &(struct iovec){ frame, len }, 1, len);
 }
 
 void tunnel_frames_init(struct tunnel *t)
@@ -154,6 +239,7 @@ void tunnel_frames_init(struct tunnel *t)
 
 void tunnel_frames_open(struct tunnel *t, uint64_t now_us)
 {
+	tunnel_frames_probe(t);
 	policer_open(&t->policer_tx, now_us);
 	policer_open(&t->policer_rx, now_us);
 }

@@ -4,6 +4,7 @@
 #ifndef L2TUND_TUNNEL_FRAMES_H
 #define L2TUND_TUNNEL_FRAMES_H
 
+#include "l2tund/datapath/join.h"
 #include "l2tund/tunnel.h"
 
 void tunnel_frames_init(struct tunnel *t);
@@ -13,8 +14,20 @@ void tunnel_frames_update(struct tunnel *t);		    /* to its configuration */
 /* From the bridge; `arg` is the tunnel. */
 extern const struct os_tap_ops tunnel_tap_ops;
 
-/* A frame from the peer, for the bridge. */
-void tunnel_deliver(struct tunnel *t, const struct vnet *v, const uint8_t *frame, size_t len,
-		    uint64_t now_us);
+/*
+ * A frame from the peer, for the bridge. Unless it `stays` where it is until the worker's
+ * next flush, it passes on before the call returns.
+ */
+void tunnel_deliver(struct tunnel *t, const struct vnet *v, uint8_t *frame, size_t len, bool stays);
+
+/*
+ * Frames that have passed the guards, joined or not, on to the peer, and on to the bridge, if
+ * the gate is still open: join_out_fn, `arg` is the worker, `owner` the tunnel. Each
+ * part is, or was, one frame.
+ */
+void tunnel_out(void *arg, void *owner, const struct vnet *v, const struct iovec *iov, unsigned n,
+		size_t len);
+void tunnel_in(void *arg, void *owner, const struct vnet *v, const struct iovec *iov, unsigned n,
+	       size_t len);
 
 #endif

@@ -188,7 +188,8 @@ static struct entry *entry_begin(struct reasm *r, const struct reasm_chunk *c, u
 static bool vnet_equal(const struct vnet *a, const struct vnet *b)
 {
 	return a->csum == b->csum && a->csum_start == b->csum_start &&
-	       a->csum_offset == b->csum_offset;
+	       a->csum_offset == b->csum_offset && a->gso == b->gso && a->ecn == b->ecn &&
+	       a->gso_size == b->gso_size;
 }
 
 static bool entry_fits(const struct entry *e, const struct reasm_chunk *c)

@@ -33,7 +33,7 @@ struct reasm_chunk {
 struct reasm_frame {
 	uint16_t segment;
 	struct vnet vnet;
-	const uint8_t *bytes;
+	uint8_t *bytes;
 	size_t len;
 };
 

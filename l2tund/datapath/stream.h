@@ -1,15 +1,18 @@
 /*
  * The record stream of one session: frames in, datagrams out, and back.
- * Frames that wait together share a datagram; a frame larger than a datagram
- * becomes CHUNK records; every datagram stands alone (doc/protocol.md). Nothing is allocated
- * per frame.
+ * Frames that wait together share a datagram; what is larger than a datagram is cut
+ * into smaller frames (cut.h) or, where that cannot be, becomes CHUNK records; every datagram
+ * stands alone (doc/protocol.md). Equal datagrams leave together (train.h). Nothing is
+ * allocated per frame.
  */
 #ifndef L2TUND_DATAPATH_STREAM_H
 #define L2TUND_DATAPATH_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "l2tund/datapath/cut.h"
 #include "l2tund/datapath/drop.h"
 #include "l2tund/datapath/vnet.h"
 
@@ -17,19 +20,30 @@
 #define FRAME_MAX 65550 /* the largest frame a TAP can hand over: 64 KiB MTU, header, one tag */
 
 struct stream;
+struct train;
 struct reasm_counters; /* reasm.h */
 
 struct stream_ops {
 	/* Bytes of records that fit one datagram now; 0: nothing can be sent. */
 	size_t (*room)(void *arg);
-	/* Seals and sends `len` bytes of records at buf + SESSION_HEADROOM; see session_seal(). */
-	int (*send)(void *arg, uint8_t *buf, size_t len);
 	/*
-	 * A whole frame for our segment `id` has come. `frame` is valid during the call only.
+	 * Seals `len` bytes of records at dgram + SESSION_HEADROOM in place, see session_seal().
+	 * The datagram's length, or a negative errno.
+	 */
+	int (*seal)(void *arg, uint8_t *dgram, size_t len);
+	/* Sends `len` bytes: datagrams of `size` bytes each, the last may be smaller. */
+	int (*send)(void *arg, const uint8_t *buf, size_t len, size_t size);
+	/*
+	 * A whole frame for our segment `id` has come, and may be written to. It stays for as long
+	 * as what stream_input() was given, or, unless `stays`, during the call only.
 	 * The stream may be put to, but not reset or freed, from here.
 	 */
-	void (*deliver)(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
-			size_t len);
+	void (*deliver)(void *arg, uint16_t id, const struct vnet *v, uint8_t *frame, size_t len,
+			bool stays);
+};
+
+struct stream_options {
+	bool pack; /* frames that wait together share a datagram */
 };
 
 struct stream_counters {
@@ -39,21 +53,25 @@ struct stream_counters {
 	uint64_t tx_frames, tx_chunked, rx_frames, rx_chunked;
 };
 
-/* NULL when out of memory. `ops` and `arg` must outlive it. */
-struct stream *stream_new(const struct stream_ops *ops, void *arg);
+/* NULL when out of memory. `ops`, `arg` and `train` must outlive it. */
+struct stream *stream_new(const struct stream_ops *ops, void *arg, struct train *train,
+			  const struct stream_options *options);
+/* Nothing of it may wait: see stream_flush(). */
 void stream_free(struct stream *st);
 
 /*
- * Queues one frame for the peer's segment `far_id`, sending full datagrams on the way.
- * Call stream_flush() when no more frames are waiting. 0, or a negative errno when the
- * frame was dropped (and counted).
+ * Queues one frame or super-frame for the peer's segment `far_id`, sending what is full on the
+ * way; its bytes are copied. Call stream_flush() when no more frames are waiting. 0, or a
+ * negative errno when the frame was dropped (and counted).
  */
-int stream_put(struct stream *st, uint16_t far_id, const struct vnet *v, const uint8_t *frame,
-	       size_t len);
+int stream_put(struct stream *st, uint16_t far_id, const struct vnet *v, const struct parts *p);
+/* The same for one that stands in one piece. */
+int stream_put_frame(struct stream *st, uint16_t far_id, const struct vnet *v, const uint8_t *frame,
+		     size_t len);
 void stream_flush(struct stream *st);
 
 /* Takes the data records of one authenticated datagram; hostile content is counted and dropped. */
-void stream_input(struct stream *st, const uint8_t *records, size_t len, uint64_t now_us);
+void stream_input(struct stream *st, uint8_t *records, size_t len, uint64_t now_us);
 /* Drops every half-received frame: the session went down or the peer restarted. */
 void stream_reset(struct stream *st);
 /*

@@ -108,7 +108,7 @@ void session_control_input(struct session *s, const uint8_t *p, size_t len, uint
 		session_count_drop(s->lane, -EPROTO);
 }
 
-static void data_input(struct session *s, const uint8_t *records, size_t len, uint64_t now_us)
+static void data_input(struct session *s, uint8_t *records, size_t len, uint64_t now_us)
 {
 	struct sessions *ss = s->ss;
 	bool outer = ss->in_callback;

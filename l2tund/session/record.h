@@ -17,18 +17,20 @@
 
 #define RECORD_HDR_BYTES 6
 #define RECORD_CSUM_BYTES 4   /* csum_start u16, csum_offset u16, first when RECORD_F_CSUM */
+#define RECORD_GSO_BYTES 4    /* gso_type u8, 0 u8, gso_size u16, then, when RECORD_F_GSO */
 #define RECORD_CHUNK_BYTES 12 /* message u32, offset u32, total u32, then, in CHUNKs */
-#define RECORD_HINT_BYTES 8   /* message u32, index u16, count u16, then, in SEGMENTs */
 
 enum record_kind {
 	RECORD_FRAME = 1,
-	RECORD_SEGMENT = 2,
 	RECORD_CHUNK = 3,
 	RECORD_CONTROL = 4,
 };
 
+/* Any other bit makes a record malformed. */
 #define RECORD_F_CSUM 0x01
-#define RECORD_F_KNOWN RECORD_F_CSUM /* any other bit makes a record malformed */
+#define RECORD_F_GSO 0x02 /* in CHUNKs only, and with RECORD_F_CSUM */
+
+#define RECORD_GSO_ECN 0x80 /* in gso_type, whose other bits are enum vnet_gso */
 
 struct record {
 	uint8_t kind;

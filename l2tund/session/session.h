@@ -74,8 +74,11 @@ struct sessions_ops {
 	/* Cryptographically secure bytes; cannot fail. */
 	void (*random)(void *arg, void *buf, size_t len);
 	void (*event)(void *arg, struct session *s, enum session_event ev);
-	/* Authenticated, decrypted, replay-checked data records of a session that is up. */
-	void (*records)(void *arg, struct session *s, const uint8_t *records, size_t len,
+	/*
+	 * Authenticated, decrypted, replay-checked data records of a session that is up: inside
+	 * of what was given to sessions_input(), and nobody else's any more.
+	 */
+	void (*records)(void *arg, struct session *s, uint8_t *records, size_t len,
 			uint64_t now_us);
 	/* A message of the peer's topology, while the session is up. NULL: not wanted. */
 	void (*topology)(void *arg, struct session *s, const uint8_t *msg, size_t len,

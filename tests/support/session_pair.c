@@ -52,7 +52,7 @@ static void pair_event(void *arg, struct session *s, enum session_event ev)
 	n->events++;
 }
 
-static void pair_records(void *arg, struct session *s, const uint8_t *records, size_t len,
+static void pair_records(void *arg, struct session *s, uint8_t *records, size_t len,
 			 uint64_t now_us)
 {
 	struct pair_node *n = arg;

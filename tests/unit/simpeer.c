@@ -28,8 +28,9 @@ static void sim_event(void *arg, struct session *s, enum session_event ev)
 		session_close(s, n->net->now_us);
 }
 
-static void sim_records(void *arg, struct session *s, const uint8_t *p, size_t len, uint64_t now_us)
+static void sim_records(void *arg, struct session *s, uint8_t *bytes, size_t len, uint64_t now_us)
 {
+	const uint8_t *p = bytes;
 	struct sim_node *n = arg;
 	struct record rec;
 

@@ -8,6 +8,7 @@
 
 #include "l2tund/announce.h"
 #include "l2tund/bridge.h"
+#include "l2tund/worker.h"
 
 #define TWO                                                       \
 	"tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n" \
@@ -292,6 +293,13 @@ static void watchdog_blocks_the_bundle(void **state)
 	world_wait_forwarding(w, 2 * US_PER_S);
 }
 
+/* As if it came in a datagram of its own. */
+static void deliver(struct tunnel *t, uint8_t *frame, size_t len)
+{
+	tunnel_deliver(t, &(struct vnet){ 0 }, frame, len, true);
+	worker_flush(t->daemon->worker);
+}
+
 /* What the peer joins is no loop until it comes back to the bridge that it left. */
 static void watchdog_at_another_place_is_no_loop(void **state)
 {
@@ -302,15 +310,15 @@ static void watchdog_at_another_place_is_no_loop(void **state)
 	up(w, world_plain);
 	t = tunnel(w, 0, "sv");
 	make(w, 0, PROBE_W, (uint32_t)(t->serial + 1) << 16, "br-lan", frame);
-	tunnel_deliver(t, &(struct vnet){ 0 }, frame, sizeof(frame), now_of(w, 0));
+	deliver(t, frame, sizeof(frame));
 	assert_true(t->gate.open);
 	/* Through its own tunnel: the peer's side reflects. */
 	make(w, 0, PROBE_W, (uint32_t)t->serial << 16, "br-sv", frame);
-	tunnel_deliver(t, &(struct vnet){ 0 }, frame, sizeof(frame), now_of(w, 0));
+	deliver(t, frame, sizeof(frame));
 	assert_true(t->gate.open);
 	/* Through another one. */
 	make(w, 0, PROBE_W, (uint32_t)(t->serial + 1) << 16, "br-sv", frame);
-	tunnel_deliver(t, &(struct vnet){ 0 }, frame, sizeof(frame), now_of(w, 0));
+	deliver(t, frame, sizeof(frame));
 	assert_false(t->gate.open);
 	fake_run_for(w->net, US_PER_MS);
 	assert_int_equal(t->reason, REASON_WATCHDOG);
@@ -331,8 +339,8 @@ static void a_loop_is_cut_once(void **state)
 	assert_true(sv->gate.open && lan->gate.open);
 	make(w, 0, PROBE_W, (uint32_t)lan->serial << 16, "br-sv", one);
 	make(w, 0, PROBE_W, (uint32_t)sv->serial << 16, "br-lan", two);
-	tunnel_deliver(sv, &(struct vnet){ 0 }, one, sizeof(one), now_of(w, 0));
-	tunnel_deliver(lan, &(struct vnet){ 0 }, two, sizeof(two), now_of(w, 0));
+	deliver(sv, one, sizeof(one));
+	deliver(lan, two, sizeof(two));
 	assert_false(sv->gate.open);
 	assert_true(lan->gate.open);
 }

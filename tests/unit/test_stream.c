@@ -14,8 +14,10 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "l2tund/datapath/headers.h"
 #include "l2tund/datapath/reasm.h"
 #include "l2tund/datapath/stream.h"
+#include "l2tund/datapath/train.h"
 #include "l2tund/session/record.h"
 #include "l2tund/session/session.h"
 #include "tests/support/prng.h"
@@ -33,9 +35,11 @@ struct dgram {
 /* A stream and what its session would do. */
 struct end {
 	struct stream *st;
+	struct train *train;
+	unsigned n_sent; /* calls */
 	size_t room;
 	struct prng *flap; /* when set, the room changes at every look */
-	unsigned fail_permille;
+	unsigned fail_permille, seal_fail_permille;
 	struct prng *fail;
 	struct dgram wire[WIRE_MAX];
 	unsigned n_wire;
@@ -43,6 +47,7 @@ struct end {
 	void (*on_frame)(struct end *e, uint16_t id, const struct vnet *v, const uint8_t *frame,
 			 size_t len);
 	unsigned n_frames;
+	bool stayed;
 	uint16_t last_id;
 	struct vnet last_vnet;
 	uint8_t last[FRAME_MAX];
@@ -56,27 +61,60 @@ static size_t end_room(void *arg)
 	return e->flap ? prng_below(e->flap, e->room) : e->room;
 }
 
-static int end_send(void *arg, uint8_t *buf, size_t len)
+#define SEAL 0x5a
+#define SEALED (SESSION_HEADROOM + SESSION_TAILROOM)
+
+static void scramble(uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		bytes[i] ^= SEAL;
+}
+
+/* Sealing writes over all of it. */
+static int end_seal(void *arg, uint8_t *dgram, size_t len)
 {
 	struct end *e = arg;
 
-	assert_in_range(len, 1, SESSION_DGRAM_MAX - SESSION_HEADROOM - SESSION_TAILROOM);
-	if (e->fail && prng_below(e->fail, 1000) < e->fail_permille)
-		return -ENOBUFS;
+	assert_in_range(len, 1, SESSION_DGRAM_MAX - SEALED);
+	if (e->fail && prng_below(e->fail, 1000) < e->seal_fail_permille)
+		return -ENOKEY;
+	memset(dgram, 0xee, SESSION_HEADROOM);
+	scramble(dgram + SESSION_HEADROOM, len);
+	memset(dgram + SESSION_HEADROOM + len, 0xee, SESSION_TAILROOM);
+	return (int)(len + SEALED);
+}
+
+static void wire_add(struct end *e, const uint8_t *sealed, size_t len)
+{
 	assert_true(e->n_wire < WIRE_MAX);
 	struct dgram *d = &e->wire[e->n_wire++];
-	d->len = len;
-	d->bytes = malloc(len);
-	memcpy(d->bytes, buf + SESSION_HEADROOM, len);
-	/* Sealing writes over all of it. */
-	memset(buf, 0xee, SESSION_HEADROOM + len + SESSION_TAILROOM);
+	assert_in_range(len, SEALED + 1, SESSION_DGRAM_MAX);
+	d->len = len - SEALED;
+	d->bytes = malloc(d->len);
+	memcpy(d->bytes, sealed + SESSION_HEADROOM, d->len);
+	scramble(d->bytes, d->len);
+}
+
+static int end_send(void *arg, const uint8_t *buf, size_t len, size_t size)
+{
+	struct end *e = arg;
+
+	e->n_sent++;
+	assert_in_range(len, size, MAX((size_t)TRAIN_BYTES, size));
+	assert_in_range((len + size - 1) / size, 1, TRAIN_DATAGRAMS);
+	if (e->fail && prng_below(e->fail, 1000) < e->fail_permille)
+		return -ENOBUFS;
+	for (; len > 0; buf += MIN(size, len), len -= MIN(size, len))
+		wire_add(e, buf, MIN(size, len));
 	return 0;
 }
 
-static void end_deliver(void *arg, uint16_t id, const struct vnet *v, const uint8_t *frame,
-			size_t len)
+static void end_deliver(void *arg, uint16_t id, const struct vnet *v, uint8_t *frame, size_t len,
+			bool stays)
 {
 	struct end *e = arg;
+
+	e->stayed = stays;
 
 	assert_in_range(len, FRAME_MIN, FRAME_MAX);
 	assert_true(vnet_valid(v, len));
@@ -89,7 +127,8 @@ static void end_deliver(void *arg, uint16_t id, const struct vnet *v, const uint
 		e->on_frame(e, id, v, frame, len);
 }
 
-static const struct stream_ops end_ops = { end_room, end_send, end_deliver };
+static const struct stream_ops end_ops = { end_room, end_seal, end_send, end_deliver };
+static const struct stream_options packing = { .pack = true };
 
 struct fixture {
 	struct end tx, rx;
@@ -107,8 +146,10 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->tx.room = 1440;
-	f->tx.st = stream_new(&end_ops, &f->tx);
-	f->rx.st = stream_new(&end_ops, &f->rx);
+	f->tx.train = calloc(1, sizeof(*f->tx.train));
+	f->rx.train = calloc(1, sizeof(*f->rx.train));
+	f->tx.st = stream_new(&end_ops, &f->tx, f->tx.train, &packing);
+	f->rx.st = stream_new(&end_ops, &f->rx, f->rx.train, &packing);
 	*state = f;
 	return f->tx.st && f->rx.st ? 0 : -1;
 }
@@ -117,9 +158,12 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	stream_flush(f->tx.st);
 	wire_clear(&f->tx);
 	stream_free(f->tx.st);
 	stream_free(f->rx.st);
+	free(f->tx.train);
+	free(f->rx.train);
 	free(f);
 	return 0;
 }
@@ -144,7 +188,7 @@ static int put(struct end *e, uint32_t number, size_t len)
 	static uint8_t frame[FRAME_MAX + 1];
 
 	make_frame(frame, number, len);
-	return stream_put(e->st, SEGMENT, &no_vnet, frame, len);
+	return stream_put_frame(e->st, SEGMENT, &no_vnet, frame, len);
 }
 
 static void send_one(struct fixture *f, uint32_t number, size_t len)
@@ -169,7 +213,10 @@ static void assert_last_is(const struct end *e, uint32_t number, size_t len)
 	assert_memory_equal(e->last, frame, len);
 }
 
-/* The pieces of one chunked frame are about equal and fill no more datagrams than needed. */
+/*
+ * The pieces of one chunked frame are equal, the last is little smaller, and they fill no more
+ * datagrams than needed.
+ */
 static void assert_balanced(const struct end *e, size_t len)
 {
 	size_t least = SIZE_MAX, most = 0, sum = 0;
@@ -179,12 +226,14 @@ static void assert_balanced(const struct end *e, size_t len)
 	for (unsigned i = 0; i < e->n_wire; i++) {
 		size_t piece = e->wire[i].len - CHUNK_OVERHEAD;
 		assert_int_equal(e->wire[i].bytes[0], RECORD_CHUNK);
-		least = MIN(least, piece);
+		if (i + 1 < e->n_wire)
+			least = MIN(least, piece);
 		most = MAX(most, piece);
 		sum += piece;
+		assert_true(most - piece <= e->n_wire);
 	}
 	assert_int_equal(sum, len);
-	assert_true(most - least <= 1);
+	assert_int_equal(most, least);
 }
 
 static const size_t rooms[] = { 1140, 1440, 8940 };
@@ -282,10 +331,11 @@ static void packing_is_exact(void **state)
 
 	/* 21 records of 66 bytes fit 1440; the datagram leaves when the 22nd comes. */
 	for (int i = 0; i < 210; i++) {
-		assert_int_equal(f->tx.n_wire, i ? (i - 1) / 21 : 0);
+		assert_int_equal(f->tx.train->n, i ? (i - 1) / 21 : 0);
 		put(&f->tx, 0, 60);
 	}
 	stream_flush(f->tx.st);
+	assert_int_equal(f->tx.n_sent, 1);
 	for (unsigned i = 0; i < f->tx.n_wire; i++)
 		assert_int_equal(f->tx.wire[i].len, 21 * 66);
 	assert_int_equal(f->tx.n_wire, 10);
@@ -489,7 +539,7 @@ static void reset_drops_halves(void **state)
 	assert_int_equal(f->rx.n_frames, 0);
 	/* A restarted peer counts from zero and is heard. */
 	stream_free(f->tx.st);
-	f->tx.st = stream_new(&end_ops, &f->tx);
+	f->tx.st = stream_new(&end_ops, &f->tx, f->tx.train, &packing);
 	wire_clear(&f->tx);
 	stream_reset(f->rx.st);
 	send_one(f, 2, 1514);
@@ -519,7 +569,9 @@ static void every_small_room(void **state)
 			assert_last_is(&f->rx, 4, 1514);
 			assert_int_equal(drop_sum(c->drop), drops);
 		} else {
-			assert_int_equal(r, f->tx.room ? -EMSGSIZE : -ENETDOWN);
+			assert_int_equal(r, f->tx.room ? -E2BIG : -ENETDOWN);
+			assert_int_equal(c->drop[f->tx.room ? DROP_NO_ROOM : DROP_NO_KEY],
+					 f->tx.room ? f->tx.room : 1);
 			assert_int_equal(drop_sum(c->drop), drops + 1);
 			assert_int_equal(f->tx.n_wire, 0);
 		}
@@ -539,6 +591,7 @@ static void flapping_room_and_failing_sends(void **state)
 	f->tx.flap = &flap;
 	f->tx.fail = &fail;
 	f->tx.fail_permille = 50;
+	f->tx.seal_fail_permille = 20;
 	for (unsigned i = 0; i < frames; i++) {
 		refused += put(&f->tx, i, 14 + prng_below(&p, 3000)) < 0;
 		if (i % 7 == 0)
@@ -551,6 +604,7 @@ static void flapping_room_and_failing_sends(void **state)
 	assert_int_equal(c->tx_frames + drop_sum(c->drop), frames);
 	assert_int_equal(f->rx.n_frames, c->tx_frames);
 	assert_in_range(refused, 1, drop_sum(c->drop));
+	assert_true(c->drop[DROP_NO_KEY] > 0 && c->drop[DROP_FULL] > 0);
 	assert_true(c->tx_frames > frames / 2);
 	assert_int_equal(stream_counters(f->rx.st)->drop_decode, 0);
 }
@@ -580,8 +634,13 @@ static void failed_send_loses_all_of_its_frames(void **state)
 	stream_flush(f->tx.st);
 	assert_int_equal(drop_sum(c->drop), 5);
 	/* A chunked frame whose first piece is refused is lost once, and no more of it tried. */
-	assert_int_equal(put(&f->tx, 5, 9000), -ENOBUFS);
+	assert_int_equal(put(&f->tx, 5, 65535), -ENOBUFS);
 	assert_int_equal(drop_sum(c->drop), 6);
+	/* One that waits as a whole is lost as a whole. */
+	stream_flush(f->tx.st);
+	assert_int_equal(put(&f->tx, 6, 9000), 0);
+	stream_flush(f->tx.st);
+	assert_int_equal(drop_sum(c->drop), 7);
 	f->tx.fail_permille = 0;
 	stream_flush(f->tx.st);
 	assert_int_equal(f->tx.n_wire, 0);
@@ -598,7 +657,7 @@ static void not_a_frame(void **state)
 
 	assert_int_equal(put(&f->tx, 0, FRAME_MIN - 1), -EBADMSG);
 	assert_int_equal(put(&f->tx, 0, FRAME_MAX + 1), -EBADMSG);
-	assert_int_equal(stream_put(f->tx.st, 1, &outside, frame, 51), -EBADMSG);
+	assert_int_equal(stream_put_frame(f->tx.st, 1, &outside, frame, 51), -EBADMSG);
 	assert_int_equal(drop_sum(stream_counters(f->tx.st)->drop), 3);
 	stream_flush(f->tx.st);
 	assert_int_equal(f->tx.n_wire, 0);
@@ -614,7 +673,7 @@ static void checksum_hint_crosses(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		make_frame(frame, 9, sizes[i]);
-		assert_int_equal(stream_put(f->tx.st, SEGMENT, &v, frame, sizes[i]), 0);
+		assert_int_equal(stream_put_frame(f->tx.st, SEGMENT, &v, frame, sizes[i]), 0);
 		stream_flush(f->tx.st);
 		assert_int_equal(f->tx.n_wire, sizes[i] <= 1430 ? 1 : 1 + sizes[i] / 1430);
 		cross(f, 0, f->tx.n_wire);
@@ -628,6 +687,185 @@ static void checksum_hint_crosses(void **state)
 	send_one(f, 1, 60);
 	cross(f, 0, 1);
 	assert_false(f->rx.last_vnet.csum);
+}
+
+/* ---- runs, pieces, super-frames ---- */
+
+/* An IPv4 TCP super-frame, or a UDP one, with `payload` bytes. */
+static size_t make_super(uint8_t *frame, bool tcp, size_t payload)
+{
+	size_t l4 = tcp ? 20 : 8, len = 34 + l4 + payload;
+	struct prng p = { payload };
+
+	memset(frame, 0, 34 + l4);
+	memcpy(frame, "\x02\0\0\0\0\1\x02\0\0\0\0\2\x08\0\x45", 15);
+	put_be16(frame + 16, (uint16_t)(len - 14));
+	frame[22] = 64;
+	frame[23] = tcp ? 6 : 17;
+	memcpy(frame + 26, "\x0a\0\0\1\x0a\0\0\2", 8);
+	uint16_t sum = (uint16_t)~csum_fold(csum_add(0, frame + 14, 20));
+	memcpy(frame + 24, &sum, sizeof(sum));
+	if (tcp)
+		memcpy(frame + 46, "\x50\x10", 2);
+	else
+		put_be16(frame + 38, (uint16_t)(8 + payload));
+	prng_fill(&p, frame + 34 + l4, payload);
+	return len;
+}
+
+static const struct vnet tcp_super = {
+	.csum = true, .csum_start = 34, .csum_offset = 16, .gso = VNET_GSO_TCP4, .gso_size = 1448
+};
+
+static size_t got; /* payload bytes that came in pieces */
+
+static void piece_arrives(struct end *e, uint16_t id, const struct vnet *v, const uint8_t *frame,
+			  size_t len)
+{
+	static uint8_t super[FRAME_MAX];
+
+	(void)id;
+	make_super(super, true, 60000);
+	assert_true(e->stayed && v->csum && !v->gso);
+	assert_int_equal(v->csum_start, 34);
+	assert_memory_equal(frame + 54, super + 54 + got, len - 54);
+	got += len - 54;
+}
+
+/* In whatever parts it stands, and however far the room is below its segments. */
+static void super_frames_become_pieces(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t super[FRAME_MAX];
+	size_t len = make_super(super, true, 60000);
+
+	f->rx.on_frame = piece_arrives;
+	for (f->tx.room = 600; f->tx.room < 9000; f->tx.room += 417) {
+		size_t first = 54 + f->tx.room % 1000;
+		struct iovec iov[] = { { super, first },
+				       { super + first, 20001 },
+				       { super + first + 20001, len - first - 20001 } };
+		uint64_t before = stream_counters(f->tx.st)->tx_frames;
+
+		got = 0;
+		f->tx.n_sent = 0;
+		assert_int_equal(put(&f->tx, 0, 60), 0);
+		f->rx.on_frame = NULL;
+		assert_int_equal(
+			stream_put(f->tx.st, SEGMENT, &tcp_super, &(struct parts){ iov, 3, len }),
+			0);
+		stream_flush(f->tx.st);
+		assert_int_equal(stream_counters(f->tx.st)->tx_frames, before + 2);
+		assert_in_range(f->tx.n_sent, 2, f->tx.room < 1448 ? 4 : 3);
+		cross(f, 0, 1);
+		f->rx.on_frame = piece_arrives;
+		cross(f, 1, f->tx.n_wire);
+		assert_int_equal(got, 60000);
+		wire_clear(&f->tx);
+	}
+}
+
+/* What cannot be cut crosses whole, with what the kernel said of it. */
+static void super_frames_in_chunks(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t super[FRAME_MAX];
+	const struct vnet v = { .csum = true,
+				.csum_start = 34,
+				.csum_offset = 6,
+				.gso = VNET_GSO_UDP,
+				.gso_size = 2000 };
+	size_t len = make_super(super, false, 60000);
+
+	assert_int_equal(stream_put_frame(f->tx.st, SEGMENT, &v, super, len), 0);
+	stream_flush(f->tx.st);
+	assert_int_equal(f->tx.n_sent, 1);
+	cross(f, 0, f->tx.n_wire);
+	assert_int_equal(f->rx.n_frames, 1);
+	assert_false(f->rx.stayed);
+	assert_true(f->rx.last_vnet.csum);
+	assert_int_equal(f->rx.last_vnet.gso, v.gso);
+	assert_int_equal(f->rx.last_vnet.gso_size, v.gso_size);
+	assert_false(f->rx.last_vnet.ecn);
+	assert_int_equal(f->rx.last_len, len);
+	assert_memory_equal(f->rx.last, super, len);
+	/* One whose headers contradict what is said of it, too. */
+	make_super(super, true, 60000);
+	super[14] = 0x65;
+	assert_int_equal(stream_put_frame(f->tx.st, SEGMENT,
+					  &(struct vnet){ .csum = true,
+							  .csum_start = 34,
+							  .csum_offset = 16,
+							  .gso = VNET_GSO_TCP4,
+							  .ecn = true,
+							  .gso_size = 1448 },
+					  super, len),
+			 0);
+	stream_flush(f->tx.st);
+	wire_clear(&f->tx);
+	assert_int_equal(stream_counters(f->tx.st)->tx_chunked, 2);
+}
+
+/* Equal ones leave together, a smaller one ends the run, a larger one begins another. */
+static void runs_of_datagrams(void **state)
+{
+	struct fixture *f = *state;
+	static const size_t lens[] = { 800, 800, 800, 790, 800, 810, 810, 20 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++)
+		assert_int_equal(put(&f->tx, (uint32_t)i, lens[i]), 0);
+	assert_int_equal(f->tx.n_sent, 2); /* 800 800 800 790 | 800 | */
+	stream_flush(f->tx.st);		   /* 810 816+26 */
+	assert_int_equal(f->tx.n_wire, 7);
+	assert_int_equal(f->tx.n_sent, 4);
+	cross(f, 0, 7);
+	assert_int_equal(f->rx.n_frames, 8);
+	wire_clear(&f->tx);
+
+	f->tx.room = 600;
+	for (uint32_t i = 0; i < 130; i++)
+		assert_int_equal(put(&f->tx, i, 500), 0);
+	stream_flush(f->tx.st);
+	assert_int_equal(f->tx.n_sent, 4 + 3);
+	cross(f, 0, f->tx.n_wire);
+	assert_int_equal(f->rx.n_frames, 138);
+}
+
+static void without_packing(void **state)
+{
+	struct fixture *f = *state;
+	static const struct stream_options alone = { .pack = false };
+
+	stream_free(f->tx.st);
+	f->tx.st = stream_new(&end_ops, &f->tx, f->tx.train, &alone);
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(put(&f->tx, i, 60), 0);
+	stream_flush(f->tx.st);
+	assert_int_equal(f->tx.n_sent, 1);
+	assert_int_equal(f->tx.n_wire, 10);
+	cross(f, 0, 10);
+	assert_int_equal(f->rx.n_frames, 10);
+}
+
+/* The train carries one stream at a time; whoever comes next sends the first one's away. */
+static void two_streams_on_a_train(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *other = stream_new(&end_ops, &f->rx, f->tx.train, &packing);
+	static uint8_t frame[60];
+
+	f->rx.room = 1440;
+	put(&f->tx, 1, 60);
+	assert_int_equal(f->tx.n_sent, 0);
+	assert_int_equal(stream_put_frame(other, SEGMENT, &no_vnet, frame, sizeof(frame)), 0);
+	assert_int_equal(f->tx.n_sent, 1);
+	stream_flush(f->tx.st); /* has nothing there, and leaves the other's alone */
+	assert_int_equal(f->rx.n_sent, 0);
+	stream_flush(other);
+	assert_int_equal(f->rx.n_sent, 1);
+	assert_null(f->tx.train->user);
+	wire_clear(&f->rx);
+	stream_free(other);
 }
 
 /* ---- what may come in ---- */
@@ -665,14 +903,6 @@ static void hostile_records(void **state)
 		{ RECORD_FRAME, 1, { LE16(0xffff), LE16(0xffff) }, 64, BAD },
 		{ RECORD_FRAME, 1, { 0 }, 3, BAD },
 		{ RECORD_FRAME, 1, { LE16(14), LE16(0) }, 17, BAD },
-		{ RECORD_SEGMENT, 0, { LE32(1), LE16(0), LE16(1) }, 8 + 14, FRAME },
-		{ RECORD_SEGMENT, 0, { LE32(1), LE16(44), LE16(45) }, 8 + 60, FRAME },
-		{ RECORD_SEGMENT, 0, { LE32(1), LE16(45), LE16(45) }, 8 + 60, BAD },
-		{ RECORD_SEGMENT, 0, { LE32(1), LE16(0), LE16(0) }, 8 + 60, BAD },
-		{ RECORD_SEGMENT, 0, { LE32(1), LE16(0), LE16(1) }, 8 + 13, BAD },
-		{ RECORD_SEGMENT, 0, { LE32(1) }, 7, BAD },
-		{ RECORD_SEGMENT, 1, { LE16(34), LE16(6), LE32(1), LE16(0), LE16(1) }, 72, FRAME },
-		{ RECORD_SEGMENT, 1, { LE16(34), LE16(6), LE32(1), LE16(0), LE16(1) }, 53, BAD },
 		{ RECORD_CHUNK, 0, { LE32(90), LE32(0), LE32(14) }, 12 + 14, FRAME },
 		{ RECORD_CHUNK, 0, { LE32(91), LE32(0), LE32(13) }, 12 + 13, BAD },
 		{ RECORD_CHUNK, 0, { LE32(92), LE32(0), LE32(FRAME_MAX + 1) }, 12 + 14, BAD },
@@ -683,6 +913,9 @@ static void hostile_records(void **state)
 		{ RECORD_CHUNK, 0, { LE32(97), LE32(0), LE32(60) }, 12, BAD },
 		{ RECORD_CHUNK, 0, { LE32(98), LE32(0) }, 11, BAD },
 		{ RECORD_CHUNK, 1, { LE16(34), LE16(26), LE32(99), LE32(0) }, 4 + 11, BAD },
+		{ 2, 0, { LE32(1), LE16(0), LE16(1) }, 8 + 60, BAD },
+		{ RECORD_FRAME, 3, { LE16(34), LE16(6), LE16(1), LE16(1400) }, 8 + 60, BAD },
+		{ RECORD_CHUNK, 2, { LE16(1), LE16(9), LE32(80), LE32(0), LE32(60) }, 76, BAD },
 		{ RECORD_CONTROL, 0xff, { 0 }, 40, SKIP },
 		{ 0, 0, { 0 }, 60, BAD },
 		{ 5, 0, { 0 }, 60, BAD },
@@ -788,6 +1021,11 @@ int main(void)
 		TEST(failed_send_loses_all_of_its_frames),
 		TEST(not_a_frame),
 		TEST(checksum_hint_crosses),
+		TEST(super_frames_become_pieces),
+		TEST(super_frames_in_chunks),
+		TEST(runs_of_datagrams),
+		TEST(without_packing),
+		TEST(two_streams_on_a_train),
 		TEST(hostile_records),
 		TEST(cut_datagrams),
 		TEST(contradiction_is_a_reassembly_loss),

@@ -1,0 +1,42 @@
+/*
+ * What one thread of the data path owns: the train that its datagrams leave by, what it
+ * holds of frames until the batch that they came in is over, and the time of that batch.
+ * Between two batches all of it is empty, so nothing else needs to know what stands in it.
+ */
+#ifndef L2TUND_WORKER_H
+#define L2TUND_WORKER_H
+
+#include <stdint.h>
+
+#include "l2tund/datapath/join.h"
+#include "l2tund/datapath/train.h"
+
+#define WORKER_FLOWS 8 /* joined at a time, in either direction */
+
+struct daemon;
+
+/* Owned by the daemon. */
+struct worker {
+	struct daemon *daemon;
+	struct join *out_join; /* from the bridges to the peers */
+	struct join *in_join;  /* and back */
+	uint64_t now_us;       /* of the batch under way; 0: none */
+	struct train train;
+};
+
+/* NULL when out of memory. */
+struct worker *worker_new(struct daemon *d);
+/* Nothing may be in it. */
+void worker_free(struct worker *w);
+
+/* Reads the clock: a datagram has come, or the first frame of a batch. */
+uint64_t worker_clock(struct worker *w);
+/*
+ * What it said last in this batch. What leaves is held against the clock once more: the process
+ * may have been stopped meanwhile.
+ */
+uint64_t worker_now_us(struct worker *w);
+/* The batch is over: everything that is held leaves. Not from inside a callback of the joins. */
+void worker_flush(struct worker *w);
+
+#endif
