@@ -96,6 +96,46 @@ static void bridge_attach_uplink(struct bridge *b, const char *port, char *text)
 	log_notice(LOG_CORE, "bridge %s: attached uplink %s", b->name, port);
 }
 
+const char *bridge_filter_name(enum os_filter f)
+{
+	static const char *const names[OS_FILTERS] = { "iptables", "ip6tables", "arptables" };
+
+	return names[f];
+}
+
+unsigned bridge_filtered(const struct bridge *b)
+{
+	struct os *os = b->daemon->os;
+
+	return b->ifindex ? os->bridge_filters(os, NULL) | os->bridge_filters(os, b->name) : 0;
+}
+
+/* Whoever set it may need it: it is said, once for all bridges, and left as it is. */
+static void bridge_tell_filtered(const struct bridge *b)
+{
+	unsigned set = bridge_filtered(b);
+	char names[64] = "", sets[160] = "";
+	size_t n = 0, m = 0;
+
+	if (!set || b->daemon->filters_told)
+		return;
+	b->daemon->filters_told = true;
+	for (unsigned i = 0; i < OS_FILTERS; i++) {
+		const char *name = bridge_filter_name((enum os_filter)i);
+
+		if (!(set >> i & 1))
+			continue;
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", name);
+		m += (size_t)snprintf(sets + m, sizeof(sets) - m, " net.bridge.bridge-nf-call-%s=0",
+				      name);
+	}
+	log_warn(LOG_KERNEL,
+		 "bridge %s: its frames also go through %s (br_netfilter), which costs time for "
+		 "each of them, and rules made for this host may drop them; unless you want that: "
+		 "`sysctl%s`",
+		 b->name, names, sets);
+}
+
 static void bridge_adopt(struct bridge *b, const struct os_link *l)
 {
 	bool fresh = b->ifindex != l->index;
@@ -109,6 +149,7 @@ static void bridge_adopt(struct bridge *b, const struct os_link *l)
 	events_change(b->daemon->events, "bridge", b->name, "absent", "present", "",
 		      b->created ? "made by l2tund" : "");
 	b->created = false;
+	bridge_tell_filtered(b);
 	if (b->stp)
 		log_warn(LOG_CORE,
 			 "bridge %s: spanning tree is on; it lets a tunnel's frames pass only "

@@ -16,7 +16,6 @@
 
 struct config_bridge;
 struct daemon;
-struct os_link;
 
 /* Owned by the daemon's list, freed by bridge_free(). */
 struct bridge {
@@ -39,6 +38,10 @@ struct bridge *bridge_new(struct daemon *d, const struct config_bridge *cfg);
 void bridge_free(struct bridge *b);
 /* Looks, makes it when that is wanted, attaches its uplinks when we made it. */
 void bridge_sync(struct bridge *b);
+/* Host filters that its frames go through now: bits 1 << enum os_filter. */
+unsigned bridge_filtered(const struct bridge *b);
+/* "iptables" */
+const char *bridge_filter_name(enum os_filter f);
 /* The kernel's view of it now, or NULL. */
 const struct os_link *bridge_link(const struct bridge *b);
 

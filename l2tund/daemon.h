@@ -64,6 +64,7 @@ struct daemon {
 	bool unsettled;	      /* the topology has decided about some tunnel */
 	bool session_news;    /* since the sessions' last tick began */
 	uint32_t joined;      /* of topo_joined(), what was heeded */
+	bool filters_told;    /* that bridges' frames go through iptables */
 	bool reconcile_again; /* asked for since the last one began */
 	struct events *events;
 	struct ctl_server *control;

@@ -185,15 +185,29 @@ static json_t *bridge_learnt(const struct bridge *b)
 			 number(m->bursts));
 }
 
+static json_t *bridge_filters(const struct bridge *b)
+{
+	unsigned set = bridge_filtered(b);
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < OS_FILTERS; i++) {
+		if (set >> i & 1)
+			json_array_append_new(list,
+					      json_string(bridge_filter_name((enum os_filter)i)));
+	}
+	return list;
+}
+
 json_t *status_bridge(struct bridge *b)
 {
 	char mac[MAC_STRLEN];
 
-	return json_pack("{s:s s:b s:s s:i s:b s:o s:o s:o s:o}", "name", b->name, "present",
+	return json_pack("{s:s s:b s:s s:i s:b s:o s:o s:o s:o s:o}", "name", b->name, "present",
 			 b->ifindex != 0, "mac", b->ifindex ? mac_format(b->mac, mac) : "", "mtu",
 			 b->ifindex ? (int)b->mtu : 0, "stp", b->ifindex && b->stp, "detail",
 			 jsonline_text(b->detail), "ports", bridge_ports(b), "foreign",
-			 bridge_foreign(b), "learnt", bridge_learnt(b));
+			 bridge_foreign(b), "learnt", bridge_learnt(b), "filters",
+			 bridge_filters(b));
 }
 
 /* Finding a port's owner is work: each port is looked at once, however many addresses it has. */

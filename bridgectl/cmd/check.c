@@ -24,7 +24,8 @@ struct finding {
 	unsigned code;
 	unsigned n_problems, n_tunnels, n_forwarding, n_standby;
 	char problems[512];
-	json_t *perf; /* label -> "value with unit" */
+	char filtered[256]; /* what costs time, as information */
+	json_t *perf;	    /* label -> "value with unit" */
 };
 
 static void problem(struct finding *f, unsigned code, const char *fmt, ...) _printf_(3, 4);
@@ -168,6 +169,7 @@ static void look(struct finding *f, const json_t *s)
 	json_array_foreach(json_object_get(s, "peers"), i, p)
 		if (!f->only || (peer && !strcmp(peer, view_str(p, "name"))))
 			look_at_peer(f, p);
+	view_filtered(json_object_get(s, "bridges"), f->filtered, sizeof(f->filtered));
 	if (!f->n_tunnels && f->only)
 		problem(f, UNKNOWN, "there is no tunnel %s", f->only);
 	else if (!f->n_tunnels)
@@ -189,8 +191,8 @@ static void text_of(const struct finding *f, char *buf, size_t size)
 	else if (f->only)
 		snprintf(buf, size, "tunnel %s forwarding", f->only);
 	else
-		snprintf(buf, size, "%u of %u tunnels forwarding, %u standby", f->n_forwarding,
-			 f->n_tunnels, f->n_standby);
+		snprintf(buf, size, "%u of %u tunnels forwarding, %u standby%s%s", f->n_forwarding,
+			 f->n_tunnels, f->n_standby, f->filtered[0] ? "; " : "", f->filtered);
 	for (char *p = buf; (p = strchr(p, '|'));)
 		*p = '/';
 }

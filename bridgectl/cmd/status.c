@@ -126,6 +126,16 @@ static void point_on(const struct attention *a)
 		out_line(a->out, STYLE_DIM, "  (`bridgectl tunnel why NAME` shows the evidence)");
 }
 
+/* Slow is not broken: this is told, and all may be well. */
+static void note_filtered(struct out *o, const json_t *bridges)
+{
+	char text[512];
+
+	if (view_filtered(bridges, text, sizeof(text))[0])
+		out_line(o, STYLE_DIM, "Note: %s, which costs time; see PERFORMANCE in l2tund(8).",
+			 text);
+}
+
 static unsigned count_forwarding(const json_t *tunnels)
 {
 	unsigned n = 0;
@@ -195,6 +205,7 @@ static void status_text(struct cmd_call *call, const json_t *s)
 			 "then `bridgectl reload`.");
 	else if (!a.n)
 		out_line(&call->out, STYLE_GOOD, "All is well.");
+	note_filtered(&call->out, json_object_get(s, "bridges"));
 	section(&call->out, "TUNNELS", tunnels, view_tunnels);
 	section(&call->out, "PEERS", json_object_get(s, "peers"), view_peers);
 	section(&call->out, "BRIDGES", json_object_get(s, "bridges"), view_bridge_list);

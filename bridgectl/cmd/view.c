@@ -230,6 +230,28 @@ void view_bridges(const json_t *tunnel, char *buf, size_t size)
 	snprintf(buf, size, "%s%s%s", here, same ? "" : " = ", same ? "" : there);
 }
 
+const char *view_filtered(const json_t *bridges, char *buf, size_t size)
+{
+	char filters[128] = "", names[NAMES_SHOWN * 40 + 40];
+	json_t *list = json_array();
+	const json_t *b;
+	size_t i;
+
+	json_array_foreach(bridges, i, b) {
+		const json_t *f = json_object_get(b, "filters");
+
+		if (!json_array_size(f))
+			continue;
+		json_array_append(list, json_object_get(b, "name"));
+		if (!filters[0])
+			names_text(f, filters, sizeof(filters));
+	}
+	names_text(list, names, sizeof(names));
+	json_decref(list);
+	snprintf(buf, size, "%s%s%s", names, names[0] ? ": frames also pass " : "", filters);
+	return buf;
+}
+
 void view_field(struct out *o, const char *name, enum style style, const char *fmt, ...)
 {
 	_cleanup_free_ char *value = NULL;

@@ -42,6 +42,12 @@ const char *view_sentence(const json_t *tunnel);
 /* "br-a", or "br-a = br-b" when the far bridge has another name. */
 void view_bridges(const json_t *tunnel, char *buf, size_t size);
 
+/*
+ * "br-a, br-b also pass iptables": information about settings that cost time, "" when there are
+ * none. Of the list of bridges.
+ */
+const char *view_filtered(const json_t *bridges, char *buf, size_t size);
+
 /* "name      value" lines of the show commands. Empty values are "-". */
 void view_field(struct out *o, const char *name, enum style style, const char *fmt, ...)
 	_printf_(4, 5);

@@ -50,6 +50,8 @@ struct os_link {
 	char alias[64];	    /* IFLA_IFALIAS, our mark of ownership on bridges that we made */
 };
 
+enum os_filter { OS_FILTER_IPTABLES, OS_FILTER_IP6TABLES, OS_FILTER_ARPTABLES, OS_FILTERS };
+
 struct os_fdb_entry {
 	uint8_t mac[6];
 	uint16_t vlan;	 /* 0: none */
@@ -184,6 +186,11 @@ struct os {
 	int (*port_flush)(struct os *os, int index);
 	/* Random 02: MAC that never moves, alias `l2tund`. */
 	int (*bridge_add)(struct os *os, const char *name, bool stp, unsigned forward_delay_s);
+	/*
+	 * Host filters that frames of a bridge go through (br_netfilter): bits 1 << enum
+	 * os_filter. What this bridge says for itself; NULL: what the host says for all.
+	 */
+	unsigned (*bridge_filters)(struct os *os, const char *bridge);
 	int (*fdb_dump)(struct os *os, int bridge,
 			void (*fn)(void *arg, const struct os_fdb_entry *e), void *arg);
 	/*

@@ -170,6 +170,7 @@ static const struct os table = {
 	.port_set_isolated = os_port_set_isolated,
 	.port_flush = os_port_flush,
 	.bridge_add = os_bridge_add,
+	.bridge_filters = bridge_filters,
 	.fdb_dump = os_fdb_dump,
 	.fdb_watch = os_fdb_watch,
 	.tap_owner = tap_owner,

@@ -79,6 +79,9 @@ int owners_read(struct owners *o);
 int owners_find(const struct owners *o, const char *name, char *buf, size_t size);
 int tap_owner(struct os *os, const char *name, char *buf, size_t size);
 
+/* sysctl.c */
+unsigned bridge_filters(struct os *os, const char *bridge);
+
 /* packet.c */
 int packet_open(struct os *os, int ifindex, uint16_t ethertype, const struct os_packet_ops *ops,
 		void *arg, struct os_packet **ret);

@@ -1,10 +1,11 @@
 """Each switch of the data path alone, and all of them, off at one end or at both: the pair joins and
 carries everything, and `tunnel show` says what is active, and of what is not why."""
 import json
+import os
 
 import pytest
 
-from lab import plain_only
+from lab import plain_only, skip
 from node import Pair
 from switches import NEED_CHECKSUM, OFFLOADS
 from traffic import Datagrams, assert_pings, tcp_both_ways
@@ -13,6 +14,7 @@ OFF = "switched off in l2tund.conf"
 NO_CHECKSUM = "needs checksum, which is switched off in l2tund.conf"
 TCP_BYTES = 1 << 20
 DATAGRAMS = 300
+FILTERS = ("iptables", "ip6tables", "arptables")
 SETTINGS = {"none-off": (), **{f"{name}-off": (name,) for name in OFFLOADS}, "all-off": OFFLOADS}
 SANITIZED = ("none-off", "checksum-off", "all-off")
 
@@ -103,3 +105,27 @@ def test_super_frames_without_checksum(lab):
     pair.start()
     assert "warning: offload: tso: off all the same" in pair.left.log()[1]
     check_told(pair.left, ("checksum",))
+
+
+def test_bridge_filters_are_told_and_left_alone(lab):
+    """One warning at the start, a note in `status` and in `check`, and nothing is changed."""
+    pair = Pair(lab)
+    keys = [f"net.bridge.bridge-nf-call-{name}" for name in FILTERS]
+    if not os.path.exists("/proc/sys/net/bridge"):
+        skip("br_netfilter is not loaded")
+    for node, values in (pair.left, "101"), (pair.right, "000"):
+        for key, value in zip(keys, values):
+            node.host.sysctl(key.replace(".", "/"), value)
+    pair.start()
+    assert pair.left.bridge_status()["filters"] == ["iptables", "arptables"]
+    assert pair.right.bridge_status()["filters"] == []
+    warning = "go through iptables, arptables (br_netfilter)"
+    assert pair.left.log()[1].count(warning) == 1
+    assert f"`sysctl {keys[0]}=0 {keys[2]}=0`" in pair.left.log()[1]
+    assert "br_netfilter" not in pair.right.log()[1]
+    note = "br-sv: frames also pass iptables, arptables"
+    for command, code in (("status",), 0), (("check",), 0):
+        told = pair.left.ctl(*command, check=False)
+        assert note in told.stdout and told.returncode == code, told.stdout
+        assert note not in pair.right.ctl(*command, check=False).stdout
+    assert pair.left.host.run("sysctl", "-n", *keys).stdout.split() == ["1", "0", "1"]

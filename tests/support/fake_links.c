@@ -540,6 +540,22 @@ void fake_bridge_pvid(struct fake_host *h, const char *name, uint16_t vlan)
 	links_changed(h);
 }
 
+void fake_bridge_filters(struct fake_host *h, const char *name, unsigned set)
+{
+	struct fake_link *l = name ? link_find_name(h, name) : NULL;
+
+	fake_must(l || !name, "no such link");
+	*(l ? &l->filters : &h->filters) = set;
+}
+
+static unsigned bridge_filters(struct os *os, const char *bridge)
+{
+	struct fake_host *h = host_of(os);
+	const struct fake_link *l = bridge ? link_find_name(h, bridge) : NULL;
+
+	return bridge ? (l ? l->filters : 0) : h->filters;
+}
+
 bool fake_port_forwards(struct fake_host *h, const char *name)
 {
 	const struct fake_link *l = link_find_name(h, name);
@@ -574,6 +590,7 @@ void links_init(struct fake_host *h)
 	h->os.port_flush = port_flush;
 	h->os.bridge_add = bridge_add;
 	h->os.tap_owner = tap_owner;
+	h->os.bridge_filters = bridge_filters;
 }
 
 void links_bury(struct fake_host *h)

@@ -60,6 +60,7 @@ struct fake_link {
 	bool forwarding;	    /* of a port, as the kernel has it */
 	struct fake_event state_ev; /* when it will follow the carrier */
 	unsigned flushes;
+	unsigned filters; /* of a bridge */
 	unsigned tap_dropped;
 	char owner[64];
 	struct fake_queue out; /* to the guest, or taken from the TAP's writer */
@@ -95,6 +96,7 @@ struct fake_host {
 	struct fake_links links;
 	struct fake_links gone; /* deleted, kept until the loop runs */
 	int next_ifindex;
+	unsigned filters; /* of all bridges */
 	struct os_fdb_entry fdb[FAKE_FDB];
 	unsigned n_fdb;
 	const struct os_fdb_ops *fdb_ops;

@@ -151,6 +151,8 @@ void fake_link_learning(struct fake_host *h, const char *name, bool on);
 void fake_bridge_ageing(struct fake_host *h, const char *name, unsigned ms);
 /* Default VLAN. */
 void fake_bridge_pvid(struct fake_host *h, const char *name, uint16_t vlan);
+/* What bridge_filters() answers, for one bridge or, without a name, the host. */
+void fake_bridge_filters(struct fake_host *h, const char *name, unsigned set);
 /* Its bridge has learnt an address at a port, from where it may move it to another. */
 void fake_fdb_learn(struct fake_host *h, const char *port, const uint8_t mac[6]);
 /* An entry as it stands in `e`, but for the port: with its VLAN and age. */

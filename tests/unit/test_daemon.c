@@ -466,6 +466,24 @@ static void show_tells_offloads(void **state)
 	assert_has(reply, "\"coalesce\":{\"active\":true}");
 }
 
+static void bridges_tell_filters(void **state)
+{
+	static const char list[] = "{\"id\":1,\"method\":\"bridge.list\"}";
+	struct world *w = *state;
+
+	fake_bridge_filters(w->host[1], NULL, 1U << OS_FILTER_IPTABLES);
+	world_start_plain(w);
+	assert_has(ask(w, 0, 0, list), "\"filters\":[]");
+	assert_false(w->daemon[0]->filters_told);
+	assert_has(ask(w, 1, 0, list), "\"filters\":[\"iptables\"]");
+	assert_true(w->daemon[1]->filters_told);
+	fake_bridge_filters(w->host[1], "br-sv", 1U << OS_FILTER_ARPTABLES);
+	assert_has(ask(w, 1, 0, list), "\"filters\":[\"iptables\",\"arptables\"]");
+	fake_bridge_filters(w->host[1], NULL, 0);
+	fake_bridge_filters(w->host[1], "br-sv", 0);
+	assert_has(ask(w, 1, 0, list), "\"filters\":[]");
+}
+
 static void show_tells_every_drop(void **state)
 {
 	struct world *w = *state;
@@ -591,6 +609,7 @@ int main(void)
 		TEST(reload_adds_a_tunnel_at_both_ends),
 		TEST(show_tells_offloads),
 		TEST(show_tells_every_drop),
+		TEST(bridges_tell_filters),
 		TEST(failed_starts_leave_nothing),
 		TEST(kernel_errors_are_retried),
 		TEST(one_way_underlay_is_named),
