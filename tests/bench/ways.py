@@ -128,29 +128,15 @@ class Unsupported(Exception):
     """This l2tund does not know an option yet; its own words."""
 
 
-class BenchNode(Node):
-    """A node with a section of offload switches."""
-
-    def __init__(self, host, name, offload, **options):
-        super().__init__(host, name, **options)
-        self.offload = offload
-
-    def config_text(self):
-        text = super().config_text()
-        if self.offload:
-            lines = "".join(f"    {key} = {value}\n" for key, value in self.offload.items())
-            text += f"\noffload {{\n{lines}}}\n"
-        return text
-
-    def check(self):
-        """Unsupported when `l2tund -t` does not take the configuration whole."""
-        self.write_config()
-        result = self.host.run(L2TUND, "-t", "-c", str(self.config_path), check=False)
-        place = f"{self.config_path}:"
-        said = [line.rpartition(place)[2] for line in (result.stderr + result.stdout).splitlines()
-                if place in line and (result.returncode or "not supported" in line)]
-        if said or result.returncode:
-            raise Unsupported("; ".join(said) or result.stderr.strip())
+def check(node):
+    """Unsupported when `l2tund -t` does not take the node's configuration whole."""
+    node.write_config()
+    result = node.host.run(L2TUND, "-t", "-c", str(node.config_path), check=False)
+    place = f"{node.config_path}:"
+    said = [line.partition(place)[2] for line in (result.stderr + result.stdout).splitlines()
+            if place in line and (result.returncode or "not supported" in line)]
+    if said or result.returncode:
+        raise Unsupported("; ".join(said) or result.stderr.strip())
 
 
 class L2tund(Way):
@@ -162,18 +148,19 @@ class L2tund(Way):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.nodes = [BenchNode(host, f"{self.name}-{host.name}", self.offload,
-                                listen=[f"0.0.0.0:{self.port}"], workers=self.workers)
+        self.nodes = [Node(host, f"{self.name}-{host.name}",
+                           listen=[f"0.0.0.0:{self.port}"], workers=self.workers)
                       for host in self.hosts]
         for side, node in enumerate(self.nodes):
             other = self.nodes[1 - side]
+            node.offload = self.offload
             node.peer(other.name, other, data=[self.data],
                       address=f"{self.wire.address(other.host)}:{self.port}")
             node.tunnel(f"w{self.number}", other.name, self.bridge)
 
     def start(self):
         for node in self.nodes:
-            node.check()
+            check(node)
         for node in self.nodes:
             node.start(wait=False)
         for node in self.nodes:
@@ -393,7 +380,7 @@ def _kind(base, **attributes):
     return type(base.__name__, (base,), attributes)
 
 
-_SINGLE = {"tso": "off", "coalesce": "off", "pack": "off"}
+_SINGLE = {"tso": False, "coalesce": False, "pack": False}
 
 # In the order of tables and plots.
 WAYS = {
