@@ -1,8 +1,9 @@
 """Tables, goals and a plot of what throughput.py has measured.
 
-    python3 report.py [--plot doc/bench.svg [--plot-only]] results.jsonl...
+    python3 report.py [--plot doc/bench.svg [--plot-only]] results.jsonl
 
-Medians over the rounds, with the least and the greatest; ratios are of medians of the same run.
+Medians over the rounds, with the least and the greatest; ratios are of medians of the same run,
+and their spread is that of the ratios of single rounds.
 The exit status is 1 when a goal is missed.
 """
 import argparse
@@ -109,10 +110,11 @@ class Table:
                 for value, number in record["values"].items():
                     if number is not None:
                         key = record["case"], record["measure"], record["way"], value
-                        self._values.setdefault(key, []).append(number)
+                        self._values.setdefault(key, []).append((record["round"], number))
 
-    def values(self, case, measure, way, value):
-        return self._values.get((case, measure, way, value), [])
+    def values(self, *key):
+        """Of (case, measure, way, value), a number for each round."""
+        return [number for _, number in self._values.get(key, [])]
 
     def median(self, *key):
         values = self.values(*key)
@@ -128,20 +130,30 @@ class Table:
         return found
 
     def got(self, goal):
-        """What is to be compared with the goal's bound; None when it was not measured."""
-        wanted = [values for (case, measure, way, value), values in self._values.items()
-                  if goal.case in ("*", case) and goal.measure in ("*", measure)
-                  and way == goal.way and value == goal.value]
-        if not wanted:
-            return None
+        """What is to be compared with the goal's bound, and the least and the greatest of it: of
+        a ratio those of single rounds. None when it was not measured."""
         if goal.every:
+            found = [number for case, measure, way, value in self._values
+                     if goal.case in ("*", case) and goal.measure in ("*", measure)
+                     and way == goal.way and value == goal.value
+                     for number in self.values(case, measure, way, value)]
             worst = min if goal.sign == ">=" else max
-            return worst(worst(values) for values in wanted)
-        ours = self.median(goal.case, goal.measure, goal.way, goal.value)
+            return (worst(found), min(found), max(found)) if found else None
+        ours = goal.case, goal.measure, goal.way, goal.value
         if goal.against is None:
-            return ours
-        theirs = self.median(goal.case, goal.base or goal.measure, goal.against, goal.value)
-        return ours / theirs if theirs else None
+            return self._spread(self.median(*ours), self.values(*ours))
+        theirs = goal.case, goal.base or goal.measure, goal.against, goal.value
+        if not self.median(*ours) or not self.median(*theirs):
+            return None
+        rounds = dict(self._values[theirs])
+        return self._spread(self.median(*ours) / self.median(*theirs),
+                            [number / rounds[turn] for turn, number in self._values[ours]
+                             if rounds.get(turn)])
+
+    @staticmethod
+    def _spread(median, numbers):
+        return None if median is None else (median, min(numbers, default=median),
+                                            max(numbers, default=median))
 
 
 def _columns(measure):
@@ -186,8 +198,11 @@ def _printed_once(lines):
 def print_settings(table):
     """What was set, and what is not in the tables, and why."""
     print("\nsettings")
-    _printed_once(f"  {record['way']:15} {record['settings']}" for record in table.records
-                  if record.get("kind") == "sample" and record["settings"])
+    of_ways = {record["way"]: record["settings"] for record in table.records
+               if record.get("kind") == "sample" and record["settings"]}
+    order = list(NAMES)
+    for way in sorted(of_ways, key=lambda way: order.index(way) if way in order else len(order)):
+        print(f"  {way:15} {of_ways[way]}")
     for kind, title in (("skip", "skipped"), ("broken", "broken")):
         rows = [f"  {record['way']:15} {record['reason'].splitlines()[0]}"
                 for record in table.records if record.get("kind") == kind]
@@ -204,9 +219,11 @@ def judge(table):
     for goal, got in rows:
         if got is None:
             continue
-        good = goal.holds(got)
+        median, least, most = got
+        good = goal.holds(median)
         missed += [] if good else [str(goal)]
-        print(f"  {str(goal):66} {got:9.3f}  {goal.sign} {goal.bound:<6.3g}"
+        spread = f"{least:.3f}..{most:.3f}"
+        print(f"  {str(goal):60} {median:8.3f}  {spread:17} {goal.sign} {goal.bound:<6.3g}"
               f" {'met' if good else 'MISSED'}")
     if left := [str(goal) for goal, got in rows if got is None]:
         print(f"  not measured: {len(left)} of {len(rows)}")
@@ -271,16 +288,20 @@ def report(records, plot_path=None):
     return missed
 
 
+def last_run(path):
+    """The records of the last run in a file of JSON lines: other runs had other conditions."""
+    with open(path, encoding="utf-8") as lines:
+        records = [record for record in map(json.loads, lines) if "run" in record]
+    return [record for record in records if record["run"] == records[-1]["run"]]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("file", nargs="+", help="what --json of run.py has written")
+    parser.add_argument("file", help="what --json of run.py has written; its last run counts")
     parser.add_argument("--plot", metavar="FILE", help="draw the base case as SVG")
     parser.add_argument("--plot-only", action="store_true", help="and neither tables nor goals")
     args = parser.parse_args()
-    records = []
-    for name in args.file:
-        with open(name, encoding="utf-8") as lines:
-            records += [json.loads(line) for line in lines]
+    records = last_run(args.file)
     if args.plot_only:
         plot(Table(records), args.plot)
         return 0

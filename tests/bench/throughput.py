@@ -30,6 +30,7 @@ DISCARD_PORT = 9
 PING_INTERVAL_S = 0.01
 LOST_MS = 1000  # a ping without an answer counts as one that took so long
 FLOWS = 4
+FAILURES = (AssertionError, OSError, ValueError, subprocess.SubprocessError)
 
 # Offloads as `ethtool -K` calls them. What a device does not have is left out.
 SENDING = ("tx", "tso", "gso", "tx-udp-segmentation", "tx-udp_tnl-segmentation",
@@ -45,18 +46,20 @@ class Case:
     underlay: int = 1500
     inner: int = 1500
     plain_underlay: bool = False  # without transmit offloads
+    gro: bool = False  # received datagrams are joined, as drivers of real cards do
     plain_guests: bool = False  # guests and their ports without GSO and GRO
     loss: float = 0
 
     def __str__(self):
         words = [f"underlay {self.underlay}", f"guests {self.inner}"]
         words += ["underlay without transmit offloads"] if self.plain_underlay else []
+        words += ["with GRO"] if self.gro else []
         words += ["guests without GSO and GRO"] if self.plain_guests else []
         words += [f"{self.loss:g} % of loss each way"] if self.loss else []
         return ", ".join(words)
 
     def why_not(self):
-        if (self.plain_underlay or self.plain_guests) and not shutil.which("ethtool"):
+        if (self.plain_underlay or self.plain_guests or self.gro) and not shutil.which("ethtool"):
             return "ethtool is not installed"
         if self.loss:
             return missing("numgen") or missing("netdev-nft")
@@ -68,6 +71,7 @@ CASES = {case.name: case for case in (
     Case("base"),
     Case("underlay-9000", underlay=9000),
     Case("plain-underlay", plain_underlay=True),
+    Case("plain-underlay-gro", plain_underlay=True, gro=True),
     Case("plain-guests", plain_guests=True),
     Case("plain-both", plain_underlay=True, plain_guests=True),
     Case("loss-0.1", plain_underlay=True, loss=0.1),
@@ -86,6 +90,9 @@ class Site:
         self.wire = Wire(self.hosts, case.underlay)
         if case.plain_underlay:
             self._switch_off(self.hosts, self.wire.name, SENDING)
+        if case.gro:
+            for host in self.hosts:
+                host.run("ethtool", "-K", self.wire.name, "gro", "on")
         self.ways = {}
         for number, name in enumerate(names):
             if reason := WAYS[name].why_not():
@@ -105,7 +112,7 @@ class Site:
         except Unsupported as words:
             tell("skip", name, f"l2tund says: {words}")
             return
-        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        except FAILURES as error:
             tell("broken", name, f"{error}\n{way.log() if way else ''}".strip())
             return
         if self.case.plain_underlay:
@@ -352,10 +359,12 @@ class Run:
         self._wishes = wishes
         self._keep = keep
         self._told = set()
+        self._run = round(time.time())
 
     def _record(self, kind, case, way, **more):
-        self._keep({"kind": kind, "case": case.name, "way": way, **more, "time": time.time(),
-                    "conditions": dataclasses.asdict(case), "settings": WAYS[way].settings,
+        self._keep({"kind": kind, "run": self._run, "case": case.name, "way": way, **more, "time": time.time(),
+                    "conditions": dataclasses.asdict(case),
+                    "settings": WAYS[way].settings if way in WAYS else "",
                     "seconds": self._wishes.seconds, "kernel": platform.release(),
                     "cpus": os.cpu_count(), "load": os.getloadavg()[0]})
 
@@ -370,15 +379,21 @@ class Run:
             case = CASES[name]
             print(f"\n{name}: {case}", flush=True)
             if reason := case.why_not():
-                print(f"  skipped: {reason}")
+                self._tell(case, "skip", name, reason)
                 continue
-            wanted = {way for ways in measures.values() for way in ways}
-            with Lab() as lab:
-                site = Site(lab, case, [way for way in WAYS if way in wanted],
-                            functools.partial(self._tell, case))
-                for number in range(1, self._wishes.rounds + 1):
-                    for measure, ways in measures.items():
-                        self._turn(site, number, measure, ways)
+            try:
+                self._do_case(case, measures)
+            except FAILURES as error:  # a daemon that does not end well, say
+                self._tell(case, "broken", name, str(error))
+
+    def _do_case(self, case, measures):
+        wanted = {way for ways in measures.values() for way in ways}
+        with Lab() as lab:
+            site = Site(lab, case, [way for way in WAYS if way in wanted],
+                        functools.partial(self._tell, case))
+            for number in range(1, self._wishes.rounds + 1):
+                for measure, ways in measures.items():
+                    self._turn(site, number, measure, ways)
 
     def _turn(self, site, number, measure, ways):
         print(f"  {number} {measure}:", end="", flush=True)
@@ -387,7 +402,7 @@ class Run:
                 continue
             try:
                 values = self._measure(site, measure, site.ways[name])
-            except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            except FAILURES as error:
                 self._tell(site.case, "broken", name,
                            f"{measure}: {error}\n{site.ways.pop(name).log()}".strip())
                 continue
