@@ -64,7 +64,7 @@ static void build_ethernet(const struct packet *k, uint8_t *buf)
 	memcpy(buf, macs, sizeof(macs));
 	for (unsigned i = 0; i < k->tags; i++, at += 4) {
 		put_be16(buf + at, k->tags == 2 && i == 0 ? 0x88a8 : 0x8100);
-		put_be16(buf + at + 2, (uint16_t)(100 + i));
+		put_be16(buf + at + 2, (uint16_t)(100 + i + k->vlan));
 	}
 	put_be16(buf + at, k->ipv6 ? 0x86dd : 0x0800);
 }
@@ -79,7 +79,7 @@ static void build_ip4(const struct packet *k, size_t len, uint8_t *ip)
 	put_be16(ip + 2, (uint16_t)len);
 	put_be16(ip + 4, k->id);
 	put_be16(ip + 6, k->df ? 0x4000 : 0);
-	ip[8] = 64;
+	ip[8] = (uint8_t)(64 + k->ttl);
 	ip[9] = k->tcp ? 6 : 17;
 	put_be16(ip + 10, 0);
 	put_be32(ip + 12, 0x0a000001);
@@ -95,7 +95,7 @@ static void build_ip6(const struct packet *k, size_t len, uint8_t *ip)
 	memset(ip, 0, 40 + 8 * (size_t)k->ext);
 	put_be32(ip, 0x60000000 | (uint32_t)k->tos << 20 | 0x12345);
 	put_be16(ip + 4, (uint16_t)(len - 40));
-	ip[7] = 64;
+	ip[7] = (uint8_t)(64 + k->ttl);
 	for (unsigned i = 0; i < 16; i++) {
 		ip[8 + i] = (uint8_t)(i * 7 + 1);
 		ip[24 + i] = (uint8_t)(i * 11 + 5);
@@ -119,11 +119,15 @@ static void build_l4(const struct packet *k, size_t len, uint8_t *l4)
 		return;
 	}
 	put_be32(l4 + 4, k->seq);
-	put_be32(l4 + 8, 0x01020304);
+	put_be32(l4 + 8, 0x01020304U + k->ack);
 	l4[12] = (uint8_t)((5 + k->tcp_words) << 4);
 	l4[13] = k->flags;
-	put_be16(l4 + 14, 502);
+	put_be16(l4 + 14, (uint16_t)(502 + k->window));
+	put_be16(l4 + 18, k->urgent);
+	/* No operation, but for the last word: of a kind that nobody knows, with two bytes. */
 	memset(l4 + 20, 1, 4 * (size_t)k->tcp_words);
+	if (k->tcp_words)
+		put_be32(l4 + 16 + 4 * (size_t)k->tcp_words, 0xfd040000U + k->option);
 }
 
 static unsigned pseudo_of(const struct packet *k, const uint8_t *buf, size_t l4_len)

@@ -23,6 +23,8 @@ struct packet {
 	uint16_t flow; /* source port */
 	uint16_t id;
 	uint32_t seq;
+	/* Added to what is usual: */
+	uint8_t vlan, ttl, ack, window, urgent, option;
 };
 
 /* Any packet that can be cut. */

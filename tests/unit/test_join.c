@@ -171,7 +171,7 @@ struct trouble {
 
 static size_t spoil(struct prng *p, struct packet *k, size_t len)
 {
-	switch (prng_below(p, 9)) {
+	switch (prng_below(p, 10)) {
 	case 0:
 		k->flags ^= (uint8_t)(k->tcp ? 1 << prng_below(p, 8) : 0);
 		return len;
@@ -195,6 +195,14 @@ static size_t spoil(struct prng *p, struct packet *k, size_t len)
 		return len;
 	case 7:
 		return 0;
+	case 8: {
+		uint8_t *fields[] = {
+			&k->vlan, &k->ttl, &k->ack, &k->window, &k->urgent, &k->option
+		};
+
+		(*fields[prng_below(p, ARRAY_SIZE(fields))])++;
+		return len;
+	}
 	default:
 		return 1 + prng_below(p, 1400);
 	}
@@ -363,15 +371,62 @@ static void what_ends_a_super_frame(void **state)
 	flush(&w);
 	assert_int_equal(send_row(&w, k, full, 64), 1);
 	assert_int_equal(w.last_n, JOIN_PIECES);
-	full[0] = 1400; /* 47 of 1400 bytes are as many as fit */
 	for (unsigned i = 0; i < ARRAY_SIZE(full); i++)
-		full[i] = 1400;
+		full[i] = 1400; /* 46 of them are as many as fit */
 	assert_int_equal(send_row(&w, k, full, 60), 1);
 	assert_int_equal(w.last_n, 46);
 	flush(&w);
 	k.flags = 0x18; /* PSH: alone, and at once */
 	assert_int_equal(send_row(&w, k, full, 1), 1);
 	assert_int_equal(w.last_n, 1);
+	world_fini(&w);
+}
+
+/* Twice the same in a row, so that nothing but itself is in the way; returns frames in one. */
+static unsigned send_two(struct world *w, struct packet k, bool no_sum, size_t padding)
+{
+	uint8_t buf[FRAME_BYTES] = { 0 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		size_t bytes = packet_build(&k, payload, 100, buf);
+
+		if (no_sum)
+			put_be16(buf + packet_header(&k) - 2, 0);
+		put(w, 0, &(struct vnet){ .verified = true }, buf, bytes + padding);
+		advance(&k, 100);
+	}
+	flush(w);
+	return w->last_n;
+}
+
+static void what_is_not_joined(void **state)
+{
+	static const uint8_t flags[] = { 0x11, 0x12, 0x14, 0x18, 0x30, 0x90 };
+	struct packet tcp = { .tcp = true, .flags = 0x10, .tcp_words = 1 }, k;
+	struct packet udp = { .tcp = false };
+	struct world w;
+
+	(void)state;
+	world_init(&w, SLOTS);
+	w.raw = true;
+	assert_int_equal(send_two(&w, tcp, false, 0), 2);
+	assert_int_equal(send_two(&w, udp, false, 0), 2);
+	assert_int_equal(send_two(&w, udp, true, 0), 1);
+	assert_int_equal(send_two(&w, udp, false, 1), 1);
+	assert_int_equal(send_two(&w, tcp, false, 6), 1);
+	for (size_t i = 0; i < sizeof(flags); i++) { /* FIN, SYN, RST, PSH, URG, CWR */
+		k = tcp;
+		k.flags = flags[i];
+		assert_int_equal(send_two(&w, k, false, 0), 1);
+	}
+	k = tcp;
+	k.ip_words = 1;
+	assert_int_equal(send_two(&w, k, false, 0), 1);
+	k = tcp;
+	k.ipv6 = true;
+	assert_int_equal(send_two(&w, k, false, 0), 2);
+	k.ext = 1;
+	assert_int_equal(send_two(&w, k, false, 0), 1);
 	world_fini(&w);
 }
 
@@ -438,9 +493,13 @@ static void fragments_do_not_overtake(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_order),	  cmocka_unit_test(in_trouble),
-		cmocka_unit_test(there_and_back), cmocka_unit_test(what_ends_a_super_frame),
-		cmocka_unit_test(few_slots),	  cmocka_unit_test(fragments_do_not_overtake),
+		cmocka_unit_test(in_order),
+		cmocka_unit_test(in_trouble),
+		cmocka_unit_test(there_and_back),
+		cmocka_unit_test(what_ends_a_super_frame),
+		cmocka_unit_test(what_is_not_joined),
+		cmocka_unit_test(few_slots),
+		cmocka_unit_test(fragments_do_not_overtake),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
