@@ -104,8 +104,14 @@ static void on_session_timer(void *arg)
 static void on_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
 {
 	struct daemon *d = arg;
+	uint64_t now_us = worker_now_us(d->worker);
+	struct session *s;
+	int n = sessions_data_input(d->sessions, 0, from, buf, len, now_us, &s);
 
-	sessions_input(d->sessions, from, buf, len, worker_clock(d->worker));
+	if (n >= 0)
+		peer_input(session_user(s), buf + SESSION_HEADROOM, (size_t)n, now_us);
+	else if (n == -EAGAIN) /* what may change the session has to know the time */
+		sessions_input(d->sessions, from, buf, len, daemon_now_us(d));
 }
 
 /*

@@ -178,10 +178,8 @@ static void ops_event(void *arg, struct session *s, enum session_event ev)
 
 static void ops_records(void *arg, struct session *s, uint8_t *records, size_t len, uint64_t now_us)
 {
-	struct peer *p = session_user(s);
-
 	(void)arg;
-	stream_input(p->stream, records, len, now_us);
+	peer_input(session_user(s), records, len, now_us);
 }
 
 static void ops_topology(void *arg, struct session *s, const uint8_t *msg, size_t len,
@@ -204,6 +202,11 @@ const struct sessions_ops peer_sessions_ops = {
 
 /* stream <-> session, stream -> tunnel */
 
+void peer_input(struct peer *p, uint8_t *records, size_t len, uint64_t now_us)
+{
+	stream_input(p->stream, records, len, now_us);
+}
+
 static size_t stream_room(void *arg)
 {
 	struct peer *p = arg;
@@ -216,7 +219,7 @@ static int stream_seal(void *arg, uint8_t *dgram, size_t len)
 	struct peer *p = arg;
 	const struct path *path;
 
-	return session_seal(p->session, 0, dgram, len, daemon_now_us(p->daemon), &path);
+	return session_seal(p->session, 0, dgram, len, worker_now_us(p->daemon->worker), &path);
 }
 
 /* The frames have passed their gates when the batch began; we may have been stopped since. */

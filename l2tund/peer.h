@@ -52,6 +52,9 @@ void peer_announce(struct peer *p);
 /* True when there was something to tell: the sessions are then to be ticked. */
 bool peer_flush_segments(struct peer *p);
 
+/* Data records of one datagram, which stay until the worker's next flush. */
+void peer_input(struct peer *p, uint8_t *records, size_t len, uint64_t now_us);
+
 /* "down", "handshake", "up": the words of the control protocol. */
 const char *peer_state_name(enum session_state s);
 

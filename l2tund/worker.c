@@ -43,15 +43,11 @@ void worker_free(struct worker *w)
 	free(w);
 }
 
-uint64_t worker_clock(struct worker *w)
-{
-	w->now_us = daemon_now_us(w->daemon);
-	return w->now_us;
-}
-
 uint64_t worker_now_us(struct worker *w)
 {
-	return w->now_us ? w->now_us : worker_clock(w);
+	if (!w->now_us)
+		w->now_us = daemon_now_us(w->daemon);
+	return w->now_us;
 }
 
 void worker_flush(struct worker *w)

@@ -29,10 +29,8 @@ struct worker *worker_new(struct daemon *d);
 /* Nothing may be in it. */
 void worker_free(struct worker *w);
 
-/* Reads the clock: a datagram has come, or the first frame of a batch. */
-uint64_t worker_clock(struct worker *w);
 /*
- * What it said last in this batch. What leaves is held against the clock once more: the process
+ * When the batch under way began: reading the clock costs as much as looking into a frame. What leaves is held against the clock once more: the process
  * may have been stopped meanwhile.
  */
 uint64_t worker_now_us(struct worker *w);
