@@ -319,9 +319,9 @@ static const struct os_tap_ops tap_ops = {
 
 int test_tap_open(struct kernel *k, struct test_tap *t, const char *name, unsigned mtu)
 {
-	struct os_tap_params p = {
-		.mac = { 0xfe, 1, 2, 3, 4, 5 }, .mtu = mtu, .offload = OFFLOAD_ALL
-	};
+	struct os_tap_params p = { .mac = { 0xfe, 1, 2, 3, 4, 5 },
+				   .mtu = mtu,
+				   .offload = OFFLOAD_ALL };
 	int r;
 
 	*t = (struct test_tap){ .os = k->os };

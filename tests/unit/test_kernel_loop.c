@@ -470,6 +470,80 @@ static void test_signal(void **state)
 	loop_signal_free(s);
 }
 
+/* What is first is served between any two of the rest, and steps back when told. */
+
+#define PIPES 5
+
+struct turns {
+	struct pipe_end {
+		struct turns *all;
+		int fds[2];
+		struct loop_fd *fd;
+		bool first;
+	} ends[PIPES];
+	unsigned n;
+	bool served_first[2 * PIPES];
+	bool steps_back;
+};
+
+static void pipe_ready(void *arg, unsigned what)
+{
+	struct pipe_end *e = arg;
+	struct turns *t = e->all;
+	char c;
+
+	(void)what;
+	assert_in_range(t->n, 0, 2 * PIPES - 1);
+	t->served_first[t->n++] = e->first;
+	assert_int_equal(read(e->fds[0], &c, 1), 1);
+	/* Each of the rest makes work for the first. */
+	if (!e->first && t->steps_back)
+		return;
+	if (!e->first)
+		assert_int_equal(write(t->ends[0].fds[1], "x", 1), 1);
+	else if (t->steps_back)
+		loop_fd_first(e->fd, false);
+}
+
+static void turns_run(struct names *x, struct turns *t, bool steps_back)
+{
+	memset(t, 0, sizeof(*t));
+	t->steps_back = steps_back;
+	for (unsigned i = 0; i < PIPES; i++) {
+		struct pipe_end *e = &t->ends[i];
+
+		e->all = t;
+		e->first = i == 0;
+		assert_int_equal(pipe(e->fds), 0);
+		assert_int_equal(loop_fd_new(x->loop, e->fds[0], pipe_ready, e, &e->fd), 0);
+		for (unsigned j = 0; j < (steps_back && e->first ? 3 : 1); j++)
+			assert_int_equal(write(e->fds[1], "x", 1), 1);
+	}
+	loop_fd_first(t->ends[0].fd, true);
+	for (unsigned i = 0; i < 2 * PIPES && t->n < (steps_back ? PIPES + 2 : 2 * PIPES - 1); i++)
+		loop_run_once(x->loop);
+	for (unsigned i = 0; i < PIPES; i++) {
+		loop_fd_free(t->ends[i].fd);
+		close(t->ends[i].fds[0]);
+		close(t->ends[i].fds[1]);
+	}
+}
+
+static void test_first(void **state)
+{
+	struct turns t;
+
+	turns_run(*state, &t, false);
+	assert_int_equal(t.n, 2 * PIPES - 1);
+	for (unsigned i = 0; i < t.n; i++)
+		assert_int_equal(t.served_first[i], i % 2 == 0);
+	turns_run(*state, &t, true);
+	assert_int_equal(t.n, PIPES + 2);
+	assert_true(t.served_first[0]);
+	/* Its second time comes when the others have had their turn, or some of them. */
+	assert_false(t.served_first[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +560,7 @@ int main(void)
 		T(test_stopped_meanwhile),
 		T(test_clock),
 		T(test_signal),
+		T(test_first),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
