@@ -5,7 +5,7 @@ import os
 import pytest
 
 import switches
-from lab import need, plain_only
+from lab import need, plain_card, plain_only
 from node import Pair
 from traffic import Datagrams, assert_pings, tcp_both_ways
 
@@ -33,13 +33,6 @@ def rows():
     return [pytest.param(row, id=switches.name_of(row),
                          marks=[plain_only()] if index >= SMALL else [])
             for index, row in enumerate(found)]
-
-
-def plain_guest(guest):
-    """A guest whose network card does nothing for it: frames leave in their final size, with their
-    checksums."""
-    guest.run("ethtool", "-K", "eth0", "tx", "off", "sg", "off", "tso", "off", "gso", "off",
-              "gro", "off", "tx-udp-segmentation", "off")
 
 
 def address_of(row, side):
@@ -70,7 +63,7 @@ def test_switches(lab, row):
     if row["guest"] == "plain":
         need("ethtool")
         for guest in pair.guests:
-            plain_guest(guest)
+            plain_card(guest)
     pair.start()
     address = address_of(row, "right")
     assert_pings(pair.guest_left, address, count=3)

@@ -76,7 +76,7 @@ class Port:
             except BlockingIOError:
                 return None
             if address[2] != PACKET_OUTGOING:
-                return _with_tag(data, aux)
+                return with_tag(data, aux)
 
     def wait_for(self, match, timeout=2):
         """The first frame for which match(frame) is true, or None after the timeout."""
@@ -92,7 +92,8 @@ class Port:
                 return None
 
 
-def _with_tag(data, ancillary):
+def with_tag(data, ancillary):
+    """The frame as it was on the wire."""
     for level, kind, value in ancillary:
         if level == SOL_PACKET and kind == PACKET_AUXDATA:
             status, _, _, _, _, tci, tpid = AUXDATA.unpack(value)

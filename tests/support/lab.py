@@ -161,6 +161,13 @@ class Host(Netns):
         super().__init__(name)
         self.lab = lab
 
+    def no_bridge_filter(self):
+        """Bridges of this host carry also what the IP layer would refuse: with br_netfilter loaded
+        they ask it about each frame."""
+        for which in ("iptables", "ip6tables", "arptables"):
+            with contextlib.suppress(FileNotFoundError):
+                self.sysctl(f"net/bridge/bridge-nf-call-{which}", 0)
+
     def bridge(self, name, mtu=1500, mac=None):
         """A bridge that forwards at once: no STP, no forward delay."""
         address = f"address {mac} " if mac else ""
@@ -295,6 +302,13 @@ def veth(a, a_name, b, b_name, mtu=1500):
     a.ip(f"link add name {a_name} mtu {mtu} type veth"
          f" peer name {b_name} mtu {mtu} netns {b.path}", f"link set {a_name} up")
     b.ip(f"link set {b_name} up")
+
+
+def plain_card(guest, ifname="eth0"):
+    """Makes the guest's network card do nothing for it: frames leave in their final size, with their
+    checksums, and come in as they are."""
+    guest.run("ethtool", "-K", ifname, "tx", "off", "sg", "off", "tso", "off", "gso", "off",
+              "gro", "off", "tx-udp-segmentation", "off")
 
 
 # Feature probes. Each tries the thing itself in a scratch namespace.
