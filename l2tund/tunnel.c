@@ -367,10 +367,6 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 		 cfg->name);
 	port_init(&t->port, d->os, tap, cfg->mesh, &tunnel_tap_ops, t);
 	t->port.offload = d->config->node.offload;
-#if !__has_include("l2tund/worker.h")
-	/* Until streams cut super-frames: whole ones are of no use at the other end. */
-	t->port.offload &= ~(1U << OFFLOAD_TSO | 1U << OFFLOAD_USO);
-#endif
 	t->edge = topo_edge_add(d->topo, t->name, t);
 	if (!t->edge) {
 		free(t);
