@@ -2,216 +2,18 @@
  * The record stream: two of them joined by a wire that the test holds in its hands. What
  * must come out is computed from the records seen on the wire, not by the code under test.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/stream_ends.h"
 
-#include <cmocka.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/datapath/headers.h"
 #include "l2tund/datapath/reasm.h"
-#include "l2tund/datapath/stream.h"
-#include "l2tund/datapath/train.h"
 #include "l2tund/session/record.h"
-#include "l2tund/session/session.h"
-#include "tests/support/prng.h"
 
-#define T0 UINT64_C(5000000)
-#define WIRE_MAX 20000
-#define SEGMENT 258
 #define CHUNK_OVERHEAD (RECORD_HDR_BYTES + RECORD_CHUNK_BYTES)
-
-struct dgram {
-	size_t len;
-	uint8_t *bytes;
-};
-
-/* A stream and what its session would do. */
-struct end {
-	struct stream *st;
-	struct train *train;
-	unsigned n_sent; /* calls */
-	size_t room;
-	struct prng *flap; /* when set, the room changes at every look */
-	unsigned fail_permille, seal_fail_permille;
-	struct prng *fail;
-	struct dgram wire[WIRE_MAX];
-	unsigned n_wire;
-	/* What was delivered. */
-	void (*on_frame)(struct end *e, uint16_t id, const struct vnet *v, const uint8_t *frame,
-			 size_t len);
-	unsigned n_frames;
-	bool stayed;
-	uint16_t last_id;
-	struct vnet last_vnet;
-	uint8_t last[FRAME_MAX];
-	size_t last_len;
-};
-
-static size_t end_room(void *arg)
-{
-	struct end *e = arg;
-
-	return e->flap ? prng_below(e->flap, e->room) : e->room;
-}
-
-#define SEAL 0x5a
-#define SEALED (SESSION_HEADROOM + SESSION_TAILROOM)
-
-static void scramble(uint8_t *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		bytes[i] ^= SEAL;
-}
-
-/* Sealing writes over all of it. */
-static int end_seal(void *arg, uint8_t *dgram, size_t len)
-{
-	struct end *e = arg;
-
-	assert_in_range(len, 1, SESSION_DGRAM_MAX - SEALED);
-	if (e->fail && prng_below(e->fail, 1000) < e->seal_fail_permille)
-		return -ENOKEY;
-	memset(dgram, 0xee, SESSION_HEADROOM);
-	scramble(dgram + SESSION_HEADROOM, len);
-	memset(dgram + SESSION_HEADROOM + len, 0xee, SESSION_TAILROOM);
-	return (int)(len + SEALED);
-}
-
-static void wire_add(struct end *e, const uint8_t *sealed, size_t len)
-{
-	assert_true(e->n_wire < WIRE_MAX);
-	struct dgram *d = &e->wire[e->n_wire++];
-	assert_in_range(len, SEALED + 1, SESSION_DGRAM_MAX);
-	d->len = len - SEALED;
-	d->bytes = malloc(d->len);
-	memcpy(d->bytes, sealed + SESSION_HEADROOM, d->len);
-	scramble(d->bytes, d->len);
-}
-
-static int end_send(void *arg, const uint8_t *buf, size_t len, size_t size)
-{
-	struct end *e = arg;
-
-	e->n_sent++;
-	assert_in_range(len, size, MAX((size_t)TRAIN_BYTES, size));
-	assert_in_range((len + size - 1) / size, 1, TRAIN_DATAGRAMS);
-	if (e->fail && prng_below(e->fail, 1000) < e->fail_permille)
-		return -ENOBUFS;
-	for (; len > 0; buf += MIN(size, len), len -= MIN(size, len))
-		wire_add(e, buf, MIN(size, len));
-	return 0;
-}
-
-static void end_deliver(void *arg, uint16_t id, const struct vnet *v, uint8_t *frame, size_t len,
-			bool stays)
-{
-	struct end *e = arg;
-
-	e->stayed = stays;
-
-	assert_in_range(len, FRAME_MIN, FRAME_MAX);
-	assert_true(vnet_valid(v, len));
-	e->n_frames++;
-	e->last_id = id;
-	e->last_vnet = *v;
-	e->last_len = len;
-	memcpy(e->last, frame, len);
-	if (e->on_frame)
-		e->on_frame(e, id, v, frame, len);
-}
-
-static const struct stream_ops end_ops = { end_room, end_seal, end_send, end_deliver };
-static const struct stream_options packing = { .pack = true };
-
-struct fixture {
-	struct end tx, rx;
-};
-
-static void wire_clear(struct end *e)
-{
-	for (unsigned i = 0; i < e->n_wire; i++)
-		free(e->wire[i].bytes);
-	e->n_wire = 0;
-}
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->tx.room = 1440;
-	f->tx.train = calloc(1, sizeof(*f->tx.train));
-	f->rx.train = calloc(1, sizeof(*f->rx.train));
-	f->tx.st = stream_new(&end_ops, &f->tx, f->tx.train, &packing);
-	f->rx.st = stream_new(&end_ops, &f->rx, f->rx.train, &packing);
-	*state = f;
-	return f->tx.st && f->rx.st ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	stream_flush(f->tx.st);
-	wire_clear(&f->tx);
-	stream_free(f->tx.st);
-	stream_free(f->rx.st);
-	free(f->tx.train);
-	free(f->rx.train);
-	free(f);
-	return 0;
-}
-
-/* A frame's content follows from its number and length; tagged ones carry an 802.1Q tag. */
-static void make_frame(uint8_t *frame, uint32_t number, size_t len)
-{
-	struct prng p = { number * UINT64_C(1000003) + len };
-
-	prng_fill(&p, frame, len);
-	put_le32(frame, number);
-	if (number % 3 == 0) {
-		frame[12] = 0x81;
-		frame[13] = 0x00;
-	}
-}
-
-static const struct vnet no_vnet = { 0 };
-
-static int put(struct end *e, uint32_t number, size_t len)
-{
-	static uint8_t frame[FRAME_MAX + 1];
-
-	make_frame(frame, number, len);
-	return stream_put_frame(e->st, SEGMENT, &no_vnet, frame, len);
-}
-
-static void send_one(struct fixture *f, uint32_t number, size_t len)
-{
-	assert_int_equal(put(&f->tx, number, len), 0);
-	stream_flush(f->tx.st);
-}
-
-static void cross(struct fixture *f, unsigned from, unsigned to)
-{
-	for (unsigned i = from; i < to; i++)
-		stream_input(f->rx.st, f->tx.wire[i].bytes, f->tx.wire[i].len, T0);
-}
-
-static void assert_last_is(const struct end *e, uint32_t number, size_t len)
-{
-	static uint8_t frame[FRAME_MAX];
-
-	make_frame(frame, number, len);
-	assert_int_equal(e->last_id, SEGMENT);
-	assert_int_equal(e->last_len, len);
-	assert_memory_equal(e->last, frame, len);
-}
 
 /*
  * The pieces of one chunked frame are equal, the last is little smaller, and they fill no more
@@ -468,7 +270,7 @@ static void loss_copies_and_order(void **state)
 		struct fixture *f;
 		unsigned whole = 0;
 
-		setup((void **)&f);
+		ends_setup((void **)&f);
 		f->tx.room = rooms[seed % 3];
 		f->rx.on_frame = lossy_frame;
 		lossy_put_all(f, &p);
@@ -481,7 +283,7 @@ static void loss_copies_and_order(void **state)
 		assert_int_equal(stream_counters(f->rx.st)->rx_frames, whole);
 		assert_int_equal(stream_counters(f->rx.st)->drop_decode, 0);
 		assert_int_equal(whole == LOSSY_FRAMES, loss[seed % 4] == 0);
-		teardown((void **)&f);
+		ends_teardown((void **)&f);
 	}
 }
 
@@ -689,185 +491,6 @@ static void checksum_hint_crosses(void **state)
 	assert_false(f->rx.last_vnet.csum);
 }
 
-/* ---- runs, pieces, super-frames ---- */
-
-/* An IPv4 TCP super-frame, or a UDP one, with `payload` bytes. */
-static size_t make_super(uint8_t *frame, bool tcp, size_t payload)
-{
-	size_t l4 = tcp ? 20 : 8, len = 34 + l4 + payload;
-	struct prng p = { payload };
-
-	memset(frame, 0, 34 + l4);
-	memcpy(frame, "\x02\0\0\0\0\1\x02\0\0\0\0\2\x08\0\x45", 15);
-	put_be16(frame + 16, (uint16_t)(len - 14));
-	frame[22] = 64;
-	frame[23] = tcp ? 6 : 17;
-	memcpy(frame + 26, "\x0a\0\0\1\x0a\0\0\2", 8);
-	uint16_t sum = (uint16_t)~csum_fold(csum_add(0, frame + 14, 20));
-	memcpy(frame + 24, &sum, sizeof(sum));
-	if (tcp)
-		memcpy(frame + 46, "\x50\x10", 2);
-	else
-		put_be16(frame + 38, (uint16_t)(8 + payload));
-	prng_fill(&p, frame + 34 + l4, payload);
-	return len;
-}
-
-static const struct vnet tcp_super = {
-	.csum = true, .csum_start = 34, .csum_offset = 16, .gso = VNET_GSO_TCP4, .gso_size = 1448
-};
-
-static size_t got; /* payload bytes that came in pieces */
-
-static void piece_arrives(struct end *e, uint16_t id, const struct vnet *v, const uint8_t *frame,
-			  size_t len)
-{
-	static uint8_t super[FRAME_MAX];
-
-	(void)id;
-	make_super(super, true, 60000);
-	assert_true(e->stayed && v->csum && !v->gso);
-	assert_int_equal(v->csum_start, 34);
-	assert_memory_equal(frame + 54, super + 54 + got, len - 54);
-	got += len - 54;
-}
-
-/* In whatever parts it stands, and however far the room is below its segments. */
-static void super_frames_become_pieces(void **state)
-{
-	struct fixture *f = *state;
-	static uint8_t super[FRAME_MAX];
-	size_t len = make_super(super, true, 60000);
-
-	f->rx.on_frame = piece_arrives;
-	for (f->tx.room = 600; f->tx.room < 9000; f->tx.room += 417) {
-		size_t first = 54 + f->tx.room % 1000;
-		struct iovec iov[] = { { super, first },
-				       { super + first, 20001 },
-				       { super + first + 20001, len - first - 20001 } };
-		uint64_t before = stream_counters(f->tx.st)->tx_frames;
-
-		got = 0;
-		f->tx.n_sent = 0;
-		assert_int_equal(put(&f->tx, 0, 60), 0);
-		f->rx.on_frame = NULL;
-		assert_int_equal(
-			stream_put(f->tx.st, SEGMENT, &tcp_super, &(struct parts){ iov, 3, len }),
-			0);
-		stream_flush(f->tx.st);
-		assert_int_equal(stream_counters(f->tx.st)->tx_frames, before + 2);
-		assert_in_range(f->tx.n_sent, 2, f->tx.room < 1448 ? 4 : 3);
-		cross(f, 0, 1);
-		f->rx.on_frame = piece_arrives;
-		cross(f, 1, f->tx.n_wire);
-		assert_int_equal(got, 60000);
-		wire_clear(&f->tx);
-	}
-}
-
-/* What cannot be cut crosses whole, with what the kernel said of it. */
-static void super_frames_in_chunks(void **state)
-{
-	struct fixture *f = *state;
-	static uint8_t super[FRAME_MAX];
-	const struct vnet v = { .csum = true,
-				.csum_start = 34,
-				.csum_offset = 6,
-				.gso = VNET_GSO_UDP,
-				.gso_size = 2000 };
-	size_t len = make_super(super, false, 60000);
-
-	assert_int_equal(stream_put_frame(f->tx.st, SEGMENT, &v, super, len), 0);
-	stream_flush(f->tx.st);
-	assert_int_equal(f->tx.n_sent, 1);
-	cross(f, 0, f->tx.n_wire);
-	assert_int_equal(f->rx.n_frames, 1);
-	assert_false(f->rx.stayed);
-	assert_true(f->rx.last_vnet.csum);
-	assert_int_equal(f->rx.last_vnet.gso, v.gso);
-	assert_int_equal(f->rx.last_vnet.gso_size, v.gso_size);
-	assert_false(f->rx.last_vnet.ecn);
-	assert_int_equal(f->rx.last_len, len);
-	assert_memory_equal(f->rx.last, super, len);
-	/* One whose headers contradict what is said of it, too. */
-	make_super(super, true, 60000);
-	super[14] = 0x65;
-	assert_int_equal(stream_put_frame(f->tx.st, SEGMENT,
-					  &(struct vnet){ .csum = true,
-							  .csum_start = 34,
-							  .csum_offset = 16,
-							  .gso = VNET_GSO_TCP4,
-							  .ecn = true,
-							  .gso_size = 1448 },
-					  super, len),
-			 0);
-	stream_flush(f->tx.st);
-	wire_clear(&f->tx);
-	assert_int_equal(stream_counters(f->tx.st)->tx_chunked, 2);
-}
-
-/* Equal ones leave together, a smaller one ends the run, a larger one begins another. */
-static void runs_of_datagrams(void **state)
-{
-	struct fixture *f = *state;
-	static const size_t lens[] = { 800, 800, 800, 790, 800, 810, 810, 20 };
-
-	for (size_t i = 0; i < ARRAY_SIZE(lens); i++)
-		assert_int_equal(put(&f->tx, (uint32_t)i, lens[i]), 0);
-	assert_int_equal(f->tx.n_sent, 2); /* 800 800 800 790 | 800 | */
-	stream_flush(f->tx.st);		   /* 810 816+26 */
-	assert_int_equal(f->tx.n_wire, 7);
-	assert_int_equal(f->tx.n_sent, 4);
-	cross(f, 0, 7);
-	assert_int_equal(f->rx.n_frames, 8);
-	wire_clear(&f->tx);
-
-	f->tx.room = 600;
-	for (uint32_t i = 0; i < 130; i++)
-		assert_int_equal(put(&f->tx, i, 500), 0);
-	stream_flush(f->tx.st);
-	assert_int_equal(f->tx.n_sent, 4 + 3);
-	cross(f, 0, f->tx.n_wire);
-	assert_int_equal(f->rx.n_frames, 138);
-}
-
-static void without_packing(void **state)
-{
-	struct fixture *f = *state;
-	static const struct stream_options alone = { .pack = false };
-
-	stream_free(f->tx.st);
-	f->tx.st = stream_new(&end_ops, &f->tx, f->tx.train, &alone);
-	for (uint32_t i = 0; i < 10; i++)
-		assert_int_equal(put(&f->tx, i, 60), 0);
-	stream_flush(f->tx.st);
-	assert_int_equal(f->tx.n_sent, 1);
-	assert_int_equal(f->tx.n_wire, 10);
-	cross(f, 0, 10);
-	assert_int_equal(f->rx.n_frames, 10);
-}
-
-/* The train carries one stream at a time; whoever comes next sends the first one's away. */
-static void two_streams_on_a_train(void **state)
-{
-	struct fixture *f = *state;
-	struct stream *other = stream_new(&end_ops, &f->rx, f->tx.train, &packing);
-	static uint8_t frame[60];
-
-	f->rx.room = 1440;
-	put(&f->tx, 1, 60);
-	assert_int_equal(f->tx.n_sent, 0);
-	assert_int_equal(stream_put_frame(other, SEGMENT, &no_vnet, frame, sizeof(frame)), 0);
-	assert_int_equal(f->tx.n_sent, 1);
-	stream_flush(f->tx.st); /* has nothing there, and leaves the other's alone */
-	assert_int_equal(f->rx.n_sent, 0);
-	stream_flush(other);
-	assert_int_equal(f->rx.n_sent, 1);
-	assert_null(f->tx.train->user);
-	wire_clear(&f->rx);
-	stream_free(other);
-}
-
 /* ---- what may come in ---- */
 
 /* A record with a body of `len` bytes, the first of them `head`. */
@@ -1005,7 +628,7 @@ static void memory_does_not_grow(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, ends_setup, ends_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(every_size_through_every_room),
 		TEST(largest_frames),
@@ -1021,11 +644,6 @@ int main(void)
 		TEST(failed_send_loses_all_of_its_frames),
 		TEST(not_a_frame),
 		TEST(checksum_hint_crosses),
-		TEST(super_frames_become_pieces),
-		TEST(super_frames_in_chunks),
-		TEST(runs_of_datagrams),
-		TEST(without_packing),
-		TEST(two_streams_on_a_train),
 		TEST(hostile_records),
 		TEST(cut_datagrams),
 		TEST(contradiction_is_a_reassembly_loss),
