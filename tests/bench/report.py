@@ -307,7 +307,7 @@ def main():
         return 0
     missed = report(records, args.plot)
     if missed:
-        print(f"\nmissed: {', '.join(missed)}")
+        print("\nmissed:", *missed, sep="\n  ")
     return 1 if missed else 0
 
 

@@ -177,9 +177,11 @@ def arguments():
 
 def bench_ways(results, args):
     """Everything that compares ways, in one run."""
-    measures = [measure for part in args.part for measure in throughput.PARTS.get(part, [])]
-    if args.part and not measures:
+    parts = [part for part in args.part if part in throughput.PARTS]
+    if args.part and not parts:
         return
+    measures = [] if throughput.WHOLE in parts else [
+        measure for part in parts for measure in throughput.PARTS[part]]
     if reason := throughput.why_not():
         results.skip("ways beside each other", reason)
         return
@@ -211,7 +213,7 @@ def main():
                     function(results, min(rounds, 2) if args.quick else rounds, args.quick)
         bench_ways(results, args)
     if results.missed:
-        print(f"\nmissed: {', '.join(results.missed)}")
+        print("\nmissed:", *results.missed, sep="\n  ")
     return 1 if results.missed else 0
 
 

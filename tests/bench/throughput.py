@@ -299,7 +299,8 @@ def _tcp_variants():
 
 MEASURES = dict(_tcp_variants()) | {"pps": pps, "ping": idle_ping, "ping-load": busy_ping,
                                     "df": full_size}
-PARTS = {"cpu": ["tcp"], "rss": ["tcp"], **{name: [name] for name in MEASURES}}
+WHOLE = "ways"  # the part that is the plan as it stands
+PARTS = {WHOLE: [], "cpu": ["tcp"], "rss": ["tcp"], **{name: [name] for name in MEASURES}}
 
 _OURS = ("l2tund-none", "l2tund-auth", "l2tund-aead")
 _OURS_2 = ("l2tund-none-w2", "l2tund-auth-w2", "l2tund-aead-w2")
