@@ -41,6 +41,7 @@ struct loop_timer {
 };
 
 struct loop_fd {
+	struct loop *loop;
 	struct event *read, *write;
 	unsigned want;
 	void (*fn)(void *arg, unsigned what);
@@ -48,6 +49,7 @@ struct loop_fd {
 };
 
 struct loop_signal {
+	struct loop *loop;
 	struct event *event;
 	void (*fn)(void *arg, int signo);
 	void *arg;
@@ -94,6 +96,10 @@ struct loop_query {
 
 struct loop {
 	struct event_base *base;
+	bool running;
+	void (*begin)(void *arg); /* around each callback, or NULL */
+	void (*end)(void *arg);
+	void *turn_arg;
 	char *resolv_conf;
 	char *hosts;
 
@@ -116,6 +122,18 @@ uint64_t loop_now_us(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * US_PER_S + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void turn_begin(struct loop *l)
+{
+	if (l->begin && l->running)
+		l->begin(l->turn_arg);
+}
+
+static void turn_end(struct loop *l)
+{
+	if (l->end && l->running)
+		l->end(l->turn_arg);
 }
 
 /* timers */
@@ -200,7 +218,9 @@ static void timers_fired(evutil_socket_t fd, short what, void *arg)
 	l->firing_us = loop_now_us();
 	while ((t = TAILQ_FIRST(&l->timers)) && t->deadline_us <= l->firing_us) {
 		timer_unlink(t);
+		turn_begin(l);
 		t->fn(t->arg);
+		turn_end(l);
 	}
 	l->firing_us = 0;
 	timer_arm(l);
@@ -225,9 +245,12 @@ static int timers_init(struct loop *l)
 static void fd_fired(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_fd *f = arg;
+	struct loop *l = f->loop; /* `f` may be freed */
 
 	(void)fd;
+	turn_begin(l);
 	f->fn(f->arg, what & EV_WRITE ? LOOP_WRITE : LOOP_READ);
+	turn_end(l);
 }
 
 int loop_fd_want(struct loop_fd *f, unsigned what)
@@ -252,6 +275,7 @@ int loop_fd_new(struct loop *l, int fd, void (*fn)(void *arg, unsigned what), vo
 
 	if (!f)
 		return -ENOMEM;
+	f->loop = l;
 	f->fn = fn;
 	f->arg = arg;
 	f->read = event_new(l->base, fd, EV_READ | EV_PERSIST, fd_fired, f);
@@ -283,9 +307,12 @@ void loop_fd_free(struct loop_fd *f)
 static void signal_fired(evutil_socket_t signo, short what, void *arg)
 {
 	struct loop_signal *s = arg;
+	struct loop *l = s->loop;
 
 	(void)what;
+	turn_begin(l);
 	s->fn(s->arg, (int)signo);
+	turn_end(l);
 }
 
 int loop_signal_new(struct loop *l, int signo, void (*fn)(void *arg, int signo), void *arg,
@@ -295,6 +322,7 @@ int loop_signal_new(struct loop *l, int signo, void (*fn)(void *arg, int signo),
 
 	if (!s)
 		return -ENOMEM;
+	s->loop = l;
 	s->fn = fn;
 	s->arg = arg;
 	s->event = evsignal_new(l->base, signo, signal_fired, s);
@@ -629,14 +657,33 @@ void loop_free(struct loop *l)
 	free(l);
 }
 
+void loop_set_turn(struct loop *l, void (*begin)(void *arg), void (*end)(void *arg), void *arg)
+{
+	l->begin = begin;
+	l->end = end;
+	l->turn_arg = arg;
+}
+
+static int run(struct loop *l, int flags)
+{
+	int r;
+
+	l->running = true;
+	turn_end(l);
+	r = event_base_loop(l->base, flags | EVLOOP_NO_EXIT_ON_EMPTY);
+	turn_begin(l);
+	l->running = false;
+	return r < 0 ? -EIO : 0;
+}
+
 int loop_run(struct loop *l)
 {
-	return event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0 ? -EIO : 0;
+	return run(l, 0);
 }
 
 int loop_run_once(struct loop *l)
 {
-	return event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0 ? -EIO : 0;
+	return run(l, EVLOOP_ONCE);
 }
 
 void loop_stop(struct loop *l)

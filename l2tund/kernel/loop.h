@@ -35,6 +35,12 @@ int loop_run(struct loop *l);
 int loop_run_once(struct loop *l);
 void loop_stop(struct loop *l);
 
+/*
+ * `begin` and `end` are called around each callback while the loop runs: between them, and as
+ * long as it does not run, the caller's thread may have something to itself. NULL: nothing.
+ */
+void loop_set_turn(struct loop *l, void (*begin)(void *arg), void (*end)(void *arg), void *arg);
+
 /* CLOCK_BOOTTIME: counts while the machine sleeps, and while this process is stopped. */
 uint64_t loop_now_us(void);
 
