@@ -9,6 +9,7 @@
 #include "l2tund/announce.h"
 #include "l2tund/bridge.h"
 #include "l2tund/worker.h"
+#include "tests/support/packet.h"
 
 #define TWO                                                       \
 	"tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n" \
@@ -300,6 +301,40 @@ static void deliver(struct tunnel *t, uint8_t *frame, size_t len)
 	worker_flush(t->daemon->worker);
 }
 
+/* Segments of one flow are held until their batch is over: a gate that closes meanwhile stops them. */
+static void what_is_held_heeds_the_gate(void **state)
+{
+	struct world *w = *state;
+	const struct vnet good = { .verified = true };
+	struct packet k = { .tcp = true, .flags = 0x10, .flow = 7, .seq = 1 };
+	uint8_t payload[1000] = { 1 }, out[2][1100], in[2][1100];
+	size_t len = 0;
+
+	up(w, world_plain);
+	struct tunnel *t = tunnel(w, 0, "sv");
+	fake_fdb_learn(w->host[0], "guest", (const uint8_t[]){ 2, 0, 0, 0, 0, 9 });
+	fake_run_for(w->net, US_PER_MS);
+	for (unsigned open = 0; open < 2; open++) {
+		struct tunnel_counters before = t->counters;
+
+		for (unsigned i = 0; i < 2; i++, k.seq += sizeof(payload), k.id++) {
+			len = packet_build(&k, payload, sizeof(payload), out[i]);
+			packet_build(&k, payload, sizeof(payload), in[i]);
+			memcpy(in[i], (const uint8_t[]){ 2, 0, 0, 0, 0, 9 }, 6);
+			tunnel_tap_ops.frame(t, &good, out[i], len);
+			tunnel_deliver(t, &good, in[i], len, true);
+		}
+		assert_int_equal(t->counters.tx_frames, before.tx_frames);
+		assert_int_equal(t->counters.rx_frames, before.rx_frames);
+		t->gate.open = open;
+		tunnel_tap_ops.drained(t);
+		t->gate.open = true;
+		assert_int_equal(t->counters.drop_gate - before.drop_gate, open ? 0 : 4);
+		assert_int_equal(t->counters.tx_frames - before.tx_frames, open ? 2 : 0);
+		assert_int_equal(t->counters.rx_frames - before.rx_frames, open ? 2 : 0);
+	}
+}
+
 /* What the peer joins is no loop until it comes back to the bridge that it left. */
 static void watchdog_at_another_place_is_no_loop(void **state)
 {
@@ -469,6 +504,7 @@ int main(void)
 		TEST(clear_forgets_what_was_heard),
 		TEST(clear_before_anybody_looked),
 		TEST(watchdog_blocks_the_bundle),
+		TEST(what_is_held_heeds_the_gate),
 		TEST(watchdog_at_another_place_is_no_loop),
 		TEST(a_loop_is_cut_once),
 		TEST(the_same_frame_is_a_storm),
