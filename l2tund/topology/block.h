@@ -21,9 +21,9 @@
 #define BLOCK_PAST 8 /* remembered; as many as it takes to reach BLOCK_HOLD_MAX_US and more */
 
 /*
- * Embedded; all zero: not blocked. Two that cut the same loop in the same moment, without knowing of
- * each other, would come back in the same moment, close it again, and both end up latched. So each
- * owner sets `spread` to something random: hold-downs are that many 1024ths longer.
+ * Embedded; all zero: not blocked. Two that cut the same loop in the same moment, without knowing
+ * of each other, would come back in the same moment, close it again, and both end up latched. So
+ * each owner sets `spread` to something random: hold-downs are that many 1024ths longer.
  */
 struct block {
 	uint8_t spread;
