@@ -30,8 +30,8 @@ struct worker *worker_new(struct daemon *d);
 void worker_free(struct worker *w);
 
 /*
- * When the batch under way began: reading the clock costs as much as looking into a frame. What leaves is held against the clock once more: the process
- * may have been stopped meanwhile.
+ * When the batch under way began: reading the clock costs as much as looking into a frame. What
+ * leaves is held against the clock once more: the process may have been stopped meanwhile.
  */
 uint64_t worker_now_us(struct worker *w);
 /* The batch is over: everything that is held leaves. Not from inside a callback of the joins. */

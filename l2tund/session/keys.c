@@ -177,7 +177,7 @@ uint64_t keys_replace_at(const struct session *s)
 		return NEVER;
 	if (s->call.forced)
 		return 0;
-	/* A peer can count as fast as it likes, and make us calculate for it: not without a pause. */
+	/* A peer can count as fast as it likes, and make us calculate: not without a pause. */
 	if (kp->initiator && (counter_get(&kp->seal.tx_counter) >= t->rekey_datagrams ||
 			      seal_received(&kp->seal) >= t->rekey_datagrams))
 		return kp->born_us + t->retry_us;

@@ -144,7 +144,7 @@ static void no_two_come_back_together(void **state)
 		block_evidence(&c, REASON_FOREIGN, true, now_us, now_us);
 		uint64_t hold_us = block_until_us(&a) - now_us;
 
-		/* A tunnel listens for 300 ms before it opens: who is behind by more hears the first. */
+		/* A tunnel listens for 300 ms before it opens: who is behind hears the first. */
 		assert_true(block_until_us(&b) - block_until_us(&a) >= 350 * US_PER_MS);
 		assert_true(block_until_us(&c) - block_until_us(&b) >= 350 * US_PER_MS);
 		assert_true(block_until_us(&c) - now_us < hold_us + hold_us / 4);
