@@ -301,7 +301,7 @@ static void deliver(struct tunnel *t, uint8_t *frame, size_t len)
 	worker_flush(t->daemon->worker);
 }
 
-/* Segments of one flow are held until their batch is over: a gate that closes meanwhile stops them. */
+/* Segments are held to the end of their batch: a gate that closes meanwhile stops them. */
 static void what_is_held_heeds_the_gate(void **state)
 {
 	struct world *w = *state;
