@@ -11,7 +11,7 @@ from traffic import Datagrams, assert_pings, tcp_both_ways
 
 LONG = os.environ.get("NET_LONG") == "1"
 FACTORS = {"mode": switches.MODES, "mtu": (1500, 9000), "family": (4, 6),
-           "guest": ("offloads", "plain")}
+           "guest": ("offloads", "plain"), "workers": (1, 2)}
 PAIRWISE = switches.pairwise(FACTORS)
 SMALL = 3  # rows that a sanitizer build sees: all on, all off, and a mix
 WEATHER_S = 0.002  # how late a reordered datagram comes: behind some dozens of others
@@ -60,6 +60,8 @@ def test_switches(lab, row):
     pair, relay = Pair.relayed(lab, mtu=row["mtu"], data=[row["mode"]])
     pair.left.offload = switches.section(row["left"])
     pair.right.offload = switches.section(row["right"])
+    for node in pair.nodes:
+        node.options["workers"] = row["workers"]
     if row["guest"] == "plain":
         need("ethtool")
         for guest in pair.guests:
