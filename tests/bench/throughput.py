@@ -87,6 +87,8 @@ class Site:
     def __init__(self, lab, case, names, tell):
         self.lab, self.case = lab, case
         self.hosts = [lab.host("left"), lab.host("right")]
+        for host in self.hosts:
+            self._bare(host)
         self.wire = Wire(self.hosts, case.underlay)
         if case.plain_underlay:
             self._switch_off(self.hosts, self.wire.name, SENDING)
@@ -133,6 +135,13 @@ class Site:
             said = space.run("ethtool", "-k", device).stdout
             for name in ("tcp-segmentation-offload", "generic-segmentation-offload"):
                 assert f"{name}: off" in said, f"{device}: {name} cannot be switched off"
+
+    @staticmethod
+    def _bare(host):
+        """Frames on bridges go through no iptables: as on hosts without br_netfilter."""
+        for filters in ("iptables", "ip6tables", "arptables"):
+            with contextlib.suppress(FileNotFoundError):
+                host.sysctl(f"net/bridge/bridge-nf-call-{filters}", 0)
 
     def _serve(self, guest):
         """What listens in the guest on the right: iperf3, and a socket that drops what comes."""
@@ -363,9 +372,9 @@ class Run:
         self._run = round(time.time())
 
     def _record(self, kind, case, way, **more):
-        self._keep({"kind": kind, "run": self._run, "case": case.name, "way": way, **more, "time": time.time(),
-                    "conditions": dataclasses.asdict(case),
-                    "settings": WAYS[way].settings if way in WAYS else "",
+        known = WAYS[way].settings if way in WAYS else ""
+        self._keep({"kind": kind, "run": self._run, "case": case.name, "way": way, "settings": known, **more,
+                    "time": time.time(), "conditions": dataclasses.asdict(case),
                     "seconds": self._wishes.seconds, "kernel": platform.release(),
                     "cpus": os.cpu_count(), "load": os.getloadavg()[0]})
 
@@ -399,16 +408,17 @@ class Run:
     def _turn(self, site, number, measure, ways):
         print(f"  {number} {measure}:", end="", flush=True)
         for name in ways:
-            if name not in site.ways:
+            if not (way := site.ways.get(name)):
                 continue
             try:
-                values = self._measure(site, measure, site.ways[name])
+                values = self._measure(site, measure, way)
             except FAILURES as error:
                 self._tell(site.case, "broken", name,
-                           f"{measure}: {error}\n{site.ways.pop(name).log()}".strip())
+                           f"{measure}: {error}\n{way.log()}".strip())
+                del site.ways[name]
                 continue
             self._record("sample", site.case, name, measure=measure, round=number,
-                         mtu=site.ways[name].mtu, values=values)
+                         mtu=way.mtu, settings=way.settings, values=values)
             print(f" {name} {next(iter(values.values())):.3g}", end="", flush=True)
         print(flush=True)
 

@@ -169,6 +169,9 @@ class L2tund(Way):
             node.wait_state("forwarding", tunnel=f"w{self.number}", timeout=JOIN_S)
         # What it sends before it has found the path MTU is cut smaller than it need be.
         wait_for(self._knows_path, JOIN_S, lambda: f"{self.name}: path MTU {self._path_mtus()}")
+        if self.data == "aead":
+            ciphers = {peer["cipher"] for node in self.nodes for peer in node.status()["peers"]}
+            self.settings += f", {' and '.join(sorted(ciphers))}"
 
     def _path_mtus(self):
         return [peer["path_mtu"] for node in self.nodes for peer in node.status()["peers"]]

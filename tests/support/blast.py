@@ -25,6 +25,7 @@ if __name__ == "__main__":
 import frames
 
 BATCH = 256
+FLOOD_BATCH = 2  # more at once fill a TAP's queue on a busy machine before its daemon gets to run
 SIZE = 60
 UDP_HEADERS = 14 + 20 + 8
 PACKET_QDISC_BYPASS = 20
@@ -40,9 +41,9 @@ class Blast:
         self._prepare(sock, rate, SIZE, frames.ethernet(destination, sock.getsockname()[4],
                                                         frames.ETH_P_TEST, b"l2tblast"))
 
-    def _prepare(self, sock, rate, size, head):
+    def _prepare(self, sock, rate, size, head, batch=FLOOD_BATCH):
         self._sock = sock
-        self._argv = [str(rate), str(size), head.hex()]
+        self._argv = [str(rate), str(size), head.hex(), str(batch)]
         self._child = None
         self.sent = 0
         self.seconds = 0.0
@@ -76,19 +77,23 @@ class UdpBlast(Blast):
     def __init__(self, guest, rate, address, port):
         sock = guest.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.connect((address, port))
-        self._prepare(sock, rate, SIZE - UDP_HEADERS, b"")
+        self._prepare(sock, rate, SIZE - UDP_HEADERS, b"", BATCH)
 
 
 class _Iovec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
 
 
-class _Message(ctypes.Structure):
-    """struct mmsghdr"""
+class _Header(ctypes.Structure):
+    """struct msghdr"""
     _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_uint), ("iov", ctypes.c_void_p),
                 ("iovlen", ctypes.c_size_t), ("control", ctypes.c_void_p),
-                ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int),
-                ("len", ctypes.c_uint)]
+                ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int)]
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr"""
+    _fields_ = [("header", _Header), ("len", ctypes.c_uint)]
 
 
 class _Batch:
@@ -104,7 +109,7 @@ class _Batch:
                                         for part in (self._head, self._turn, tail)))
                          for tail in self._tails]
         self.messages = (_Message * BATCH)(*(
-            _Message(iov=ctypes.addressof(vectors), iovlen=3) for vectors in self._vectors))
+            _Message(_Header(iov=ctypes.addressof(vectors), iovlen=3)) for vectors in self._vectors))
         self._count = 0
 
     def next(self):
@@ -118,6 +123,7 @@ def main(argv):
     sock = socket.socket(fileno=fd)
     batch = _Batch(int(argv[3]), bytes.fromhex(argv[4]))
     libc = ctypes.CDLL(None)
+    at_once = int(argv[5])
     print("started", flush=True)
     sent = 0
     start = now = time.monotonic()
@@ -126,7 +132,7 @@ def main(argv):
         if ahead > 0:
             time.sleep(ahead)
         # What the kernel does not take at once is given up, as a network card would.
-        sent += max(0, libc.sendmmsg(fd, batch.next(), BATCH, socket.MSG_DONTWAIT))
+        sent += max(0, libc.sendmmsg(fd, batch.next(), at_once, socket.MSG_DONTWAIT))
         now = time.monotonic()
     json.dump({"sent": sent, "seconds": now - start}, sys.stdout)
     sock.detach()
