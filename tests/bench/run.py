@@ -9,6 +9,7 @@ ratios between ways that were measured in turns count.
     make bench BENCH="tcp pps" BENCH_FLAGS="--cases base --ways l2tund-none,vxlan --rounds 3"
 """
 import argparse
+import os
 import pathlib
 import sys
 import threading
@@ -203,6 +204,9 @@ def main():
         if reason := missing(feature):
             print(f"bench: {reason}", file=sys.stderr)
             return 1
+    if not os.access(L2TUND, os.X_OK):
+        print(f"bench: there is no {L2TUND}; `make bench` builds and finds it", file=sys.stderr)
+        return 1
     if sanitized():
         print("bench: this l2tund was built with sanitizers; the figures mean nothing\n")
     results = Results(args.json)
