@@ -112,13 +112,12 @@ class Line:
             while (found := self._in.receive()) is not None:
                 yield found
 
-    def judge(self, train):
-        judge = Judge(train)
-        if not judge.complete:
-            for vnet, frame in self.frames():
-                judge.take(vnet, frame)
-                if judge.complete:
-                    break
+    def judge(self, train, segments=None):
+        judge = Judge(train, segments)
+        for vnet, frame in self.frames():
+            judge.take(vnet, frame)
+            if judge.complete:
+                break
         judge.finish()
         return judge
 
@@ -127,10 +126,15 @@ class Line:
         train = self.address(train)
         if form == "super":
             self.send(train)
-        else:
-            for segment in train.segments():
-                self.send(dataclasses.replace(segment, partial=form == "partial"))
-        return self.judge(train)
+            return self.judge(train)
+        segments = [dataclasses.replace(segment, partial=form == "partial")
+                    for segment in train.segments()]
+        return self.carry_segments(train, segments)
+
+    def carry_segments(self, train, segments):
+        for segment in segments:
+            self.send(segment)
+        return self.judge(train, segments)
 
 
 def carry_all(line, mtu, forms):
@@ -171,6 +175,36 @@ def test_every_type(lab, mtu, underlay, mode, workers, guest):
     assert_pings(pair.guest_left, Pair.RIGHT_IP, count=3)
     with Line(*pair.guests) as line:
         carry_all(line, mtu, ("super", "partial", "finished"))
+
+
+def differing(train, rng):
+    """Its segments, some with other headers than the one before."""
+    now = {}
+    for segment in train.segments():
+        if rng.random() < 0.4:
+            now[rng.choice(("tos", "hops", "ack", "window"))] = rng.randrange(4, 60)
+        flags = segment.flags
+        if rng.random() < 0.2:
+            flags |= rng.choice((PSH, CWR, ECE))
+        if train.l4_options and rng.random() < 0.2:
+            now["l4_options"] = train.l4_options[:-1] + rng.randbytes(1)
+        yield dataclasses.replace(segment, **{**now, "flags": flags},
+                                  partial=rng.random() < 0.3)
+
+
+@pytest.mark.parametrize("mtu", [1500, 9000])
+def test_segments_that_differ(lab, mtu):
+    """Segments of one flow with other windows, acknowledgments, TOS, hop limits, time stamps, flags:
+    each byte arrives with its own headers."""
+    pair = Pair(lab, mtu=mtu).start()
+    assert_pings(pair.guest_left, Pair.RIGHT_IP, count=3)
+    rng = random.Random(mtu)
+    supers = 0
+    with Line(*pair.guests) as line:
+        for _, train in kinds(mtu):
+            train = line.address(train)
+            supers += line.carry_segments(train, list(differing(train, rng))).supers
+    print(f"{supers} super-frames")
 
 
 def damaged(train, rng):

@@ -98,6 +98,9 @@ class Train:
     ident: int = 1
     dont_fragment: bool = True
     tos: int = 0
+    hops: int = 61
+    ack: int = 0x01020304
+    window: int = 0x2345
     partial: bool = True  # leaves the checksum to others
 
     def addresses(self):
@@ -109,8 +112,8 @@ class Train:
         if self.proto == UDP:
             return struct.pack(">HHHH", self.port, 9, 8 + len(self.payload), checksum)
         offset = (20 + len(self.l4_options)) // 4
-        return struct.pack(">HHIIBBHHH", self.port, 9, self.seq, 0x01020304, offset << 4,
-                           self.flags, 0x2345, checksum, 0) + self.l4_options
+        return struct.pack(">HHIIBBHHH", self.port, 9, self.seq, self.ack, offset << 4,
+                           self.flags, self.window, checksum, 0) + self.l4_options
 
     def _ip(self, length):
         src, dst = self.addresses()
@@ -119,11 +122,12 @@ class Train:
             for number, contents in reversed(self.extensions):
                 chain = bytes((upper, (len(contents) + 2) // 8 - 1)) + contents + chain
                 upper = number
-            head = struct.pack(">IHBB", 6 << 28 | self.tos << 20, len(chain) + length, upper, 61)
+            head = struct.pack(">IHBB", 6 << 28 | self.tos << 20, len(chain) + length, upper,
+                               self.hops)
             return head + src + dst + chain
         words = (20 + len(self.options)) // 4
         head = struct.pack(">BBHHHBBH", 0x40 | words, self.tos, words * 4 + length, self.ident,
-                           DONT_FRAGMENT if self.dont_fragment else 0, 61, self.proto, 0)
+                           DONT_FRAGMENT if self.dont_fragment else 0, self.hops, self.proto, 0)
         head += src + dst + self.options
         check = 0xffff ^ ones_sum(head)
         return head[:10] + struct.pack(">H", check) + head[12:]
@@ -297,12 +301,14 @@ def check_super(packet, vnet, size):
 
 
 class Judge:
-    """Compares what arrives with one Train that was sent, alone in its flow (`port`)."""
+    """Compares what arrives with one Train that was sent, alone in its flow (`port`); `segments` are
+    those that it was sent as, where these are not all alike."""
 
-    def __init__(self, train):
+    def __init__(self, train, segments=None):
         self.train = train
         self.size = train.size or len(train.payload)
-        self.model = parse(train.build()[1])
+        self.segments = list(segments or train.segments())
+        self._constants = [parse(segment.build()[1]).constant() for segment in self.segments]
         self.arrived = bytearray(len(train.payload))  # how often each byte came
         self.frames = self.supers = 0
         self.idents = []
@@ -321,33 +327,45 @@ class Judge:
         self.frames += 1
         check_lengths(packet)
         demand(checksum_good(packet, vnet), "checksum", vnet)
-        demand(packet.constant() == self.model.constant(), "headers",
-               *(part.hex() for part in packet.constant() + self.model.constant()))
         demand(packet.payload, "an empty segment")
         if vnet.gso_type & ~GSO_ECN:
             self.supers += 1
             check_super(packet, vnet, self.size)
         else:
             demand(len(packet.payload) <= self.size, "a segment too long", len(packet.payload))
-        (self._udp if packet.proto == UDP else self._tcp)(packet, vnet)
+        if packet.proto == UDP:
+            self._udp(packet, vnet)
+        else:
+            self._tcp(packet)
         if not packet.v6 and not self.train.dont_fragment:
             self._identify(packet, vnet)
         return True
 
-    def _cover(self, at, data):
+    def _cover(self, packet, at, data):
+        """Notes what has arrived, and that the headers are those of each segment in it."""
         demand(0 <= at and self.train.payload[at:at + len(data)] == data, "payload", at, len(data))
         demand(not any(self.arrived[at:at + len(data)]), "payload came twice", at, len(data))
         self.arrived[at:at + len(data)] = b"\1" * len(data)
+        for number in range(at // self.size, (at + len(data) - 1) // self.size + 1):
+            wanted = self._constants[number]
+            demand(packet.constant() == wanted, "headers", number,
+                   *(part.hex() for part in packet.constant() + wanted))
 
-    def _tcp(self, packet, vnet):
+    def _tcp(self, packet):
         at = (packet.seq - self.train.seq) & 0xffffffff
         data = packet.payload
-        self._cover(at, data)
-        last = at + len(data) == len(self.train.payload)
-        wanted = self.train.flags & ((FIN | PSH) if last else 0)
+        self._cover(packet, at, data)
+        end = at + len(data)
+        first, last = at // self.size, (end - 1) // self.size
+        ends = end == len(self.train.payload) or end % self.size == 0
+        wanted = self.segments[last].flags & (FIN | PSH) if ends else 0
         demand(packet.flags & (FIN | PSH) == wanted, "FIN or PSH", at, packet.flags)
-        wanted = self.train.flags & CWR if at == 0 else 0
+        demand(not any(segment.flags & (FIN | PSH) for segment in self.segments[first:last]),
+               "FIN or PSH inside", at, len(data))
+        wanted = self.segments[first].flags & CWR if at % self.size == 0 else 0
         demand(packet.flags & CWR == wanted, "CWR", at, packet.flags)
+        demand(not any(segment.flags & CWR for segment in self.segments[first + 1:last + 1]),
+               "CWR inside", at, len(data))
 
     def _udp(self, packet, vnet):
         """Datagrams keep their limits: each is one of those sent."""
@@ -359,7 +377,7 @@ class Judge:
             demand(at >= 0 and at % self.size == 0
                    and (len(one) == self.size or at + len(one) == len(self.train.payload)),
                    "not one of the datagrams", len(one), at)
-            self._cover(at, one)
+            self._cover(packet, at, one)
 
     def _identify(self, packet, vnet):
         """Packets that may be fragmented must differ in their identification."""
