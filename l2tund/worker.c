@@ -23,8 +23,9 @@ struct worker *worker_new(struct daemon *d)
 	/* The train's buffer stays untouched: pages that are never used are never there. */
 	memset(w, 0, offsetof(struct worker, train) + offsetof(struct train, buf));
 	w->daemon = d;
-	w->out_join = join_new(WORKER_FLOWS, tunnel_out, w);
-	w->in_join = join_new(WORKER_FLOWS, tunnel_in, w);
+	/* A UDP super-frame that is too large would leave in chunks, and be lost with any of them. */
+	w->out_join = join_new(WORKER_FLOWS, JOIN_TCP, tunnel_out, w);
+	w->in_join = join_new(WORKER_FLOWS, JOIN_TCP | JOIN_UDP, tunnel_in, w);
 	if (w->out_join && w->in_join)
 		return w;
 	worker_free(w);

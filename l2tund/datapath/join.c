@@ -51,12 +51,13 @@ struct join {
 	join_out_fn out;
 	void *arg;
 	uint64_t births;
+	unsigned protocols;
 	unsigned n_flows;
 	uint32_t *keys; /* of the flows, 0: free; apart, so that a look for one reads little */
 	struct flow flows[];
 };
 
-struct join *join_new(unsigned flows, join_out_fn out, void *arg)
+struct join *join_new(unsigned flows, unsigned protocols, join_out_fn out, void *arg)
 {
 	struct join *j = calloc(1, sizeof(*j) + flows * sizeof(j->flows[0]));
 
@@ -70,6 +71,7 @@ struct join *join_new(unsigned flows, join_out_fn out, void *arg)
 	j->out = out;
 	j->arg = arg;
 	j->n_flows = flows;
+	j->protocols = protocols;
 	return j;
 }
 
@@ -256,13 +258,14 @@ static void start(struct join *j, const struct piece *p)
 }
 
 /* Whether a frame may be part of a super-frame at all. */
-static bool joinable(const struct piece *p)
+static bool joinable(const struct join *j, const struct piece *p)
 {
 	const struct vnet *v = p->vnet;
 	const struct headers *h = &p->h;
 	const uint8_t *l4 = p->frame + h->l4;
 
-	if (v->gso || h->ext || h->end != p->len || !p->size)
+	if (!(j->protocols & (h->tcp ? JOIN_TCP : JOIN_UDP)) || v->gso || h->ext ||
+	    h->end != p->len || !p->size)
 		return false;
 	if (h->tcp && l4[TCP_FLAGS] & (TCP_SYN | TCP_RST | TCP_URG | TCP_CWR))
 		return false;
@@ -355,7 +358,7 @@ static void put_known(struct join *j, struct piece *p)
 	p->size = p->h.end - p->h.payload;
 	p->key = key_of(p->frame, &p->h);
 	f = flow_find(j, p);
-	can = joinable(p);
+	can = joinable(j, p);
 	if (f && can && follows(f, p) && all_proven(f, p)) {
 		append(j, f, p);
 		return;

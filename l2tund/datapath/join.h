@@ -25,8 +25,12 @@ struct join;
 typedef void (*join_out_fn)(void *arg, void *owner, const struct vnet *v, const struct iovec *iov,
 			    unsigned n, size_t len);
 
+/* Of `protocols`, bits of these; what is of another one passes. */
+#define JOIN_TCP 1U
+#define JOIN_UDP 2U
+
 /* Holds up to `flows` flows at a time. NULL when out of memory. */
-struct join *join_new(unsigned flows, join_out_fn out, void *arg);
+struct join *join_new(unsigned flows, unsigned protocols, join_out_fn out, void *arg);
 void join_free(struct join *j);
 
 /*

@@ -259,7 +259,7 @@ static int split_abort(struct stream *st, int err)
 	return drop(st, err);
 }
 
-/* One frame cut from a larger one, built right where it leaves from. */
+/* One frame cut from a larger one, built right where it leaves from; small ones share a datagram. */
 static void put_piece(struct stream *st, uint16_t segment, struct cut *c, size_t len)
 {
 	uint8_t *p = append(st, RECORD_FRAME, segment, &c->vnet, len);
@@ -269,7 +269,8 @@ static void put_piece(struct stream *st, uint16_t segment, struct cut *c, size_t
 	st->dgram.part = true;
 	if (cut_size(c) == 0)
 		split_end(st, false);
-	close_dgram(st);
+	if (!st->options.pack)
+		close_dgram(st);
 }
 
 static int put_pieces(struct stream *st, uint16_t segment, struct cut *c)
@@ -278,11 +279,13 @@ static int put_pieces(struct stream *st, uint16_t segment, struct cut *c)
 
 	split_begin(st);
 	while ((len = cut_size(c)) > 0) {
+		if (st->pending + overhead + len > stream_room(st))
+			close_dgram(st);
 		if (overhead + len > stream_room(st))
 			return split_abort(st, -EMSGSIZE); /* it shrank on the way */
-		put_piece(st, segment, c, len);
 		if (st->lost)
 			return split_abort(st, st->lost);
+		put_piece(st, segment, c, len);
 	}
 	return 0;
 }
@@ -364,10 +367,8 @@ static int put_large(struct stream *st, uint16_t segment, const struct vnet *v,
 	size_t overhead = RECORD_HDR_BYTES + RECORD_CSUM_BYTES;
 	struct cut c;
 
-	if (room > overhead && cut_init(&c, v, p, room - overhead) == 0) {
-		close_dgram(st);
+	if (room > overhead && cut_init(&c, v, p, room - overhead) == 0)
 		return put_pieces(st, segment, &c);
-	}
 	return put_chunked(st, segment, v, p);
 }
 

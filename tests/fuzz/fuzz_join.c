@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *frames[FRAMES_MAX];
 	struct counts counts = { 0 };
-	struct join *j = join_new(SLOTS, out, &counts);
+	struct join *j = join_new(SLOTS, JOIN_TCP | JOIN_UDP, out, &counts);
 
 	must(j);
 	for (size_t at = 0; size - at >= PREFIX && counts.in < FRAMES_MAX; counts.in++)

@@ -96,7 +96,7 @@ static void out(void *arg, void *owner, const struct vnet *v, const struct iovec
 
 static void world_init(struct world *w, unsigned slots)
 {
-	*w = (struct world){ .j = join_new(slots, out, w) };
+	*w = (struct world){ .j = join_new(slots, JOIN_TCP | JOIN_UDP, out, w) };
 	assert_non_null(w->j);
 }
 
