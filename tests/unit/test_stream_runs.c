@@ -55,10 +55,19 @@ static void piece_arrives(struct end *e, uint16_t id, const struct vnet *v, cons
 static unsigned datagrams_for(size_t payload, size_t room)
 {
 	size_t around = RECORD_HDR_BYTES + RECORD_CSUM_BYTES + 54;
-	size_t step = MIN(1448, room - around), pieces = (payload + step - 1) / step;
-	size_t together = room / (around + step);
+	size_t step = MIN(1448, room - around), left = 0;
+	unsigned n = 0;
 
-	return (unsigned)((pieces + together - 1) / together);
+	for (; payload > 0; payload -= MIN(step, payload)) {
+		size_t need = around + MIN(step, payload);
+
+		if (need > left) {
+			n++;
+			left = room;
+		}
+		left -= need;
+	}
+	return n;
 }
 
 /* In whatever parts it stands, and however far the room is below its segments. */
