@@ -259,7 +259,7 @@ static int split_abort(struct stream *st, int err)
 	return drop(st, err);
 }
 
-/* One frame cut from a larger one, built right where it leaves from. Small ones share a datagram. */
+/* One frame cut from a larger one, built right where it leaves from; small ones share datagrams. */
 static void put_piece(struct stream *st, uint16_t segment, struct cut *c, size_t len)
 {
 	uint8_t *p = append(st, RECORD_FRAME, segment, &c->vnet, len);
