@@ -30,7 +30,7 @@ static void announce_mac(struct announcement *a, const uint8_t mac[6], uint16_t 
 		rarp_build_tagged(mac, vlan, frame);
 	else
 		rarp_build(mac, frame);
-	if (stream_put_frame(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame,
+	if (stream_put_frame(peer_stream(t->peer), t->far_id, &(struct vnet){ 0 }, frame,
 			     tagged ? RARP_TAGGED_BYTES : RARP_FRAME_BYTES) == 0)
 		a->n++;
 }
@@ -61,7 +61,7 @@ static unsigned announce(struct tunnel *t, const uint8_t *mac)
 	/* Asked for by name, it is announced even if the bridge has not heard of it. */
 	if (mac && a.n == 0)
 		announce_mac(&a, mac, 0);
-	worker_flush(t->daemon->worker);
+	worker_flush(t->daemon->worker[0]);
 	return a.n;
 }
 

@@ -390,8 +390,6 @@ static void build_node(struct conf *k, cfg_t *sec, struct config_node *n)
 	build_rights(k, sec, n);
 	build_metrics(k, sec, n);
 	n->workers = get_number(k, sec, "workers", 1, WORKERS_MAX, 1);
-	if (n->workers > 1)
-		opt_warn("workers", NULL, "not supported yet: one thread does all the work");
 }
 
 /* Sections behind the first are refused, but checked like it. */

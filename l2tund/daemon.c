@@ -101,15 +101,29 @@ static void on_session_timer(void *arg)
 	daemon_kick(arg);
 }
 
-static void on_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+/* A datagram that a lane has left to us; behind its path. */
+static void on_posted_datagram(void *arg, void *data, size_t len)
 {
 	struct daemon *d = arg;
-	uint64_t now_us = worker_now_us(d->worker);
+	struct path from;
+
+	memcpy(&from, data, sizeof(from));
+	sessions_input(d->sessions, &from, (uint8_t *)data + sizeof(from), len - sizeof(from),
+		       daemon_now_us(d));
+}
+
+static void on_datagram(void *arg, unsigned lane, const struct path *from, uint8_t *buf, size_t len)
+{
+	struct daemon *d = arg;
+	uint64_t now_us = worker_now_us(d->worker[lane]);
 	struct session *s;
-	int n = sessions_data_input(d->sessions, 0, from, buf, len, now_us, &s);
+	int n = sessions_data_input(d->sessions, lane, from, buf, len, now_us, &s);
+	const struct iovec all[] = { { (void *)(uintptr_t)from, sizeof(*from) }, { buf, len } };
 
 	if (n >= 0)
-		peer_input(session_user(s), buf + SESSION_HEADROOM, (size_t)n, now_us);
+		peer_input(session_user(s), lane, buf + SESSION_HEADROOM, (size_t)n, now_us);
+	else if (n == -EAGAIN && lane)
+		worker_post(d->worker[lane], on_posted_datagram, d, all, 2);
 	else if (n == -EAGAIN) /* what may change the session has to know the time */
 		sessions_input(d->sessions, from, buf, len, daemon_now_us(d));
 }
@@ -132,13 +146,20 @@ static void heed_stale_calls(struct daemon *d)
 		      "it a key of its own");
 }
 
-static void on_drained(void *arg)
+static void on_drained(void *arg, unsigned lane)
 {
 	struct daemon *d = arg;
 
-	worker_flush(d->worker);
+	worker_flush(d->worker[lane]);
+	if (lane)
+		return;
 	heed_stale_calls(arg);
 	daemon_kick(arg);
+}
+
+static void on_posted(void *arg)
+{
+	on_drained(arg, 0);
 }
 
 static const struct os_udp_ops udp_ops = { .datagram = on_datagram, .drained = on_drained };
@@ -182,12 +203,12 @@ void daemon_reconcile(struct daemon *d)
 	struct peer *p;
 	uint64_t now_us = daemon_now_us(d);
 
-	worker_flush(d->worker); /* what is held belongs to ports that may go now */
+	worker_flush(d->worker[0]); /* what is held belongs to ports that may go now */
 	d->reconcile_again = false;
 	if (!d->stopping)
 		bridges_sync(d);
 	TAILQ_FOREACH(p, &d->peers, link)
-		stream_tick(p->stream, now_us);
+		stream_tick(peer_stream(p), now_us);
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		tunnel_sync(t);
 	uint64_t next_us = tunnels_next_retry(d, now_us + RECONCILE_US);
@@ -302,9 +323,15 @@ static int _printf_(3, 4) start_fail(char *err, int r, const char *fmt, ...)
 }
 
 /* One address family may be switched off in the kernel; all of them may not. */
-static int start_worker(struct daemon *d, char *err)
+static int start_workers(struct daemon *d, char *err)
 {
-	d->worker = worker_new(d);
+	d->worker = calloc(d->os->lanes, sizeof(struct worker *));
+	for (unsigned i = 0; d->worker && i < d->os->lanes; i++) {
+		d->worker[i] = worker_new(d, i);
+		if (!d->worker[i])
+			return start_fail(err, -ENOMEM, "out of memory");
+	}
+	d->os->lane_posted(d->os, on_posted, d);
 	return d->worker ? 0 : start_fail(err, -ENOMEM, "out of memory");
 }
 
@@ -353,6 +380,7 @@ static int start_sessions(struct daemon *d, char *err)
 		.incarnation = d->params.incarnation,
 		.aes_mbps = d->params.aes_mbps,
 		.chacha_mbps = d->params.chacha_mbps,
+		.lanes = d->os->lanes,
 	};
 
 	snprintf(p.node_name, sizeof(p.node_name), "%s", d->config->node.name);
@@ -439,7 +467,7 @@ int daemon_new(struct config *config, struct os *os, const struct daemon_params 
 	       struct daemon **ret, char *err)
 {
 	static int (*const steps[])(struct daemon * d, char *err) = {
-		start_worker,  start_timers, start_sockets, start_sessions,
+		start_workers, start_timers, start_sockets, start_sessions,
 		start_control, start_links,  start_objects,
 	};
 	struct daemon *d = calloc(1, sizeof(*d));
@@ -493,6 +521,13 @@ static void free_sockets(struct daemon *d)
 	free(d->sockets);
 }
 
+static void free_workers(struct daemon *d)
+{
+	for (unsigned i = 0; d->worker && i < d->os->lanes; i++)
+		worker_free(d->worker[i]);
+	free(d->worker);
+}
+
 static void free_objects(struct daemon *d)
 {
 	struct tunnel *t;
@@ -511,6 +546,8 @@ void daemon_free(struct daemon *d)
 {
 	if (!d)
 		return;
+	d->os->lane_posted(d->os, NULL, NULL);
+	d->os->lane_forget(d->os, d);
 	d->os->links_watch(d->os, NULL, NULL);
 	fdb_watch_stop(d);
 	if (d->listener)
@@ -519,7 +556,7 @@ void daemon_free(struct daemon *d)
 		ctl_server_free(d->control);
 	d->control = NULL;
 	free_objects(d);
-	worker_free(d->worker);
+	free_workers(d);
 	topo_free(d->topo);
 	if (d->sessions)
 		sessions_free(d->sessions);

@@ -44,7 +44,7 @@ struct daemon {
 
 	uint64_t start_us;
 	bool stopping;
-	struct worker *worker;
+	struct worker **worker; /* owned, one for each of os->lanes; [0] is the main thread's */
 	struct sessions *sessions;
 	struct topo *topo;
 	struct topology_watch topology;

@@ -88,7 +88,8 @@ static void send_w_probe(struct tunnel *t, uint64_t now_us)
 
 	if (probe_make(d, PROBE_W, t->bridge, seq, now_us, frame) < 0)
 		return;
-	stream_put_frame(t->peer->stream, t->far_id, &(struct vnet){ 0 }, frame, sizeof(frame));
+	stream_put_frame(peer_stream(t->peer), t->far_id, &(struct vnet){ 0 }, frame,
+			 sizeof(frame));
 }
 
 void guard_burst(struct guard *g)
@@ -343,13 +344,20 @@ static struct tunnel *tunnel_by_serial(struct daemon *d, uint32_t serial)
 	return NULL;
 }
 
+bool guard_is_own(const struct daemon *d, const uint8_t *frame, size_t len)
+{
+	struct probe_body body;
+
+	return probe_parse(frame, len, &body) == 0 && body.kind == PROBE_W &&
+	       memcmp(body.node, sessions_node_id(d->sessions), sizeof(body.node)) == 0;
+}
+
 bool guard_watchdog(struct daemon *d, struct guard *g, struct tunnel *through, const uint8_t *frame,
 		    size_t len)
 {
 	struct probe_body body;
 
-	if (probe_parse(frame, len, &body) < 0 || body.kind != PROBE_W ||
-	    memcmp(body.node, sessions_node_id(d->sessions), sizeof(body.node)) != 0 ||
+	if (!guard_is_own(d, frame, len) || probe_parse(frame, len, &body) < 0 ||
 	    !own_proven(d, frame, len))
 		return false;
 	/* At another bridge of this host: a way round by the peer, but not a loop. */
@@ -509,6 +517,6 @@ void guard_run(struct daemon *d)
 		next_us = MIN(next_us, run_bridge(&b->guard, now_us));
 	TAILQ_FOREACH(t, &d->tunnels, link)
 		next_us = MIN(next_us, run_tunnel(t, now_us));
-	worker_flush(d->worker);
+	worker_flush(d->worker[0]);
 	d->os->timer_set(d->os, d->guard_timer, next_us);
 }

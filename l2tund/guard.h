@@ -82,6 +82,8 @@ void guard_clear(struct guard *g);
 
 /* Sends what is due on all bridges and through all tunnels; sets the timer for the next time. */
 void guard_run(struct daemon *d);
+/* Whether it is, or claims to be, a W-probe of this node. By any lane. */
+bool guard_is_own(const struct daemon *d, const uint8_t *frame, size_t len);
 /*
  * Our own W-probe has come back, to the bridge that it left, by another way than it went.
  * `through`: the tunnel that brought it, NULL when it was heard on the bridge of `g`; then the

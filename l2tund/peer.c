@@ -34,17 +34,17 @@ static struct os_udp *path_socket(struct daemon *d, const struct path *path)
 	return NULL;
 }
 
-static int path_send(struct daemon *d, const struct path *path, const void *buf, size_t len,
-		     size_t size)
+static int path_send(struct daemon *d, unsigned lane, const struct path *path, const void *buf,
+		     size_t len, size_t size)
 {
 	struct os_udp *u = path_socket(d, path);
 
-	return u ? d->os->udp_send(d->os, u, path, buf, len, size) : -EAFNOSUPPORT;
+	return u ? d->os->udp_send(d->os, u, lane, path, buf, len, size) : -EAFNOSUPPORT;
 }
 
 static int ops_send(void *arg, const struct path *path, const void *dgram, size_t len)
 {
-	return path_send(arg, path, dgram, len, len);
+	return path_send(arg, 0, path, dgram, len, len);
 }
 
 static void ops_random(void *arg, void *buf, size_t len)
@@ -150,7 +150,7 @@ static void ops_event(void *arg, struct session *s, enum session_event ev)
 	p->daemon->session_news = true;
 	switch (ev) {
 	case SESSION_EV_DOWN:
-		stream_reset(p->stream);
+		stream_reset(peer_stream(p));
 		/* fall through */
 	case SESSION_EV_UP:
 	case SESSION_EV_SEGMENTS:
@@ -179,7 +179,7 @@ static void ops_event(void *arg, struct session *s, enum session_event ev)
 static void ops_records(void *arg, struct session *s, uint8_t *records, size_t len, uint64_t now_us)
 {
 	(void)arg;
-	peer_input(session_user(s), records, len, now_us);
+	peer_input(session_user(s), 0, records, len, now_us);
 }
 
 static void ops_topology(void *arg, struct session *s, const uint8_t *msg, size_t len,
@@ -202,38 +202,48 @@ const struct sessions_ops peer_sessions_ops = {
 
 /* stream <-> session, stream -> tunnel */
 
-void peer_input(struct peer *p, uint8_t *records, size_t len, uint64_t now_us)
+void peer_input(struct peer *p, unsigned lane, uint8_t *records, size_t len, uint64_t now_us)
 {
-	stream_input(p->stream, records, len, now_us);
+	stream_input(p->lane[lane].stream, records, len, now_us);
 }
 
 static size_t stream_room(void *arg)
 {
-	struct peer *p = arg;
+	const struct peer_lane *l = arg;
 
-	return session_room(p->session);
+	return session_room(l->peer->session);
 }
 
 static int stream_seal(void *arg, uint8_t *dgram, size_t len)
 {
-	struct peer *p = arg;
+	const struct peer_lane *l = arg;
 	const struct path *path;
 
-	return session_seal(p->session, 0, dgram, len, worker_now_us(p->daemon->worker), &path);
+	return session_seal(l->peer->session, l->worker->lane, dgram, len, worker_now_us(l->worker),
+			    &path);
+}
+
+static void peer_too_big(void *arg, void *data, size_t len)
+{
+	struct peer *p = arg;
+
+	(void)len;
+	session_too_big(p->session, *(const size_t *)data, daemon_now_us(p->daemon));
 }
 
 /* The frames have passed their gates when the batch began; we may have been stopped since. */
 static int stream_send(void *arg, const uint8_t *buf, size_t len, size_t size)
 {
-	struct peer *p = arg;
+	const struct peer_lane *l = arg;
+	struct peer *p = l->peer;
 	struct daemon *d = p->daemon;
-	uint64_t now_us = daemon_now_us(d);
+	size_t most = MIN(len, size);
 
-	if (now_us >= session_lease_us(p->session))
+	if (daemon_now_us(d) >= session_lease_us(p->session))
 		return -ETIME;
-	int r = path_send(d, session_path(p->session), buf, len, size);
+	int r = path_send(d, l->worker->lane, session_path(p->session), buf, len, size);
 	if (r == -EMSGSIZE)
-		session_too_big(p->session, MIN(len, size), now_us);
+		worker_tell(l->worker, peer_too_big, p, &most, sizeof(most));
 	return r;
 }
 
@@ -247,11 +257,11 @@ static struct tunnel *peer_find_segment(struct peer *p, uint16_t id)
 static void stream_deliver(void *arg, uint16_t id, const struct vnet *v, uint8_t *frame, size_t len,
 			   bool stays)
 {
-	struct peer *p = arg;
-	struct tunnel *t = peer_find_segment(p, id);
+	const struct peer_lane *l = arg;
+	struct tunnel *t = peer_find_segment(l->peer, id);
 
 	if (t)
-		tunnel_deliver(t, v, frame, len, stays);
+		tunnel_deliver(l->worker, t, v, frame, len, stays);
 }
 
 static const struct stream_ops peer_stream_ops = {
@@ -288,10 +298,55 @@ static struct session_params peer_session_params(const struct peer *p)
 	};
 }
 
+static int peer_new_lanes(struct peer *p)
+{
+	struct daemon *d = p->daemon;
+	struct stream_options options = {
+		.pack = offload_on(d->config->node.offload, OFFLOAD_PACK),
+		.chunks = &p->chunks,
+	};
+
+	chunks_init(&p->chunks, d->os->lanes > 1);
+	p->lane = calloc(d->os->lanes, sizeof(*p->lane));
+	for (unsigned i = 0; p->lane && i < d->os->lanes; i++) {
+		struct peer_lane *l = &p->lane[i];
+
+		l->peer = p;
+		l->worker = d->worker[i];
+		l->stream = stream_new(&peer_stream_ops, l, &l->worker->train, &options);
+		if (!l->stream)
+			return -ENOMEM;
+	}
+	return p->lane ? 0 : -ENOMEM;
+}
+
+static void peer_free_lanes(struct peer *p)
+{
+	for (unsigned i = 0; p->lane && i < p->daemon->os->lanes; i++)
+		stream_free(p->lane[i].stream);
+	free(p->lane);
+	chunks_fini(&p->chunks);
+}
+
+void peer_counters(const struct peer *p, struct stream_counters *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (unsigned i = 0; i < p->daemon->os->lanes; i++) {
+		const struct stream_counters *c = stream_counters(p->lane[i].stream);
+
+		for (unsigned k = 0; k < DROPS; k++)
+			ret->drop[k] += c->drop[k];
+		ret->drop_decode += c->drop_decode;
+		ret->drop_reasm = c->drop_reasm;
+		ret->tx_frames += c->tx_frames;
+		ret->tx_chunked += c->tx_chunked;
+		ret->rx_frames += c->rx_frames;
+		ret->rx_chunked += c->rx_chunked;
+	}
+}
+
 struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 {
-	struct stream_options options = { .pack = offload_on(d->config->node.offload,
-							     OFFLOAD_PACK) };
 	struct peer *p = calloc(1, sizeof(*p));
 
 	if (!p)
@@ -300,9 +355,8 @@ struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 	p->cfg = cfg;
 	p->mark_us = daemon_now_us(d);
 	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
-	p->stream = stream_new(&peer_stream_ops, p, &d->worker->train, &options);
 	p->adj = topo_adj_add(d->topo, p);
-	if (!p->stream || !p->adj)
+	if (peer_new_lanes(p) < 0 || !p->adj)
 		goto fail;
 	struct session_params params = peer_session_params(p);
 	/* In the list before the session lives: its callbacks may look the peer up. */
@@ -315,7 +369,7 @@ struct peer *peer_new(struct daemon *d, const struct config_peer *cfg)
 fail:
 	if (p->adj)
 		topo_adj_remove(p->adj);
-	stream_free(p->stream);
+	peer_free_lanes(p);
 	free(p);
 	return NULL;
 }
@@ -329,12 +383,13 @@ static void peer_cancel_query(struct peer *p)
 
 void peer_free(struct peer *p)
 {
-	worker_flush(p->daemon->worker);
+	worker_flush(p->daemon->worker[0]);
+	p->daemon->os->lane_forget(p->daemon->os, p);
 	peer_cancel_query(p);
 	TAILQ_REMOVE(&p->daemon->peers, p, link);
 	session_remove(p->session);
 	topo_adj_remove(p->adj);
-	stream_free(p->stream);
+	peer_free_lanes(p);
 	free(p);
 }
 
@@ -378,7 +433,7 @@ int peer_join(struct peer *p, struct tunnel *t)
 
 void peer_leave(struct peer *p, struct tunnel *t)
 {
-	worker_flush(p->daemon->worker);
+	worker_flush(p->daemon->worker[0]);
 	p->by_slot[t->id % SESSION_SEGMENTS_MAX] = NULL;
 	peer_announce(p);
 }

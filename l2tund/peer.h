@@ -7,6 +7,7 @@
 
 #include <sys/queue.h>
 
+#include "l2tund/datapath/chunks.h"
 #include "l2tund/datapath/stream.h"
 #include "l2tund/kernel/os.h"
 #include "l2tund/session/session.h"
@@ -15,6 +16,14 @@
 struct config_peer;
 struct daemon;
 struct tunnel;
+struct worker;
+
+/* What one lane has of a peer. */
+struct peer_lane {
+	struct peer *peer;
+	struct worker *worker;
+	struct stream *stream;
+};
 
 /* Owned by the daemon's list, freed by peer_free(). */
 struct peer {
@@ -24,8 +33,9 @@ struct peer {
 	char name[NAME_MAX_LEN + 1];
 
 	struct session *session;
-	struct topo_adj *adj; /* the session, to the topology */
-	struct stream *stream;
+	struct topo_adj *adj;	 /* the session, to the topology */
+	struct peer_lane *lane;	 /* owned, one for each of os->lanes */
+	struct chunks chunks;	 /* of all their streams */
 	struct os_query *query;	 /* a name look-up under way */
 	enum session_state told; /* last state that was made an event */
 	uint64_t mark_us;	 /* when that was */
@@ -52,8 +62,18 @@ void peer_announce(struct peer *p);
 /* True when there was something to tell: the sessions are then to be ticked. */
 bool peer_flush_segments(struct peer *p);
 
-/* Data records of one datagram, which stay until the worker's next flush. */
-void peer_input(struct peer *p, uint8_t *records, size_t len, uint64_t now_us);
+/*
+ * Data records of one datagram, which stay until the worker's next flush. By any lane: what stands
+ * below it is for the main thread only.
+ */
+void peer_input(struct peer *p, unsigned lane, uint8_t *records, size_t len, uint64_t now_us);
+/* The sum over all lanes. */
+void peer_counters(const struct peer *p, struct stream_counters *ret);
+/* The main thread's stream. */
+static inline struct stream *peer_stream(const struct peer *p)
+{
+	return p->lane[0].stream;
+}
 
 /* "down", "handshake", "up": the words of the control protocol. */
 const char *peer_state_name(enum session_state s);

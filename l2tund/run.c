@@ -165,6 +165,10 @@ static int run_open(struct run *run, const struct config_node *node)
 	if (r < 0)
 		return run_fail(run, r, "rtnetlink: %s", strerror(-r));
 	os_linux(run->os)->lookout = &run->lookout;
+	/* One worker is the main thread itself. */
+	r = node->workers > 1 ? os_linux_lanes(run->os, node->workers) : 0;
+	if (r < 0)
+		return run_fail(run, r, "workers: %s", strerror(-r));
 	r = run_signals(run);
 	return r < 0 ? run_fail(run, r, "signals: %s", strerror(-r)) : 0;
 }
@@ -216,7 +220,12 @@ static int run_start(struct run *run, const struct options *o, struct config *co
 	if (o->pid_file && (r = background_pidfile(o->pid_file)) < 0)
 		return run_fail(run, r, "pid file %s: %s", o->pid_file, strerror(-r));
 	run->pid_file = o->pid_file;
-	return run_drop(run);
+	r = run_drop(run);
+	if (r < 0)
+		return r;
+	/* Not before: rights are those of a thread, and of those that it begins. */
+	r = os_linux_start(run->os);
+	return r < 0 ? run_fail(run, r, "workers: cannot start threads: %s", strerror(-r)) : 0;
 }
 
 static void run_close(struct run *run)

@@ -16,6 +16,7 @@
 #include "l2tund/topology/view.h"
 #include "l2tund/topology_json.h"
 #include "l2tund/tunnel.h"
+#include "l2tund/worker.h"
 
 #define MAC_STRLEN 18
 
@@ -55,12 +56,17 @@ static json_t *node_counters(const struct daemon *d)
 {
 	const struct sessions_counters *c = sessions_counters(d->sessions);
 
-	return json_pack("{s:o s:o s:o s:o s:o s:o s:o s:o}", "bad_header", number(c->bad_header),
-			 "bad_mac", number(c->bad_mac), "unknown_index", number(c->unknown_index),
-			 "unknown_key", number(c->unknown_key), "rate_limited",
-			 number(c->rate_limited), "cookies_sent", number(c->cookies_sent),
-			 "replayed_initiations", number(c->replayed_initiations), "probes_unknown",
-			 number(d->probes_unknown));
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < d->os->lanes; i++)
+		lost += d->worker[i]->lost;
+	return json_pack("{s:o s:o s:o s:o s:o s:o s:o s:o s:o}", "bad_header",
+			 number(c->bad_header), "bad_mac", number(c->bad_mac), "unknown_index",
+			 number(c->unknown_index), "unknown_key", number(c->unknown_key),
+			 "rate_limited", number(c->rate_limited), "cookies_sent",
+			 number(c->cookies_sent), "replayed_initiations",
+			 number(c->replayed_initiations), "probes_unknown",
+			 number(d->probes_unknown), "workers_lost", number(lost));
 }
 
 static json_t *status_node(const struct daemon *d)
@@ -68,12 +74,12 @@ static json_t *status_node(const struct daemon *d)
 	const uint8_t *id = sessions_node_id(d->sessions);
 	char hex[NODE_HEXLEN], key[KEY_STRLEN];
 
-	return json_pack("{s:s s:s s:s s:s s:o s:o s:o s:o}", "name", d->config->node.name, "id",
-			 node_id_format(id, hex), "public_key",
+	return json_pack("{s:s s:s s:s s:s s:o s:o s:o s:i s:o}", "name", d->config->node.name,
+			 "id", node_id_format(id, hex), "public_key",
 			 key_format(&d->config->node.public_key, key), "version", PACKAGE_VERSION,
 			 "incarnation", number(d->params.incarnation), "uptime_s",
-			 seconds_since(d, d->start_us), "listen", node_listen(d), "counters",
-			 node_counters(d));
+			 seconds_since(d, d->start_us), "listen", node_listen(d), "workers",
+			 (int)MAX(d->os->lanes - 1, 1u), "counters", node_counters(d));
 }
 
 /* Bridges */
@@ -281,11 +287,12 @@ json_t *status_fdb(const struct bridge *b)
 
 static json_t *peer_drops(const struct peer *p, const struct session_info *i)
 {
-	const struct stream_counters *c = stream_counters(p->stream);
+	struct stream_counters c;
 
+	peer_counters(p, &c);
 	return json_pack("{s:o s:o s:o s:o s:o}", "replay", number(i->drop_replay), "auth",
-			 number(i->drop_auth), "decode", number(i->drop_decode + c->drop_decode),
-			 "queue", number(drop_sum(c->drop)), "reassembly", number(c->drop_reasm));
+			 number(i->drop_auth), "decode", number(i->drop_decode + c.drop_decode),
+			 "queue", number(drop_sum(c.drop)), "reassembly", number(c.drop_reasm));
 }
 
 json_t *status_peer(const struct peer *p)
@@ -325,20 +332,23 @@ static bool tunnel_remote_open(const struct tunnel *t)
 }
 
 /* Session losses are counted per peer; a tunnel shows its share as that of its session. */
-static json_t *tunnel_drops(const struct tunnel *t)
+static json_t *tunnel_drops(const struct tunnel *t, const struct tunnel_counters *c)
 {
+	struct stream_counters s;
 	struct session_info i;
 
 	session_get_info(t->peer->session, &i);
-	return json_pack("{s:o s:o s:o s:o s:o}", "gate", number(t->counters.drop_gate), "policer",
-			 number(t->counters.drop_policer), "queue",
-			 number(drop_sum(t->counters.drop)), "decode",
-			 number(stream_counters(t->peer->stream)->drop_decode), "replay",
-			 number(i.drop_replay));
+	peer_counters(t->peer, &s);
+	return json_pack("{s:o s:o s:o s:o s:o}", "gate", number(c->drop_gate), "policer",
+			 number(c->drop_policer), "queue", number(drop_sum(c->drop)), "decode",
+			 number(s.drop_decode), "replay", number(i.drop_replay));
 }
 
 json_t *status_tunnel(const struct tunnel *t)
 {
+	struct tunnel_counters c;
+
+	tunnel_counters(t, &c);
 	json_t *o = json_pack(
 		"{s:s s:s s:s s:s s:s s:s s:s s:o s:s s:i s:b s:b s:b}", "name", t->name, "peer",
 		t->peer->name, "bridge", t->bridge->name, "remote_bridge", t->cfg->remote_bridge,
@@ -348,13 +358,11 @@ json_t *status_tunnel(const struct tunnel *t)
 		!t->admin_down, "local_open", t->gate.open, "remote_open", tunnel_remote_open(t));
 	if (!o)
 		return NULL;
-	json_object_update_new(o,
-			       json_pack("{s:o s:o s:o s:o s:o s:o}", "since_s",
-					 seconds_since(t->daemon, t->since_us), "rx_frames",
-					 number(t->counters.rx_frames), "tx_frames",
-					 number(t->counters.tx_frames), "rx_bytes",
-					 number(t->counters.rx_bytes), "tx_bytes",
-					 number(t->counters.tx_bytes), "drops", tunnel_drops(t)));
+	json_object_update_new(o, json_pack("{s:o s:o s:o s:o s:o s:o}", "since_s",
+					    seconds_since(t->daemon, t->since_us), "rx_frames",
+					    number(c.rx_frames), "tx_frames", number(c.tx_frames),
+					    "rx_bytes", number(c.rx_bytes), "tx_bytes",
+					    number(c.tx_bytes), "drops", tunnel_drops(t, &c)));
 	return o;
 }
 

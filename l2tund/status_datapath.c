@@ -97,31 +97,34 @@ static void drops_add(json_t *all, const char *name, uint64_t n)
 static json_t *drops_own(const struct tunnel *t)
 {
 	json_t *all = json_object();
+	struct tunnel_counters c;
 
-	drops_add(all, "gate", t->counters.drop_gate);
-	drops_add(all, "policer", t->counters.drop_policer);
+	tunnel_counters(t, &c);
+	drops_add(all, "gate", c.drop_gate);
+	drops_add(all, "policer", c.drop_policer);
 	for (unsigned i = 0; i < DROPS; i++)
-		drops_add(all, drop_name((enum drop)i), t->counters.drop[i]);
+		drops_add(all, drop_name((enum drop)i), c.drop[i]);
 	return all;
 }
 
 static json_t *drops_session(const struct tunnel *t)
 {
-	const struct stream_counters *c = stream_counters(t->peer->stream);
-	const struct reasm_counters *r = stream_reasm_counters(t->peer->stream);
+	const struct reasm_counters *r = stream_reasm_counters(peer_stream(t->peer));
+	struct stream_counters c;
 	json_t *all = json_object();
 	struct session_info i;
 
+	peer_counters(t->peer, &c);
 	session_get_info(t->peer->session, &i);
 	drops_add(all, "auth", i.drop_auth);
 	drops_add(all, "replay", i.drop_replay);
-	drops_add(all, "decode", i.drop_decode + c->drop_decode);
+	drops_add(all, "decode", i.drop_decode + c.drop_decode);
 	drops_add(all, "chunk-timeout", r->lost_timeout);
 	drops_add(all, "chunk-full", r->lost_full);
 	drops_add(all, "chunk-conflict", r->lost_conflict);
 	drops_add(all, "chunk-reset", r->lost_reset);
 	for (unsigned d = 0; d < DROPS; d++)
-		drops_add(all, drop_name((enum drop)d), c->drop[d]);
+		drops_add(all, drop_name((enum drop)d), c.drop[d]);
 	return all;
 }
 

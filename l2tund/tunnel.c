@@ -360,7 +360,10 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 	t->state = TUNNEL_DOWN;
 	t->serial = d->next_serial++;
 	d->os->random(d->os, &t->block.spread, sizeof(t->block.spread));
-	tunnel_frames_init(t);
+	if (tunnel_frames_init(t) < 0) {
+		free(t);
+		return NULL;
+	}
 	t->since_us = daemon_now_us(d);
 	snprintf(t->name, sizeof(t->name), "%s", cfg->name);
 	snprintf(tap, sizeof(tap), TAP_PREFIX "%.*s", (int)(sizeof(tap) - sizeof(TAP_PREFIX)),
@@ -369,6 +372,7 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 	t->port.offload = d->config->node.offload;
 	t->edge = topo_edge_add(d->topo, t->name, t);
 	if (!t->edge) {
+		tunnel_frames_fini(t);
 		free(t);
 		return NULL;
 	}
@@ -377,6 +381,7 @@ struct tunnel *tunnel_new(struct daemon *d, const struct config_tunnel *cfg)
 			"tunnel %s: peer %s has %d tunnels already, the most that are possible",
 			t->name, t->peer->name, SESSION_SEGMENTS_MAX);
 		topo_edge_remove(t->edge, daemon_now_us(t->daemon));
+		tunnel_frames_fini(t);
 		free(t);
 		return NULL;
 	}
@@ -391,6 +396,7 @@ void tunnel_free(struct tunnel *t)
 	TAILQ_REMOVE(&t->daemon->tunnels, t, link);
 	topo_edge_remove(t->edge, daemon_now_us(t->daemon));
 	peer_leave(t->peer, t);
+	tunnel_frames_fini(t);
 	free(t);
 }
 

@@ -6,6 +6,7 @@
 #define L2TUND_TUNNEL_H
 
 #include <net/if.h>
+#include <pthread.h>
 #include <sys/queue.h>
 
 #include "l2tund/config.h"
@@ -25,7 +26,14 @@ struct tunnel_counters {
 	uint64_t rx_frames, rx_bytes; /* from the peer to the bridge */
 	uint64_t tx_frames, tx_bytes; /* from the bridge to the peer */
 	uint64_t drop_gate, drop_policer;
-	uint64_t drop[DROPS]; /* behind gate and guards, both directions */
+	uint64_t drop[DROPS];	/* behind gate and guards, both directions */
+} __attribute__((aligned(64))); /* each lane writes its own */
+
+/* What the guards of a tunnel remember of flooded frames, which are few or policed. */
+struct tunnel_floods {
+	pthread_mutex_t lock; /* taken when there are several lanes */
+	struct policer tx, rx;
+	struct recirculation recirculation;
 };
 
 /* Owned by the daemon's list, freed by tunnel_free(). */
@@ -59,8 +67,7 @@ struct tunnel {
 	uint8_t culprit_told;  /* by the last event */
 
 	unsigned offload; /* set of enum offload: wanted, and not refused by the TAP */
-	struct policer policer_tx, policer_rx;
-	struct recirculation recirculation;
+	struct tunnel_floods floods;
 	uint64_t w_next_us;   /* watchdog probes */
 	uint64_t announce_us; /* 0: done */
 	uint16_t w_seq;
@@ -70,7 +77,7 @@ struct tunnel {
 	enum tunnel_reason reason;
 	char detail[256];
 	uint64_t since_us;
-	struct tunnel_counters counters;
+	struct tunnel_counters *counters; /* owned, one for each of os->lanes */
 };
 
 /* NULL when out of memory or when the peer has no room (logged). */
@@ -88,14 +95,17 @@ void tunnel_set_admin(struct tunnel *t, bool up);
 /* `bridgectl tunnel clear`: the administrator has looked; latches and hold-downs are forgotten. */
 void tunnel_clear(struct tunnel *t);
 /*
- * Evidence of a loop from the data path: cuts at once. May be called in the middle of a
- * frame; reason and sentence are for the administrator.
+ * Evidence of a loop: cuts at once. May be called in the middle of a frame, but by the main
+ * thread only; reason and sentence are for the administrator.
  */
 void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, ...) _printf_(3, 4);
 /* Takes what the bridge's guard has heard: a foreign path to the far segment cuts at once. */
 void tunnel_heed_foreign(struct tunnel *t);
 /* When tunnel_sync() has something to do by itself; NEVER: only events. */
 uint64_t tunnel_wake_us(const struct tunnel *t);
+
+/* The sum over all lanes. */
+void tunnel_counters(const struct tunnel *t, struct tunnel_counters *ret);
 
 /* Facts, for the verdict. */
 bool tunnel_fits(const struct tunnel *t, const struct segment *far);

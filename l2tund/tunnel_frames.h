@@ -7,7 +7,10 @@
 #include "l2tund/datapath/join.h"
 #include "l2tund/tunnel.h"
 
-void tunnel_frames_init(struct tunnel *t);
+struct worker;
+
+int tunnel_frames_init(struct tunnel *t); /* 0 or -ENOMEM */
+void tunnel_frames_fini(struct tunnel *t);
 void tunnel_frames_open(struct tunnel *t, uint64_t now_us); /* the gate has opened */
 void tunnel_frames_update(struct tunnel *t);		    /* to its configuration */
 
@@ -18,7 +21,8 @@ extern const struct os_tap_ops tunnel_tap_ops;
  * A frame from the peer, for the bridge. Unless it `stays` where it is until the worker's
  * next flush, it passes on before the call returns.
  */
-void tunnel_deliver(struct tunnel *t, const struct vnet *v, uint8_t *frame, size_t len, bool stays);
+void tunnel_deliver(struct worker *w, struct tunnel *t, const struct vnet *v, uint8_t *frame,
+		    size_t len, bool stays);
 
 /*
  * Frames that have passed the guards, joined or not, on to the peer, and on to the bridge, if

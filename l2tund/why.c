@@ -334,12 +334,15 @@ static void say_block(const struct tunnel *t, json_t *list)
 /* What bounds a loop bounds a guest that broadcasts, too. */
 static void say_policed(const struct tunnel *t, json_t *list)
 {
-	if (t->counters.drop_policer)
+	struct tunnel_counters c;
+
+	tunnel_counters(t, &c);
+	if (c.drop_policer)
 		say(list,
 		    "The policer has dropped %llu frames that bridges flood, since the tunnel was "
 		    "set up: there were more than %u in a second; look for the host that sends "
 		    "them, or for a loop far behind, or raise `policer`.",
-		    (unsigned long long)t->counters.drop_policer, t->cfg->policer);
+		    (unsigned long long)c.drop_policer, t->cfg->policer);
 }
 
 static void say_no_peer(const struct tunnel *t, json_t *list)

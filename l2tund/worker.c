@@ -14,7 +14,7 @@
 #include "l2tund/datapath/stream.h"
 #include "l2tund/tunnel_frames.h"
 
-struct worker *worker_new(struct daemon *d)
+struct worker *worker_new(struct daemon *d, unsigned lane)
 {
 	struct worker *w = malloc(sizeof(*w));
 
@@ -23,6 +23,7 @@ struct worker *worker_new(struct daemon *d)
 	/* The train's buffer stays untouched: pages that are never used are never there. */
 	memset(w, 0, offsetof(struct worker, train) + offsetof(struct train, buf));
 	w->daemon = d;
+	w->lane = lane;
 	/* A UDP super-frame that is too large would leave in chunks, and be lost with any of them. */
 	w->out_join = join_new(WORKER_FLOWS, JOIN_TCP, tunnel_out, w);
 	w->in_join = join_new(WORKER_FLOWS, JOIN_TCP | JOIN_UDP, tunnel_in, w);
@@ -49,6 +50,24 @@ uint64_t worker_now_us(struct worker *w)
 	if (!w->now_us)
 		w->now_us = daemon_now_us(w->daemon);
 	return w->now_us;
+}
+
+void worker_tell(struct worker *w, void (*fn)(void *arg, void *data, size_t len), void *arg,
+		 void *data, size_t len)
+{
+	if (w->lane)
+		worker_post(w, fn, arg, &(struct iovec){ data, len }, 1);
+	else
+		fn(arg, data, len);
+}
+
+void worker_post(struct worker *w, void (*fn)(void *arg, void *data, size_t len), void *arg,
+		 const struct iovec *iov, unsigned n)
+{
+	struct os *os = w->daemon->os;
+
+	if (!os->lane_post(os, fn, arg, iov, n))
+		w->lost++;
 }
 
 void worker_flush(struct worker *w)

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "common/util.h"
-#include "l2tund/datapath/reasm.h"
+#include "l2tund/datapath/chunks.h"
 #include "l2tund/datapath/train.h"
 #include "l2tund/session/record.h"
 
@@ -37,8 +37,8 @@ struct stream {
 	struct train *train;
 	struct stream_options options;
 	struct stream_counters counters;
-	struct reasm reasm;
-	uint32_t message;   /* number of the next frame that becomes chunks */
+	struct chunks *chunks;
+	struct chunks own;  /* where `chunks` points when nobody shares them */
 	size_t pending;	    /* bytes of records in the datagram under construction */
 	struct tally dgram; /* of that datagram, */
 	struct tally run;   /* and of those that are complete */
@@ -56,6 +56,8 @@ struct stream *stream_new(const struct stream_ops *ops, void *arg, struct train 
 	st->arg = arg;
 	st->train = train;
 	st->options = *options;
+	chunks_init(&st->own, false);
+	st->chunks = options->chunks ? options->chunks : &st->own;
 	return st;
 }
 
@@ -64,7 +66,7 @@ void stream_free(struct stream *st)
 	if (!st)
 		return;
 	assert(st->train->user != st);
-	reasm_fini(&st->reasm);
+	chunks_fini(&st->own);
 	free(st);
 }
 
@@ -342,7 +344,7 @@ static int put_chunked(struct stream *st, uint16_t segment, const struct vnet *v
 	struct cursor from = { parts->iov, 0 };
 
 	split_begin(st);
-	c.message = st->message++;
+	c.message = (uint32_t)counter_next(&st->chunks->message);
 	for (unsigned sent = 0; sent < REASM_CHUNKS_MAX; sent++) {
 		chunk_fit(st, &c, overhead, REASM_CHUNKS_MAX - sent, &step);
 		if (st->lost)
@@ -494,12 +496,15 @@ static bool input_chunk(struct stream *st, uint16_t segment, const struct vnet *
 	};
 	if (!frame_valid(v, c.total))
 		return false;
-	int r = reasm_add(&st->reasm, &c, now_us, &f);
+	chunks_lock(st->chunks);
+	reasm_tick(&st->chunks->reasm, now_us);
+	int r = reasm_add(&st->chunks->reasm, &c, now_us, &f);
 	if (r == 1) {
 		st->counters.rx_frames++;
 		st->counters.rx_chunked++;
 		st->ops->deliver(st->arg, f.segment, &f.vnet, f.bytes, f.len, false);
 	}
+	chunks_unlock(st->chunks);
 	return r != -EBADMSG;
 }
 
@@ -528,33 +533,32 @@ void stream_input(struct stream *st, uint8_t *records, size_t len, uint64_t now_
 	struct record rec;
 	int r;
 
-	reasm_tick(&st->reasm, now_us);
+	if (!st->chunks->shared) /* else with each chunk, and stream_tick() */
+		reasm_tick(&st->chunks->reasm, now_us);
 	while ((r = record_next(&p, &len, &rec)) == 1)
 		if (!input_record(st, &rec, records + (rec.bytes - records), now_us))
 			st->counters.drop_decode++;
 	if (r < 0)
 		st->counters.drop_decode++;
-	st->counters.drop_reasm = reasm_lost(&st->reasm);
 }
 
 void stream_reset(struct stream *st)
 {
-	reasm_reset(&st->reasm);
-	st->counters.drop_reasm = reasm_lost(&st->reasm);
+	reasm_reset(&st->chunks->reasm);
 }
 
 void stream_tick(struct stream *st, uint64_t now_us)
 {
-	reasm_tick(&st->reasm, now_us);
-	st->counters.drop_reasm = reasm_lost(&st->reasm);
+	reasm_tick(&st->chunks->reasm, now_us);
 }
 
-const struct stream_counters *stream_counters(const struct stream *st)
+const struct stream_counters *stream_counters(struct stream *st)
 {
+	st->counters.drop_reasm = reasm_lost(&st->chunks->reasm);
 	return &st->counters;
 }
 
 const struct reasm_counters *stream_reasm_counters(const struct stream *st)
 {
-	return &st->reasm.counters;
+	return &st->chunks->reasm.counters;
 }

@@ -19,6 +19,7 @@
 #define FRAME_MIN 14	/* Ethernet header */
 #define FRAME_MAX 65550 /* the largest frame a TAP can hand over: 64 KiB MTU, header, one tag */
 
+struct chunks; /* chunks.h */
 struct stream;
 struct train;
 struct reasm_counters; /* reasm.h */
@@ -43,7 +44,8 @@ struct stream_ops {
 };
 
 struct stream_options {
-	bool pack; /* frames that wait together share a datagram */
+	bool pack;	       /* frames that wait together share a datagram */
+	struct chunks *chunks; /* of all streams of the session; NULL: this is the only one */
 };
 
 struct stream_counters {
@@ -72,7 +74,10 @@ void stream_flush(struct stream *st);
 
 /* Takes the data records of one authenticated datagram; hostile content is counted and dropped. */
 void stream_input(struct stream *st, uint8_t *records, size_t len, uint64_t now_us);
-/* Drops every half-received frame: the session went down or the peer restarted. */
+/*
+ * Drops every half-received frame: the session went down or the peer restarted. Where chunks are
+ * shared, this and stream_tick() concern all streams, none of which may be at work.
+ */
 void stream_reset(struct stream *st);
 /*
  * Gives up overdue frames and, after a second without chunks, the memory for them. Input does
@@ -80,7 +85,8 @@ void stream_reset(struct stream *st);
  */
 void stream_tick(struct stream *st, uint64_t now_us);
 
-const struct stream_counters *stream_counters(const struct stream *st);
+/* What it lost of chunks is that of all streams which share them. */
+const struct stream_counters *stream_counters(struct stream *st);
 /* Why frames were never completed. */
 const struct reasm_counters *stream_reasm_counters(const struct stream *st);
 

@@ -211,22 +211,37 @@ void lane_fd_free(struct lane_fd *f)
 
 /* the mailbox */
 
+static void post_fill(struct post *p, const struct iovec *iov, unsigned n)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(p->data + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+}
+
 bool lanes_post(struct lanes *l, void (*fn)(void *arg, void *data, size_t len), void *arg,
-		const void *data, size_t len)
+		const struct iovec *iov, unsigned n)
 {
 	struct mailbox *m = &l->mailbox;
-	size_t size = sizeof(struct post) + (len + 15) / 16 * 16;
 	uint64_t one = 1;
+	size_t len = 0;
 	bool room, first;
 
+	for (unsigned i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	size_t size = sizeof(struct post) + (len + 15) / 16 * 16;
+	size_t reserve = len > LANES_POST_SMALL ? LANES_RESERVE_BYTES : 0;
+
 	pthread_mutex_lock(&m->lock);
-	room = size <= LANES_MAILBOX_BYTES - m->filled;
+	room = m->filled + size + reserve <= LANES_MAILBOX_BYTES;
 	first = m->filled == 0;
 	if (room) {
 		struct post *p = (struct post *)(m->fill + m->filled);
 
 		*p = (struct post){ .fn = fn, .arg = arg, .len = len, .size = size };
-		memcpy(p->data, data, len);
+		post_fill(p, iov, n);
 		m->filled += size;
 	} else {
 		counter_add(&m->lost, 1);

@@ -69,17 +69,23 @@ struct os_fdb_ops {
 	void (*again)(void *arg);
 };
 
+/*
+ * Lanes (lanes.h) are threads that move frames; 0 is the main thread. What has a `lane` among
+ * its arguments may come from any of them at once, and is the only thing that does. Between
+ * lanes and everything else nothing overlaps.
+ */
 struct os_udp_ops {
 	/* One datagram; `buf` may be written to, and stays, until drained() has returned. */
-	void (*datagram)(void *arg, const struct path *from, uint8_t *buf, size_t len);
+	void (*datagram)(void *arg, unsigned lane, const struct path *from, uint8_t *buf,
+			 size_t len);
 	/* No more datagrams are waiting, or the budget is used up: flush what was collected. */
-	void (*drained)(void *arg);
+	void (*drained)(void *arg, unsigned lane);
 };
 
 struct os_tap_ops {
 	/* `frame` may be written to, and stays, until drained() has returned. */
-	void (*frame)(void *arg, const struct vnet *v, uint8_t *frame, size_t len);
-	void (*drained)(void *arg);
+	void (*frame)(void *arg, unsigned lane, const struct vnet *v, uint8_t *frame, size_t len);
+	void (*drained)(void *arg, unsigned lane);
 	/* The device is gone (deleted by somebody). Close it now or later. */
 	void (*lost)(void *arg, int err);
 };
@@ -112,6 +118,18 @@ struct os_conn_ops {
 
 struct os {
 	void *priv;
+	unsigned lanes; /* how many there are, at least 1 */
+
+	/*
+	 * From a lane: has the main thread call `fn` later with a copy of the parts, one behind
+	 * the other, aligned for anything. False: too much waits already, it is lost.
+	 */
+	bool (*lane_post)(struct os *os, void (*fn)(void *arg, void *data, size_t len), void *arg,
+			  const struct iovec *iov, unsigned n);
+	/* `fn` is called by the main thread when what waited has been worked off. */
+	void (*lane_posted)(struct os *os, void (*fn)(void *arg), void *arg);
+	/* `arg` is about to go: nothing posted with it is called any more. */
+	void (*lane_forget)(struct os *os, const void *arg);
 
 	/* CLOCK_BOOTTIME, so that a suspended machine's leases run out. */
 	uint64_t (*now_us)(struct os *os);
@@ -143,8 +161,8 @@ struct os {
 	 * than the interface allows unfragmented; -EAGAIN: the send buffer is full. An error
 	 * may mean that only some of them have left.
 	 */
-	int (*udp_send)(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
-			size_t len, size_t size);
+	int (*udp_send)(struct os *os, struct os_udp *u, unsigned lane, const struct path *path,
+			const void *buf, size_t len, size_t size);
 	/*
 	 * What of its part of the offloads is active, added to *ret. UDP_SEGMENT may be
 	 * switched off while sending, when a device turns out not to do it.
@@ -162,7 +180,7 @@ struct os {
 	 * this kind from a TAP, now and later; the caller cuts it. tap_offloads() tells that
 	 * before: without OFFLOAD_JOIN it takes none, without OFFLOAD_USO none of UDP.
 	 */
-	int (*tap_write)(struct os *os, struct os_tap *t, const struct vnet *v,
+	int (*tap_write)(struct os *os, struct os_tap *t, unsigned lane, const struct vnet *v,
 			 const struct iovec *iov, unsigned n);
 	/* What of its part of the offloads is active, added to *ret. */
 	void (*tap_offloads)(struct os *os, const struct os_tap *t, struct offloads *ret);

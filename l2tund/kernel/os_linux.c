@@ -3,6 +3,7 @@
  * the rest is elsewhere in this folder.
  */
 #include "l2tund/kernel/os_linux.h"
+#include "l2tund/kernel/lanes.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -140,7 +141,29 @@ static int os_fdb_watch(struct os *os, const struct os_fdb_ops *ops, void *arg)
 	return rtnl_fdb_watch(os_linux(os)->rtnl, ops, arg);
 }
 
+static bool os_lane_post(struct os *os, void (*fn)(void *arg, void *data, size_t len), void *arg,
+			 const struct iovec *iov, unsigned n)
+{
+	return lanes_post(os_linux(os)->lanes, fn, arg, iov, n);
+}
+
+static void os_lane_posted(struct os *os, void (*fn)(void *arg), void *arg)
+{
+	if (os_linux(os)->lanes)
+		lanes_on_posts(os_linux(os)->lanes, fn, arg);
+}
+
+static void os_lane_forget(struct os *os, const void *arg)
+{
+	if (os_linux(os)->lanes)
+		lanes_forget(os_linux(os)->lanes, arg);
+}
+
 static const struct os table = {
+	.lanes = 1,
+	.lane_post = os_lane_post,
+	.lane_posted = os_lane_posted,
+	.lane_forget = os_lane_forget,
 	.now_us = os_now_us,
 	.wall_s = os_wall_s,
 	.random = os_random,
@@ -184,14 +207,14 @@ static const struct os table = {
 };
 
 /* Of which only the pages are used that something was ever read to; no huge ones. */
-static uint8_t *scratch_new(void)
+static uint8_t *scratch_new(unsigned lanes)
 {
-	void *p = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
+	size_t size = lanes * SCRATCH_BYTES;
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	madvise(p, SCRATCH_BYTES, MADV_NOHUGEPAGE);
+	madvise(p, size, MADV_NOHUGEPAGE);
 	return p;
 }
 
@@ -206,7 +229,7 @@ int os_linux_new(struct loop *loop, struct os **ret)
 	ol->os.priv = ol;
 	ol->loop = loop;
 	LIST_INIT(&ol->conns);
-	ol->scratch = scratch_new();
+	ol->scratch = scratch_new(1);
 	r = ol->scratch ? rtnl_new(loop, &ol->rtnl) : -ENOMEM;
 	if (r < 0) {
 		os_linux_free(&ol->os);
@@ -214,6 +237,24 @@ int os_linux_new(struct loop *loop, struct os **ret)
 	}
 	*ret = &ol->os;
 	return 0;
+}
+
+int os_linux_lanes(struct os *os, unsigned lanes)
+{
+	struct os_linux *ol = os_linux(os);
+	uint8_t *scratch = scratch_new(1 + lanes);
+
+	if (!scratch)
+		return -ENOMEM;
+	munmap(ol->scratch, SCRATCH_BYTES);
+	ol->scratch = scratch;
+	os->lanes = 1 + lanes;
+	return lanes_new(ol->loop, lanes, &ol->lanes);
+}
+
+int os_linux_start(struct os *os)
+{
+	return os_linux(os)->lanes ? lanes_start(os_linux(os)->lanes) : 0;
 }
 
 void os_linux_free(struct os *os)
@@ -224,8 +265,9 @@ void os_linux_free(struct os *os)
 		return;
 	ol = os->priv;
 	unix_drop_all(ol);
+	lanes_free(ol->lanes);
 	rtnl_free(ol->rtnl);
 	if (ol->scratch)
-		munmap(ol->scratch, SCRATCH_BYTES);
+		munmap(ol->scratch, os->lanes * SCRATCH_BYTES);
 	free(ol);
 }

@@ -12,11 +12,13 @@
 #include "l2tund/kernel/os.h"
 #include "l2tund/kernel/rtnl.h"
 
+struct lane_fd;
+struct lanes;
 struct lookout;
 
 /*
- * One region for whatever is read: no two reads are under way at once, and each ends with its
- * drained(). The strides are no powers of two, and no multiples of a page either: so the
+ * A region for whatever a lane reads: no two reads of one are under way at once, and each ends with
+ * its drained(). The strides are no powers of two, and no multiples of a page either: so the
  * heads of all buffers fall into different sets of the caches.
  */
 #define SCRATCH_DATAGRAMS 48
@@ -30,7 +32,8 @@ struct os_linux {
 	struct os os;
 	struct loop *loop;
 	struct rtnl *rtnl;
-	uint8_t *scratch;
+	uint8_t *scratch;	    /* one region behind the other, for each lane */
+	struct lanes *lanes;	    /* NULL: the main thread is the only one */
 	bool buffers_told;	    /* that socket buffers are small, once */
 	struct lookout *lookout;    /* NULL: we look ourselves; run.c sets it */
 	LIST_HEAD(, os_conn) conns; /* all of them, also those that only flush */
@@ -38,17 +41,28 @@ struct os_linux {
 
 int os_linux_new(struct loop *loop, struct os **ret);
 void os_linux_free(struct os *os);
+/*
+ * As many lanes beside the main thread, which is the caller; before anything is opened. Their
+ * threads begin with os_linux_start(), which has nothing to do where there are none.
+ */
+int os_linux_lanes(struct os *os, unsigned lanes);
+int os_linux_start(struct os *os);
 
 static inline struct os_linux *os_linux(struct os *os)
 {
 	return os->priv;
 }
 
+static inline uint8_t *os_scratch(const struct os_linux *ol, unsigned lane)
+{
+	return ol->scratch + lane * SCRATCH_BYTES;
+}
+
 /* udp.c, udp_send.c, udp_recv.c */
 int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret);
-int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len,
-	     size_t size);
+int udp_send(struct os *os, struct os_udp *u, unsigned lane, const struct path *path,
+	     const void *buf, size_t len, size_t size);
 void udp_offloads(struct os *os, const struct os_udp *u, struct offloads *ret);
 void udp_close(struct os *os, struct os_udp *u);
 /* The port that the kernel chose for listen port 0; for tests. */
@@ -59,8 +73,8 @@ int tap_open(struct os *os, const struct os_tap_params *p, const struct os_tap_o
 	     struct os_tap **ret);
 int tap_ifindex(struct os *os, struct os_tap *t);
 int tap_carrier(struct os *os, struct os_tap *t, bool on);
-int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struct iovec *iov,
-	      unsigned n);
+int tap_write(struct os *os, struct os_tap *t, unsigned lane, const struct vnet *v,
+	      const struct iovec *iov, unsigned n);
 void tap_offloads(struct os *os, const struct os_tap *t, struct offloads *ret);
 void tap_close(struct os *os, struct os_tap *t);
 

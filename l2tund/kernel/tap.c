@@ -18,6 +18,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "l2tund/kernel/lanes.h"
 #include "l2tund/kernel/os_linux.h"
 
 #define FRAMES_PER_TURN 64
@@ -28,7 +29,7 @@
 #define QUEUE_LEN 1000			    /* as Ethernet devices have it */
 #define QUEUE_MAX 2000			    /* above that */
 #define TAP_PARTS_MAX 128
-#define TAP_FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)
+#define TAP_FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
 #define TAP_PART \
 	(1U << OFFLOAD_CHECKSUM | 1U << OFFLOAD_TSO | 1U << OFFLOAD_USO | 1U << OFFLOAD_JOIN)
 
@@ -42,32 +43,60 @@ _Static_assert(BATCH_BYTES + FRAME_ALIGN + FRAME_MAX <= SCRATCH_BYTES, "a batch 
 #define TUN_F_USO6 0x40
 #endif
 
+/* The kernel spreads what leaves the bridge over the queues by flow, as it came in (tun.c). */
+struct tap_queue {
+	struct os_tap *tap;
+	int fd;
+	struct loop_fd *event;	    /* watched by the main thread, */
+	struct lane_fd *lane_event; /* or by a lane */
+};
+
 /* Owned by the daemon. */
 struct os_tap {
 	struct os_linux *ol;
-	int fd;
 	int ifindex;
-	struct loop_fd *event;
 	struct offloads offloads;
 	const struct os_tap_ops *ops;
 	void *arg;
 	bool busy; /* its read loop is under way: closed now, freed at the end of it */
 	bool closed;
+	unsigned n; /* queues */
+	struct tap_queue queues[];
 };
+
+static int tap_fd(const struct os_tap *t)
+{
+	return t->queues[0].fd;
+}
 
 /* frames */
 
-static void tap_lost(struct os_tap *t, int err)
+static void lost(void *arg, void *data, size_t len)
 {
-	/* Silent from here on: what remains is to be closed. */
-	loop_fd_want(t->event, 0);
-	t->ops->lost(t->arg, err);
+	struct os_tap *t = arg;
+
+	(void)len;
+	t->ops->lost(t->arg, *(const int *)data);
+}
+
+/* Silent from here on: what remains is to be closed, by the main thread. */
+static void tap_lost(struct tap_queue *q, unsigned lane, int err)
+{
+	if (lane) {
+		lane_fd_silence(q->lane_event);
+		lanes_post(q->tap->ol->lanes, lost, q->tap, &(struct iovec){ &err, sizeof(err) },
+			   1);
+	} else {
+		loop_fd_want(q->event, 0);
+		lost(q->tap, &err, sizeof(err));
+	}
 }
 
 /* How many bytes stand at `buf` now, 0: nothing is waiting, or an error. */
-static ssize_t tap_read_one(struct os_tap *t, uint8_t *buf)
+static ssize_t tap_read_one(struct tap_queue *q, unsigned lane, uint8_t *buf)
 {
-	ssize_t n = read(t->fd, buf, FRAME_MAX);
+	const struct os_tap *t = q->tap;
+	ssize_t n = read(q->fd, buf, FRAME_MAX);
 	struct vnet v;
 
 	if (n < 0)
@@ -78,7 +107,7 @@ static ssize_t tap_read_one(struct os_tap *t, uint8_t *buf)
 		return n;
 	/* A frame that we cannot read is lost like any other. */
 	if (vnet_parse(buf, (size_t)n - VNET_HDR_BYTES, &v) == 0)
-		t->ops->frame(t->arg, &v, buf + VNET_HDR_BYTES, (size_t)n - VNET_HDR_BYTES);
+		t->ops->frame(t->arg, lane, &v, buf + VNET_HDR_BYTES, (size_t)n - VNET_HDR_BYTES);
 	return n;
 }
 
@@ -87,45 +116,55 @@ static ssize_t tap_read_one(struct os_tap *t, uint8_t *buf)
  * as much as one super-frame, so that all is still in the cache then. How many bytes
  * that were, 0: none; or an error that came in the end.
  */
-static ssize_t tap_batch(struct os_tap *t, unsigned *frames)
+static ssize_t tap_batch(struct tap_queue *q, unsigned lane, unsigned *frames)
 {
+	const struct os_tap *t = q->tap;
+	uint8_t *buf = os_scratch(t->ol, lane);
 	size_t at = 0;
 	ssize_t n = 1;
 
 	while (at < BATCH_BYTES && *frames < FRAMES_PER_TURN && !t->closed) {
-		n = tap_read_one(t, t->ol->scratch + at);
+		n = tap_read_one(q, lane, buf + at);
 		if (n <= 0)
 			break;
 		at += ((size_t)n + FRAME_ALIGN - 1) / FRAME_ALIGN * FRAME_ALIGN;
 		++*frames;
 	}
 	if (at && !t->closed)
-		t->ops->drained(t->arg);
+		t->ops->drained(t->arg, lane);
 	return n <= 0 ? n : (ssize_t)at;
 }
 
-static void tap_drain(struct os_tap *t)
+static void tap_drain(struct tap_queue *q, unsigned lane)
 {
+	const struct os_tap *t = q->tap;
 	unsigned frames = 0;
 	size_t bytes = 0;
 	ssize_t n = 1;
 
 	while (n > 0 && frames < FRAMES_PER_TURN && bytes < BYTES_PER_TURN && !t->closed) {
-		n = tap_batch(t, &frames);
+		n = tap_batch(q, lane, &frames);
 		bytes += n > 0 ? (size_t)n : 0;
 	}
 	/* Other errors pass, these say that the device is no more. */
 	if ((n == -EBADFD || n == -ENODEV) && !t->closed)
-		tap_lost(t, (int)n);
+		tap_lost(q, lane, (int)n);
 }
 
+static void tap_lane_ready(void *arg, unsigned lane)
+{
+	tap_drain(arg, lane);
+}
+
+/* Only here it may be closed meanwhile. */
 static void tap_ready(void *arg, unsigned what)
 {
-	struct os_tap *t = arg;
+	struct tap_queue *q = arg;
+	struct os_tap *t = q->tap;
 
 	(void)what;
 	t->busy = true;
-	tap_drain(t);
+	tap_drain(q, 0);
 	t->busy = false;
 	if (t->closed)
 		free(t);
@@ -140,9 +179,10 @@ static bool tap_refuses(const struct os_tap *t, uint8_t gso)
 	       (gso == VNET_GSO_UDP && !offload_on(t->offloads.active, OFFLOAD_USO));
 }
 
-int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struct iovec *iov,
-	      unsigned n)
+int tap_write(struct os *os, struct os_tap *t, unsigned lane, const struct vnet *v,
+	      const struct iovec *iov, unsigned n)
 {
+	int fd = t->queues[lane ? lane - 1 : 0].fd;
 	uint8_t hdr[VNET_HDR_BYTES];
 	struct iovec all[1 + TAP_PARTS_MAX];
 
@@ -154,7 +194,7 @@ int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struc
 	vnet_format(v, hdr);
 	all[0] = (struct iovec){ .iov_base = hdr, .iov_len = sizeof(hdr) };
 	memcpy(all + 1, iov, n * sizeof(*iov));
-	return writev(t->fd, all, (int)(1 + n)) < 0 ? -errno : 0;
+	return writev(fd, all, (int)(1 + n)) < 0 ? -errno : 0;
 }
 
 void tap_offloads(struct os *os, const struct os_tap *t, struct offloads *ret)
@@ -179,7 +219,7 @@ static int ask_offload(const struct os_tap *t)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(asks); i++)
 		flags |= offload_on(t->offloads.active, asks[i].o) ? asks[i].flags : 0;
-	return ioctl(t->fd, TUNSETOFFLOAD, flags) < 0 ? -errno : 0;
+	return ioctl(tap_fd(t), TUNSETOFFLOAD, flags) < 0 ? -errno : 0;
 }
 
 /* Asks for all, then for less and less; what it had to do without says why. */
@@ -224,7 +264,7 @@ static int probe_write(const struct os_tap *t, enum vnet_gso gso)
 	frame[14 + 3] = (uint8_t)(len - 14);
 	frame[14 + 9] = tcp ? IPPROTO_TCP : IPPROTO_UDP;
 	frame[tcp ? l4 + 12 : l4 + 5] = tcp ? 5 << 4 : 8 + 16;
-	return write(t->fd, buf, VNET_HDR_BYTES + len) < 0 ? -errno : 0;
+	return write(tap_fd(t), buf, VNET_HDR_BYTES + len) < 0 ? -errno : 0;
 }
 
 /*
@@ -246,17 +286,17 @@ static void probe_writes(struct os_tap *t)
 
 /* the device */
 
-static int set_interface(int fd, const char *name)
+static int set_interface(int fd, const char *name, int flags)
 {
 	struct ifreq ifr = { 0 };
 
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	ifr.ifr_flags = (short)(TAP_FLAGS | IFF_NO_CARRIER);
+	ifr.ifr_flags = (short)(flags | IFF_NO_CARRIER);
 	if (ioctl(fd, TUNSETIFF, &ifr) == 0)
 		return 0;
 	/* Kernels that check flags and do not know this one. */
 	if (errno == EINVAL) {
-		ifr.ifr_flags = (short)TAP_FLAGS;
+		ifr.ifr_flags = (short)flags;
 		if (ioctl(fd, TUNSETIFF, &ifr) == 0)
 			return 0;
 	}
@@ -264,15 +304,30 @@ static int set_interface(int fd, const char *name)
 	return errno == EBUSY ? -EEXIST : -errno;
 }
 
-static int set_up_queue(struct os_tap *t, unsigned offload)
+static int open_queue(struct os_tap *t, const char *name)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int flags = TAP_FLAGS;
+
+	if (fd < 0)
+		return -errno;
+	/* It was ours alone when the first one made it; the carrier is set by each of them. */
+	flags |= t->n ? 0 : IFF_TUN_EXCL;
+	flags |= t->ol->lanes ? IFF_MULTI_QUEUE : 0;
+	t->queues[t->n].tap = t;
+	t->queues[t->n++].fd = fd;
+	return set_interface(fd, name, flags);
+}
+
+static int set_up_queues(struct os_tap *t, unsigned offload)
 {
 	int header = VNET_HDR_BYTES;
 	int carrier = 0;
 
 	/* Kernels that ignore unknown flags have it up now; it is in no bridge yet. */
-	if (ioctl(t->fd, TUNSETCARRIER, &carrier) < 0)
+	if (ioctl(tap_fd(t), TUNSETCARRIER, &carrier) < 0)
 		return -errno;
-	if (ioctl(t->fd, TUNSETVNETHDRSZ, &header) < 0)
+	if (ioctl(tap_fd(t), TUNSETVNETHDRSZ, &header) < 0)
 		return -errno;
 	want_offloads(t, offload);
 	probe_writes(t);
@@ -332,30 +387,42 @@ static int configure(struct os_linux *ol, int ifindex, const struct os_tap_param
 	return rtnl_set_up(ol->rtnl, ifindex, true);
 }
 
-static int create(struct os_tap *t, const struct os_tap_params *p)
+/* Only when all is done: before TUNSETIFF a descriptor reports errors all the time. */
+static int watch(struct os_tap *t)
 {
-	int r;
+	struct os_linux *ol = t->ol;
+	int r = 0;
 
-	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (t->fd < 0)
-		return -errno;
-	r = set_interface(t->fd, p->name);
+	for (unsigned i = 0; i < t->n && r == 0; i++) {
+		struct tap_queue *q = &t->queues[i];
+
+		r = ol->lanes ? lane_fd_new(ol->lanes, i + 1, q->fd, tap_lane_ready, q,
+					    &q->lane_event) :
+				loop_fd_new(ol->loop, q->fd, tap_ready, q, &q->event);
+	}
+	return r;
+}
+
+static int create(struct os_tap *t, unsigned queues, const struct os_tap_params *p)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < queues && r == 0; i++)
+		r = open_queue(t, p->name);
 	if (r == 0)
-		r = set_up_queue(t, p->offload);
+		r = set_up_queues(t, p->offload);
 	if (r == 0)
-		r = t->ifindex = get_ifindex(t->fd);
+		r = t->ifindex = get_ifindex(tap_fd(t));
 	if (r > 0)
 		r = configure(t->ol, t->ifindex, p);
-	/* Only now: before TUNSETIFF the descriptor reports errors all the time. */
-	if (r == 0)
-		r = loop_fd_new(t->ol->loop, t->fd, tap_ready, t, &t->event);
-	return r;
+	return r == 0 ? watch(t) : r;
 }
 
 int tap_open(struct os *os, const struct os_tap_params *p, const struct os_tap_ops *ops, void *arg,
 	     struct os_tap **ret)
 {
-	struct os_tap *t = calloc(1, sizeof(*t));
+	unsigned queues = MAX(os->lanes - 1, 1u);
+	struct os_tap *t = calloc(1, sizeof(*t) + queues * sizeof(t->queues[0]));
 	int r;
 
 	if (!t)
@@ -363,7 +430,7 @@ int tap_open(struct os *os, const struct os_tap_params *p, const struct os_tap_o
 	t->ol = os_linux(os);
 	t->ops = ops;
 	t->arg = arg;
-	r = create(t, p);
+	r = create(t, queues, p);
 	if (r < 0) {
 		tap_close(os, t);
 		return r;
@@ -378,28 +445,37 @@ int tap_ifindex(struct os *os, struct os_tap *t)
 	return t->ifindex;
 }
 
-int tap_carrier(struct os *os, struct os_tap *t, bool on)
+static void queue_empty(const struct tap_queue *q)
 {
 	uint8_t head[VNET_HDR_BYTES]; /* not `scratch`, which may hold what called us */
+
+	for (unsigned i = 0; i < QUEUE_MAX; i++) {
+		if (read(q->fd, head, sizeof(head)) <= 0)
+			break;
+	}
+}
+
+int tap_carrier(struct os *os, struct os_tap *t, bool on)
+{
 	int carrier = on;
 
 	(void)os;
 	/* What waits since before (we may have been stopped for long) is too old to be sent. */
-	for (unsigned i = 0; on && i < QUEUE_MAX; i++) {
-		if (read(t->fd, head, sizeof(head)) <= 0)
-			break;
-	}
-	return ioctl(t->fd, TUNSETCARRIER, &carrier) < 0 ? -errno : 0;
+	for (unsigned i = 0; on && i < t->n; i++)
+		queue_empty(&t->queues[i]);
+	return ioctl(tap_fd(t), TUNSETCARRIER, &carrier) < 0 ? -errno : 0;
 }
 
 void tap_close(struct os *os, struct os_tap *t)
 {
-	(void)os;
 	if (!t)
 		return;
-	loop_fd_free(t->event);
-	if (t->fd >= 0)
-		close(t->fd);
+	os->lane_forget(os, t);
+	for (unsigned i = 0; i < t->n; i++) {
+		loop_fd_free(t->queues[i].event);
+		lane_fd_free(t->queues[i].lane_event);
+		close(t->queues[i].fd);
+	}
 	t->closed = true;
 	if (!t->busy)
 		free(t);

@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "l2tund/kernel/lanes.h"
 #include "l2tund/kernel/udp_private.h"
 #include "l2tund/session/dgram.h"
 
@@ -116,21 +117,25 @@ static int socket_new(struct os_udp *u)
 	return fd;
 }
 
-/* two sockets, one port */
+/* several sockets, one port */
 
 /*
  * Which socket of the group gets a datagram: that is its number, in order of binding. The program
  * sees the payload from offset 0 (socket(7), SO_ATTACH_REUSEPORT_CBPF; net/core/sock_reuseport.c,
- * run_bpf_filter()). An empty datagram ends it with 0.
+ * run_bpf_filter()). Data goes by the sender's lane, so a flow stays with one of ours. A datagram
+ * that is too short ends it with 0.
  */
-static int attach_sorter(int fd)
+static int attach_sorter(int fd, unsigned n_data)
 {
-	static const struct sock_filter code[] = {
+	const struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, DGRAM_DATA, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, DGRAM_PLAIN, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, UDP_CONTROL),
-		BPF_STMT(BPF_RET | BPF_K, UDP_DATA),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 1),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n_data),
+		BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, UDP_DATA),
+		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	const struct sock_fprog prog = {
 		.len = ARRAY_SIZE(code),
@@ -141,63 +146,70 @@ static int attach_sorter(int fd)
 	return r < 0 ? -errno : 0;
 }
 
-/*
- * The second socket joins the first. That one was bound alone, so that a port which belongs to
- * another daemon is refused; only then is it ready to share.
- */
-static int bind_second(int first, int second, const struct addr *bound)
+static int bind_next(struct os_udp *u, const struct addr *bound)
 {
-	int r = set_option(first, SOL_SOCKET, SO_REUSEPORT, 1);
+	int r, fd = socket_new(u);
 
-	if (r == 0)
-		r = set_option(second, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (fd < 0)
+		return fd;
+	r = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (r == 0 && bind(fd, &bound->sa, addr_len(bound)) < 0)
+		r = -errno;
 	if (r < 0)
-		return r;
-	if (bind(second, &bound->sa, addr_len(bound)) < 0)
-		return -errno;
-	return attach_sorter(second);
-}
-
-static void open_second(struct os_udp *u, const struct addr *bound)
-{
-	int fd = socket_new(u);
-	int r = fd < 0 ? fd : bind_second(u->socks[UDP_CONTROL].fd, fd, bound);
-
-	if (r == 0) {
-		u->socks[UDP_DATA].fd = fd;
-		return;
-	}
-	if (fd >= 0)
 		close(fd);
-	log_debug(LOG_KERNEL, "one socket for control and data: %s", strerror(-r));
+	else
+		u->socks[u->n++].fd = fd;
+	return r;
 }
 
-static int bind_all(struct os_udp *u, const struct addr *listen)
+/*
+ * The other sockets join the first. That one was bound alone, so that a port which belongs to
+ * another daemon is refused; only then is it ready to share. All of them, or none.
+ */
+static void open_data(struct os_udp *u, unsigned n_data, const struct addr *bound)
+{
+	int r = set_option(u->socks[UDP_CONTROL].fd, SOL_SOCKET, SO_REUSEPORT, 1);
+
+	for (unsigned i = 0; i < n_data && r == 0; i++)
+		r = bind_next(u, bound);
+	if (r == 0)
+		r = attach_sorter(u->socks[UDP_CONTROL].fd, n_data);
+	if (r == 0)
+		return;
+	log_debug(LOG_KERNEL, "one socket for control and data: %s", strerror(-r));
+	while (u->n > UDP_DATA)
+		close(u->socks[--u->n].fd);
+}
+
+static int bind_all(struct os_udp *u, unsigned n_data, const struct addr *listen)
 {
 	struct addr bound = *listen;
 	socklen_t len = sizeof(bound);
 	int fd = socket_new(u);
 
-	u->socks[UDP_CONTROL].fd = fd;
 	if (fd < 0)
 		return fd;
+	u->socks[u->n++].fd = fd;
 	if (bind(fd, &listen->sa, addr_len(listen)) < 0 || getsockname(fd, &bound.sa, &len) < 0)
 		return -errno;
 	u->port = addr_port(&bound);
-	open_second(u, &bound);
+	open_data(u, n_data, &bound);
 	return 0;
 }
 
 static int watch_all(struct os_udp *u)
 {
-	for (unsigned i = 0; i < UDP_SOCKETS; i++) {
+	for (unsigned i = 0; i < u->n; i++) {
 		struct udp_socket *s = &u->socks[i];
-		int r = s->fd < 0 ? 0 : loop_fd_new(u->ol->loop, s->fd, udp_ready, s, &s->event);
+		int r = u->ol->lanes && i >= UDP_DATA ?
+				lane_fd_new(u->ol->lanes, i, s->fd, udp_lane_ready, s,
+					    &s->lane_event) :
+				loop_fd_new(u->ol->loop, s->fd, udp_ready, s, &s->event);
 
 		if (r < 0)
 			return r;
 	}
-	if (udp_has_two(u))
+	if (udp_has_data(u))
 		loop_fd_first(u->socks[UDP_CONTROL].event, true);
 	return 0;
 }
@@ -205,7 +217,8 @@ static int watch_all(struct os_udp *u)
 int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned offload,
 	     const struct os_udp_ops *ops, void *arg, struct os_udp **ret)
 {
-	struct os_udp *u = calloc(1, sizeof(*u));
+	unsigned n_data = MAX(os->lanes - 1, 1u);
+	struct os_udp *u = calloc(1, sizeof(*u) + (1 + n_data) * sizeof(u->socks[0]));
 	int r;
 
 	if (!u)
@@ -216,9 +229,9 @@ int udp_open(struct os *os, const struct addr *listen, unsigned socket, unsigned
 	u->offloads.active = offload & UDP_PART;
 	u->ops = ops;
 	u->arg = arg;
-	for (unsigned i = 0; i < UDP_SOCKETS; i++)
-		u->socks[i] = (struct udp_socket){ .udp = u, .fd = -1, .batch = BATCH_FIRST };
-	r = bind_all(u, listen);
+	for (unsigned i = 0; i < 1 + n_data; i++)
+		u->socks[i] = (struct udp_socket){ .udp = u, .batch = BATCH_FIRST };
+	r = bind_all(u, n_data, listen);
 	if (r == 0)
 		r = watch_all(u);
 	if (r < 0) {
@@ -242,13 +255,13 @@ void udp_offloads(struct os *os, const struct os_udp *u, struct offloads *ret)
 
 void udp_close(struct os *os, struct os_udp *u)
 {
-	(void)os;
 	if (!u)
 		return;
-	for (unsigned i = 0; i < UDP_SOCKETS; i++) {
+	os->lane_forget(os, u);
+	for (unsigned i = 0; i < u->n; i++) {
 		loop_fd_free(u->socks[i].event);
-		if (u->socks[i].fd >= 0)
-			close(u->socks[i].fd);
+		lane_fd_free(u->socks[i].lane_event);
+		close(u->socks[i].fd);
 	}
 	u->closed = true;
 	if (!u->busy)

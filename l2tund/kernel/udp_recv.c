@@ -82,7 +82,7 @@ static void said_read(struct msghdr *m, uint16_t port, struct said *ret)
 }
 
 /* Hands over one datagram, or each of a run. */
-static void udp_run(struct os_udp *u, struct mmsghdr *msg)
+static void udp_run(struct os_udp *u, unsigned lane, struct mmsghdr *msg)
 {
 	struct msghdr *m = &msg->msg_hdr;
 	struct path path = { .socket = u->socket };
@@ -103,7 +103,7 @@ static void udp_run(struct os_udp *u, struct mmsghdr *msg)
 	do {
 		size_t len = MIN(left, size);
 
-		u->ops->datagram(u->arg, &path, p, len);
+		u->ops->datagram(u->arg, lane, &path, p, len);
 		p += len;
 		left -= len;
 	} while (left && !u->closed);
@@ -126,7 +126,8 @@ static bool batch_adapt(struct udp_socket *s, unsigned n, size_t bytes)
 	return s->batch <= offered;
 }
 
-static void udp_batch(struct os_udp *u, struct udp_socket *s, struct batch *b, unsigned n)
+static void udp_batch(struct os_udp *u, unsigned lane, struct udp_socket *s, struct batch *b,
+		      unsigned n)
 {
 	size_t bytes = 0;
 
@@ -134,33 +135,42 @@ static void udp_batch(struct os_udp *u, struct udp_socket *s, struct batch *b, u
 		bytes += b->msgs[i].msg_len;
 	bool flooded = batch_adapt(s, n, bytes);
 	/* Whoever floods the control socket waits in line with the data from here on. */
-	if (udp_has_two(u) && s == &u->socks[UDP_CONTROL])
+	if (udp_has_data(u) && s == &u->socks[UDP_CONTROL])
 		loop_fd_first(s->event, !flooded);
 	for (unsigned i = 0; i < n && !u->closed; i++)
-		udp_run(u, &b->msgs[i]);
+		udp_run(u, lane, &b->msgs[i]);
 	if (!u->closed)
-		u->ops->drained(u->arg);
+		u->ops->drained(u->arg, lane);
 }
 
-void udp_ready(void *arg, unsigned what)
+void udp_lane_ready(void *arg, unsigned lane)
 {
 	struct udp_socket *s = arg;
 	struct os_udp *u = s->udp;
+	uint8_t *scratch = os_scratch(u->ol, lane);
 	bool gro = offload_on(u->offloads.active, OFFLOAD_UDP_GRO);
 	struct batch b;
 	int n;
 
-	(void)what;
 	if (gro)
-		batch_init(&b, s->batch, u->ol->scratch, SCRATCH_RUN_STRIDE, SCRATCH_RUN);
+		batch_init(&b, s->batch, scratch, SCRATCH_RUN_STRIDE, SCRATCH_RUN);
 	else
-		batch_init(&b, s->batch, u->ol->scratch, SCRATCH_STRIDE, SESSION_DGRAM_MAX);
+		batch_init(&b, s->batch, scratch, SCRATCH_STRIDE, SESSION_DGRAM_MAX);
 	/* An error here is one that ICMP left behind, or nothing to read: both are nothing. */
 	n = recvmmsg(s->fd, b.msgs, s->batch, MSG_DONTWAIT, NULL);
-	if (n <= 0)
-		return;
+	if (n > 0)
+		udp_batch(u, lane, s, &b, (unsigned)n);
+}
+
+/* Only here it may be closed meanwhile. */
+void udp_ready(void *arg, unsigned what)
+{
+	struct udp_socket *s = arg;
+	struct os_udp *u = s->udp;
+
+	(void)what;
 	u->busy = true;
-	udp_batch(u, s, &b, (unsigned)n);
+	udp_lane_ready(s, 0);
 	u->busy = false;
 	if (u->closed)
 		free(u);

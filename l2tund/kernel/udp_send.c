@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "l2tund/kernel/lanes.h"
 #include "l2tund/kernel/udp_private.h"
 #include "l2tund/session/dgram.h"
 
@@ -49,12 +50,14 @@ static size_t put_local(char *at, const struct addr *local)
 	return put_cmsg(at, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 }
 
-/* By type, as the receiver's kernel sorts; each has a send buffer of its own. */
-static int send_fd(const struct os_udp *u, const uint8_t *dgram, size_t len)
+/* By type, as the receiver's kernel sorts, and by lane; each has a send buffer of its own. */
+static int send_fd(const struct os_udp *u, unsigned lane, const uint8_t *dgram, size_t len)
 {
 	bool data = len && (*dgram == DGRAM_DATA || *dgram == DGRAM_PLAIN);
 
-	return u->socks[data && udp_has_two(u) ? UDP_DATA : UDP_CONTROL].fd;
+	if (!data || !udp_has_data(u))
+		return u->socks[UDP_CONTROL].fd;
+	return u->socks[lane ? lane : UDP_DATA].fd;
 }
 
 static void route_init(struct route *r, int fd, const struct path *path)
@@ -166,9 +169,13 @@ static int send_segments(struct route *r, const uint8_t *p, size_t len, size_t s
  * EIO: a device that cannot compute checksums, before Linux 6.11 (net/ipv4/udp.c, udp_send_skb());
  * the others: no such option, or a security module that does not know it.
  */
-static void heed_refusal(struct os_udp *u, int err)
+static void refused(void *arg, void *data, size_t len)
 {
-	if (err != -EIO && err != -ENOPROTOOPT && err != -EOPNOTSUPP)
+	struct os_udp *u = arg;
+	int err = *(const int *)data;
+
+	(void)len;
+	if (!offload_on(u->offloads.active, OFFLOAD_UDP_SEGMENT))
 		return;
 	offload_refuse(&u->offloads, OFFLOAD_UDP_SEGMENT,
 		       "the kernel refused a run of datagrams: %s%s", strerror(-err),
@@ -176,8 +183,20 @@ static void heed_refusal(struct os_udp *u, int err)
 	log_info(LOG_KERNEL, "%s", u->offloads.why[OFFLOAD_UDP_SEGMENT]);
 }
 
+/* It is switched off for all lanes, so the main thread does it. */
+static void heed_refusal(struct os_udp *u, unsigned lane, int err)
+{
+	if (err != -EIO && err != -ENOPROTOOPT && err != -EOPNOTSUPP)
+		return;
+	if (lane)
+		lanes_post(u->ol->lanes, refused, u, &(struct iovec){ &err, sizeof(err) }, 1);
+	else
+		refused(u, &err, sizeof(err));
+}
+
 /* A run that one call may carry. */
-static int send_run(struct os_udp *u, struct route *r, const uint8_t *p, size_t len, size_t size)
+static int send_run(struct os_udp *u, unsigned lane, struct route *r, const uint8_t *p, size_t len,
+		    size_t size)
 {
 	int err;
 
@@ -187,12 +206,12 @@ static int send_run(struct os_udp *u, struct route *r, const uint8_t *p, size_t 
 	/* Full is full: the rest would be refused as well. */
 	if (err == 0 || err == -EAGAIN || err == -ENOBUFS)
 		return err;
-	heed_refusal(u, err);
+	heed_refusal(u, lane, err);
 	return send_each(r, p, len, size);
 }
 
-int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf, size_t len,
-	     size_t size)
+int udp_send(struct os *os, struct os_udp *u, unsigned lane, const struct path *path,
+	     const void *buf, size_t len, size_t size)
 {
 	const uint8_t *p = buf;
 	size_t most = size ? size * MIN(RUN_DATAGRAMS, MAX(RUN_BYTES / size, 1)) : 0;
@@ -204,11 +223,11 @@ int udp_send(struct os *os, struct os_udp *u, const struct path *path, const voi
 		return -EAFNOSUPPORT;
 	if (!size)
 		return -EINVAL;
-	route_init(&r, send_fd(u, p, len), path);
+	route_init(&r, send_fd(u, lane, p, len), path);
 	do {
 		size_t n = MIN(len, most);
 
-		err = send_run(u, &r, p, n, size);
+		err = send_run(u, lane, &r, p, n, size);
 		p += n;
 		len -= n;
 	} while (err == 0 && len);

@@ -205,6 +205,7 @@ static void tap_read(struct fake_event *ev)
 	struct os_tap *t = container_of(ev, struct os_tap, read_ev);
 	struct fake_queue batch;
 	struct fake_buf *b;
+	unsigned lane = fake_lane(t->host);
 	size_t bytes = 0;
 
 	queue_init(&batch);
@@ -213,10 +214,10 @@ static void tap_read(struct fake_event *ev)
 	       (b = queue_take(&t->queue))) {
 		queue_put(&batch, b);
 		bytes += b->len;
-		t->ops->frame(t->arg, &b->vnet, b->bytes, b->len);
+		t->ops->frame(t->arg, lane, &b->vnet, b->bytes, b->len);
 	}
 	if (!t->dead && t->ops->drained)
-		t->ops->drained(t->arg);
+		t->ops->drained(t->arg, lane);
 	queue_fini(&batch);
 	t->busy = false;
 	if (t->dead)
@@ -313,14 +314,15 @@ static size_t gather(uint8_t frame[FAKE_FRAME_MAX], const struct iovec *iov, uns
 	return len;
 }
 
-static int tap_write(struct os *os, struct os_tap *t, const struct vnet *v, const struct iovec *iov,
-		     unsigned n)
+static int tap_write(struct os *os, struct os_tap *t, unsigned lane, const struct vnet *v,
+		     const struct iovec *iov, unsigned n)
 {
 	uint8_t frame[FAKE_FRAME_MAX];
 	struct fake_host *h = host_of(os);
 	struct fake_link *l = t->link;
 	int r = fault_check(h, FAKE_TAP_WRITE);
 
+	(void)lane;
 	if (r < 0)
 		return r;
 	if (t->away)

@@ -305,6 +305,7 @@ void fake_net_free(struct fake_net *net)
 		links_fini(h);
 		fdb_fini_host(h);
 		udp_fini(h);
+		lanes_fini(h);
 	}
 	struct fake_event *ev;
 	while ((ev = TAILQ_FIRST(&net->events))) {
@@ -339,6 +340,7 @@ struct fake_host *fake_host_new(struct fake_net *net, const char *name)
 	fdb_init_host(h);
 	frames_init(h);
 	conn_init(h);
+	lanes_init(h);
 	net->hosts[net->n_hosts++] = h;
 	return h;
 }

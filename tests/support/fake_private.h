@@ -107,6 +107,12 @@ struct fake_host {
 	struct fake_event watch_ev;
 	struct fake_packets packets;
 	struct fake_queue packets_sent;
+	/* lanes */
+	TAILQ_HEAD(, fake_post) posts;
+	unsigned n_posts;
+	struct fake_event post_ev;
+	void (*posted_fn)(void *arg);
+	void *posted_arg;
 	/* control */
 	struct fake_listeners listeners;
 	struct fake_conns conns; /* until both ends are closed */
@@ -200,5 +206,10 @@ void tap_leave(struct os_tap *t);
 /* fake_conn.c */
 void conn_init(struct fake_host *h);
 void conn_fini(struct fake_host *h);
+
+/* fake_lanes.c */
+void lanes_init(struct fake_host *h);
+void lanes_fini(struct fake_host *h);
+unsigned fake_lane(struct fake_host *h); /* whose the next batch is */
 
 #endif

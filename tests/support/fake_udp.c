@@ -300,13 +300,17 @@ static void udp_read(struct fake_event *ev)
 
 	queue_init(&batch);
 	u->busy = true;
+	/* With lanes a batch is of one socket only. */
+	bool control = u->control.n > 0, apart = u->host->os.lanes > 1;
+	unsigned lane = control ? 0 : fake_lane(u->host);
 	while (batch.n < FAKE_BUDGET && !u->dead &&
-	       ((b = queue_take(&u->control)) || (b = queue_take(&u->data)))) {
+	       ((b = queue_take(&u->control)) ||
+		(!(apart && control) && (b = queue_take(&u->data))))) {
 		queue_put(&batch, b);
-		u->ops->datagram(u->arg, &b->path, b->bytes, b->len);
+		u->ops->datagram(u->arg, lane, &b->path, b->bytes, b->len);
 	}
 	if (!u->dead && u->ops->drained)
-		u->ops->drained(u->arg);
+		u->ops->drained(u->arg, lane);
 	queue_fini(&batch);
 	u->busy = false;
 	if (u->dead)
@@ -396,11 +400,12 @@ static void send_run(struct fake_host *h, const struct os_udp *u)
 		fake_offload_refuse(h, OFFLOAD_UDP_SEGMENT, "the device refused a run");
 }
 
-static int udp_send(struct os *os, struct os_udp *u, const struct path *path, const void *buf,
-		    size_t len, size_t size)
+static int udp_send(struct os *os, struct os_udp *u, unsigned lane, const struct path *path,
+		    const void *buf, size_t len, size_t size)
 {
 	const uint8_t *p = buf;
 
+	(void)lane;
 	if (!size)
 		return -EINVAL;
 	if (len > size)

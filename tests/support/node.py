@@ -1,6 +1,7 @@
 """Nodes: a host with a real configuration file, real keys and a running l2tund.
 
-The binaries are $L2TUND and $BRIDGECTL, or those of build/ in the source tree.
+The binaries are $L2TUND and $BRIDGECTL, or those of build/ in the source tree. $WORKERS sets the
+threads of all nodes that do not say themselves.
 """
 import contextlib
 import datetime
@@ -19,9 +20,10 @@ from relay import Relay
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 L2TUND = os.path.abspath(os.environ.get("L2TUND") or ROOT / "build/l2tund/l2tund")
 BRIDGECTL = os.path.abspath(os.environ.get("BRIDGECTL") or ROOT / "build/bridgectl/bridgectl")
+WORKERS = int(os.environ["WORKERS"]) if os.environ.get("WORKERS") else None
 PORT = 4655
 START_S = 10  # generous: a sanitizer build on a busy machine
-SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")
+SANITIZER = re.compile(r"(ERROR|WARNING): (Address|Leak|Thread)Sanitizer|runtime error:")
 
 
 def bridgectl(*words, stdin=""):
@@ -75,6 +77,7 @@ class Node:
             "listen": [f"0.0.0.0:{PORT}", f"[::]:{PORT}"],
             "control": self.control,
             "state_dir": self.dir / "state",
+            "workers": WORKERS,
             **options,
         }
         self.offload = {}

@@ -173,6 +173,14 @@ struct tunnel *tunnel(struct world *w, unsigned i, const char *name)
 	return t;
 }
 
+struct tunnel_counters counts(const struct tunnel *t)
+{
+	struct tunnel_counters c;
+
+	tunnel_counters(t, &c);
+	return c;
+}
+
 const char world_plain[] = "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" }\n";
 
 void world_start_both(struct world *w, const char *rest0, const char *rest1)

@@ -59,6 +59,8 @@ void end(struct world *w, unsigned i);
 /* br-sv with the port "guest" in it. */
 void bridge_with_guest(struct world *w, unsigned i);
 struct tunnel *tunnel(struct world *w, unsigned i, const char *name);
+/* Of all its lanes. */
+struct tunnel_counters counts(const struct tunnel *t);
 
 /* The usual `rest`: tunnel "sv" to "there" in br-sv. */
 extern const char world_plain[];

@@ -278,10 +278,11 @@ void kernel_compare_links(struct kernel *k)
 	json_decref(all);
 }
 
-static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
+static void tap_frame(void *arg, unsigned lane, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	struct test_tap *t = arg;
 
+	(void)lane;
 	t->frames++;
 	t->last_vnet = *v;
 	t->last_len = MIN(len, sizeof(t->last));
@@ -292,10 +293,11 @@ static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t le
 	}
 }
 
-static void tap_drained(void *arg)
+static void tap_drained(void *arg, unsigned lane)
 {
 	struct test_tap *t = arg;
 
+	(void)lane;
 	t->drained++;
 }
 

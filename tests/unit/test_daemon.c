@@ -62,7 +62,7 @@ static void joins_and_carries_frames(void **state)
 		assert_int_equal(copies(w, 0, len), 1);
 		assert_int_equal(copies(w, 1, len), 1);
 	}
-	assert_true(tunnel(w, 0, "sv")->counters.tx_frames >= 15);
+	assert_true(counts(tunnel(w, 0, "sv")).tx_frames >= 15);
 }
 
 static void bridge_keeps_mac_and_mtu(void **state)
@@ -251,12 +251,12 @@ static void stopped_daemon_forwards_nothing_old(void **state)
 	guest_drain(w, 0);
 	fake_host_stall(w->host[0], 10 * US_PER_S);
 	uint8_t frame[64] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2 };
-	uint64_t before = tunnel(w, 0, "sv")->counters.tx_frames;
+	uint64_t before = counts(tunnel(w, 0, "sv")).tx_frames;
 
 	fake_send(w->host[0], "guest", &(struct vnet){ 0 }, frame, sizeof(frame));
 	fake_run_for(w->net, 10 * US_PER_S + 1000);
-	assert_int_equal(tunnel(w, 0, "sv")->counters.tx_frames, before);
-	assert_true(tunnel(w, 0, "sv")->counters.drop_gate >= 1);
+	assert_int_equal(counts(tunnel(w, 0, "sv")).tx_frames, before);
+	assert_true(counts(tunnel(w, 0, "sv")).drop_gate >= 1);
 	wait_forwarding(w, 3 * US_PER_S);
 	assert_int_equal(copies(w, 0, 60), 1);
 }
@@ -491,8 +491,8 @@ static void show_tells_every_drop(void **state)
 
 	world_start_plain(w);
 	wait_forwarding(w, US_PER_S);
-	tunnel(w, 0, "sv")->counters.drop_gate = 3;
-	tunnel(w, 0, "sv")->counters.drop[DROP_TAP] = 5;
+	tunnel(w, 0, "sv")->counters->drop_gate = 3;
+	tunnel(w, 0, "sv")->counters->drop[DROP_TAP] = 5;
 	reply = ask_show(w, 0);
 	assert_has(reply, "\"drops\":{\"gate\":3,\"policer\":0,\"queue\":5,\"decode\":0,");
 	assert_has(reply,

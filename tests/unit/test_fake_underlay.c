@@ -22,10 +22,12 @@ struct sink {
 	bool close_inside;
 };
 
-static void sink_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+static void sink_datagram(void *arg, unsigned lane, const struct path *from, uint8_t *buf,
+			  size_t len)
 {
 	struct sink *s = arg;
 
+	(void)lane;
 	s->last = *from;
 	s->len = len;
 	memcpy(s->bytes, buf, MIN(len, sizeof(s->bytes)));
@@ -38,8 +40,9 @@ static void sink_datagram(void *arg, const struct path *from, uint8_t *buf, size
 		s->os->udp_close(s->os, s->u);
 }
 
-static void sink_drained(void *arg)
+static void sink_drained(void *arg, unsigned lane)
 {
+	(void)lane;
 	((struct sink *)arg)->drained++;
 }
 
@@ -71,7 +74,7 @@ static int send_to(struct sink *s, const char *to, size_t len)
 	static uint8_t bytes[70000];
 	struct path p = { .remote = at(to) };
 
-	return s->os->udp_send(s->os, s->u, &p, bytes, len, len);
+	return s->os->udp_send(s->os, s->u, 0, &p, bytes, len, len);
 }
 
 static void assert_addr(const struct addr *a, const char *want)
@@ -102,7 +105,7 @@ static void datagrams_travel(void **state)
 	assert_addr(&b.last.local, "192.0.2.2:4655");
 
 	/* Back along the path that was heard. */
-	assert_int_equal(w->os_b->udp_send(w->os_b, b.u, &b.last, "hi", 2, 2), 0);
+	assert_int_equal(w->os_b->udp_send(w->os_b, b.u, 0, &b.last, "hi", 2, 2), 0);
 	fake_run_for(w->net, MS);
 	assert_int_equal(a.n, 1);
 	assert_memory_equal(a.bytes, "hi", 2);
@@ -125,7 +128,7 @@ static void sockets_refuse(void **state)
 	assert_int_equal(sink_open(&a, w->os, "0.0.0.0:4655", 0), 0);
 	assert_int_equal(sink_open(&x, w->os, "192.0.2.1:4655", 0), -EADDRINUSE);
 	assert_int_equal(send_to(&a, "[2001:db8::1]:4655", 9), -EAFNOSUPPORT);
-	assert_int_equal(w->os->udp_send(w->os, a.u, &p, "x", 1, 1), -EINVAL);
+	assert_int_equal(w->os->udp_send(w->os, a.u, 0, &p, "x", 1, 1), -EINVAL);
 	assert_int_equal(send_to(&a, "192.0.2.2:4655", 1472), 0);
 	assert_int_equal(send_to(&a, "192.0.2.2:4655", 1473), -EMSGSIZE);
 	fake_host_set_mtu(w->a, 70000);
@@ -180,7 +183,8 @@ static void send_many(struct fake_pair *w, struct sink *s, const char *to, unsig
 	for (uint32_t i = 0; i < n; i++) {
 		put_le32(bytes, i);
 		assert_int_equal(
-			s->os->udp_send(s->os, s->u, &p, bytes, sizeof(bytes), sizeof(bytes)), 0);
+			s->os->udp_send(s->os, s->u, 0, &p, bytes, sizeof(bytes), sizeof(bytes)),
+			0);
 		fake_run_for(w->net, 100);
 	}
 	fake_run_for(w->net, US_PER_S);
@@ -338,20 +342,23 @@ struct keeper {
 	size_t len[600];
 };
 
-static void keeper_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+static void keeper_datagram(void *arg, unsigned lane, const struct path *from, uint8_t *buf,
+			    size_t len)
 {
 	struct keeper *p = arg;
 
+	(void)lane;
 	(void)from;
 	p->at[p->n] = buf;
 	p->len[p->n] = len;
 	p->type[p->n++] = buf[0];
 }
 
-static void keeper_drained(void *arg)
+static void keeper_drained(void *arg, unsigned lane)
 {
 	struct keeper *p = arg;
 
+	(void)lane;
 	for (unsigned i = 0; i < p->n; i++)
 		p->damaged += p->at[i] && p->at[i][0] != p->type[i];
 	memset(p->at, 0, sizeof(p->at));
@@ -375,13 +382,13 @@ static void runs(void **state)
 	sink_open(&a, w->os, "0.0.0.0:1", 0);
 	assert_int_equal(w->os_b->udp_open(w->os_b, &any, 0, OFFLOAD_ALL, &keeper_ops, &b, &b.u),
 			 0);
-	assert_int_equal(w->os->udp_send(w->os, a.u, &to, bytes, 3001, 1000), 0);
+	assert_int_equal(w->os->udp_send(w->os, a.u, 0, &to, bytes, 3001, 1000), 0);
 	assert_int_equal(fake_calls(w->a, FAKE_UDP_SEGMENT), 1);
-	assert_int_equal(w->os->udp_send(w->os, a.u, &to, bytes, 100, 0), -EINVAL);
+	assert_int_equal(w->os->udp_send(w->os, a.u, 0, &to, bytes, 100, 0), -EINVAL);
 	fake_host_stall(w->b, 10 * MS);
 	for (unsigned i = 0; i < 200; i++)
-		w->os->udp_send(w->os, a.u, &to, bytes, 4000, 1000);
-	assert_int_equal(w->os->udp_send(w->os, a.u, &to, "\5", 1, 1), 0);
+		w->os->udp_send(w->os, a.u, 0, &to, bytes, 4000, 1000);
+	assert_int_equal(w->os->udp_send(w->os, a.u, 0, &to, "\5", 1, 1), 0);
 	fake_run_for(w->net, 5 * MS);
 	assert_int_equal(b.n, 0);
 	b.n = 0;
@@ -393,7 +400,7 @@ static void runs(void **state)
 	fake_fail(w->a, FAKE_UDP_SEGMENT, 0, 1, -EIO);
 	w->os->udp_offloads(w->os, a.u, &o);
 	assert_true(offload_on(o.active, OFFLOAD_UDP_SEGMENT));
-	assert_int_equal(w->os->udp_send(w->os, a.u, &to, bytes, 2000, 1000), 0);
+	assert_int_equal(w->os->udp_send(w->os, a.u, 0, &to, bytes, 2000, 1000), 0);
 	o = (struct offloads){ 0 };
 	w->os->udp_offloads(w->os, a.u, &o);
 	assert_false(offload_on(o.active, OFFLOAD_UDP_SEGMENT));

@@ -297,8 +297,8 @@ static void watchdog_blocks_the_bundle(void **state)
 /* As if it came in a datagram of its own. */
 static void deliver(struct tunnel *t, uint8_t *frame, size_t len)
 {
-	tunnel_deliver(t, &(struct vnet){ 0 }, frame, len, true);
-	worker_flush(t->daemon->worker);
+	tunnel_deliver(t->daemon->worker[0], t, &(struct vnet){ 0 }, frame, len, true);
+	worker_flush(t->daemon->worker[0]);
 }
 
 /* Segments are held to the end of their batch: a gate that closes meanwhile stops them. */
@@ -315,23 +315,23 @@ static void what_is_held_heeds_the_gate(void **state)
 	fake_fdb_learn(w->host[0], "guest", (const uint8_t[]){ 2, 0, 0, 0, 0, 9 });
 	fake_run_for(w->net, US_PER_MS);
 	for (unsigned open = 0; open < 2; open++) {
-		struct tunnel_counters before = t->counters;
+		struct tunnel_counters before = counts(t);
 
 		for (unsigned i = 0; i < 2; i++, k.seq += sizeof(payload), k.id++) {
 			len = packet_build(&k, payload, sizeof(payload), out[i]);
 			packet_build(&k, payload, sizeof(payload), in[i]);
 			memcpy(in[i], (const uint8_t[]){ 2, 0, 0, 0, 0, 9 }, 6);
-			tunnel_tap_ops.frame(t, &good, out[i], len);
-			tunnel_deliver(t, &good, in[i], len, true);
+			tunnel_tap_ops.frame(t, 0, &good, out[i], len);
+			tunnel_deliver(t->daemon->worker[0], t, &good, in[i], len, true);
 		}
-		assert_int_equal(t->counters.tx_frames, before.tx_frames);
-		assert_int_equal(t->counters.rx_frames, before.rx_frames);
+		assert_int_equal(counts(t).tx_frames, before.tx_frames);
+		assert_int_equal(counts(t).rx_frames, before.rx_frames);
 		t->gate.open = open;
-		tunnel_tap_ops.drained(t);
+		tunnel_tap_ops.drained(t, 0);
 		t->gate.open = true;
-		assert_int_equal(t->counters.drop_gate - before.drop_gate, open ? 0 : 4);
-		assert_int_equal(t->counters.tx_frames - before.tx_frames, open ? 2 : 0);
-		assert_int_equal(t->counters.rx_frames - before.rx_frames, open ? 2 : 0);
+		assert_int_equal(counts(t).drop_gate - before.drop_gate, open ? 0 : 4);
+		assert_int_equal(counts(t).tx_frames - before.tx_frames, open ? 2 : 0);
+		assert_int_equal(counts(t).rx_frames - before.rx_frames, open ? 2 : 0);
 	}
 }
 
@@ -397,7 +397,7 @@ static void the_same_frame_is_a_storm(void **state)
 	assert_int_equal(t->reason, REASON_STORM);
 	assert_has(t->detail, "out of our bridge br-sv (from 02:01:01:01:01:01 to "
 			      "ff:ff:ff:ff:ff:ff, type 0x0800)");
-	assert_int_equal(t->counters.tx_frames, STORM_REPEATS - 1);
+	assert_int_equal(counts(t).tx_frames, STORM_REPEATS - 1);
 }
 
 /* The storm's cause is known to the topology, though it is beside no single tunnel of ours. */
@@ -464,8 +464,8 @@ static void policer_follows_a_reload(void **state)
 	up(w, world_plain);
 	write_config(w, 0, "tunnel \"sv\" { peer = \"there\" bridge = \"br-sv\" policer = 77 }\n");
 	ask(w, 0, 0, "{\"id\":1,\"method\":\"reload\"}");
-	assert_int_equal(tunnel(w, 0, "sv")->policer_tx.rate, 77);
-	assert_int_equal(tunnel(w, 0, "sv")->policer_rx.rate, 77);
+	assert_int_equal(tunnel(w, 0, "sv")->floods.tx.rate, 77);
+	assert_int_equal(tunnel(w, 0, "sv")->floods.rx.rate, 77);
 }
 
 static void local_addresses_are_announced(void **state)

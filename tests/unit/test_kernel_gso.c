@@ -32,10 +32,11 @@ struct net {
 	} heard[FRAMES_MAX];
 };
 
-static void net_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
+static void net_frame(void *arg, unsigned lane, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	struct net *n = arg;
 
+	(void)lane;
 	/* IPv6 of the guest's own kernel, if any. */
 	if (len < 60 || memcmp(frame, "\x02\0\0\0\0\1", 6))
 		return;
@@ -50,10 +51,11 @@ static void net_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t le
 }
 
 /* All of a batch stands where it was. */
-static void net_drained(void *arg)
+static void net_drained(void *arg, unsigned lane)
 {
 	struct net *n = arg;
 
+	(void)lane;
 	n->drained++;
 	for (; n->at_drained < n->n; n->at_drained++)
 		assert_memory_equal(n->heard[n->at_drained].at, n->heard[n->at_drained].copy,
@@ -299,7 +301,7 @@ static int write_parts(struct net *n, const struct vnet *v, uint8_t *frame, size
 
 	for (size_t at = 0; at < len; at += iov[parts++].iov_len)
 		iov[parts] = (struct iovec){ frame + at, MIN(part, len - at) };
-	return n->k->os->tap_write(n->k->os, n->tap, v, iov, parts);
+	return n->k->os->tap_write(n->k->os, n->tap, 0, v, iov, parts);
 }
 
 static void check_written(struct net *n, const struct packet *k, size_t payload, size_t part)

@@ -20,10 +20,12 @@ struct end {
 	bool close_in_datagram;
 };
 
-static void end_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+static void end_datagram(void *arg, unsigned lane, const struct path *from, uint8_t *buf,
+			 size_t len)
 {
 	struct end *e = arg;
 
+	(void)lane;
 	e->n++;
 	e->from = *from;
 	e->len = len;
@@ -35,10 +37,11 @@ static void end_datagram(void *arg, const struct path *from, uint8_t *buf, size_
 	}
 }
 
-static void end_drained(void *arg)
+static void end_drained(void *arg, unsigned lane)
 {
 	struct end *e = arg;
 
+	(void)lane;
 	e->drained++;
 }
 
@@ -82,14 +85,14 @@ static void check_answer(struct kernel *k, const char *any, const char *called, 
 	end_open(k, &caller, text, 1);
 	snprintf(text, sizeof(text), "%s:%u", called, udp_port(server.udp));
 	assert_int_equal(addr_parse(text, &to.remote), 0);
-	assert_int_equal(k->os->udp_send(k->os, caller.udp, &to, "hello", 5, 5), 0);
+	assert_int_equal(k->os->udp_send(k->os, caller.udp, 0, &to, "hello", 5, 5), 0);
 	assert_true(kernel_wait(k, end_heard, &server));
 	assert_int_equal(server.len, 5);
 	assert_memory_equal(server.last, "hello", 5);
 	assert_int_equal(server.from.socket, 3);
 	assert_addr(&server.from.remote, client, udp_port(caller.udp));
 	assert_addr(&server.from.local, called, udp_port(server.udp));
-	assert_int_equal(k->os->udp_send(k->os, server.udp, &server.from, "yes", 3, 3), 0);
+	assert_int_equal(k->os->udp_send(k->os, server.udp, 0, &server.from, "yes", 3, 3), 0);
 	assert_true(kernel_wait(k, end_heard, &caller));
 	assert_addr(&caller.from.remote, called, udp_port(server.udp));
 	assert_int_equal(caller.from.socket, 1);
@@ -97,7 +100,7 @@ static void check_answer(struct kernel *k, const char *any, const char *called, 
 	snprintf(text, sizeof(text), "%s:1", *called == '[' ? "[2001:db8::99]" : "192.0.2.99");
 	assert_int_equal(addr_parse(text, &server.from.local), 0);
 	caller.n = 0;
-	assert_int_equal(k->os->udp_send(k->os, server.udp, &server.from, "still", 5, 5), 0);
+	assert_int_equal(k->os->udp_send(k->os, server.udp, 0, &server.from, "still", 5, 5), 0);
 	assert_true(kernel_wait(k, end_heard, &caller));
 	assert_int_equal(caller.len, 5);
 	k->os->udp_close(k->os, server.udp);
@@ -138,7 +141,7 @@ static void test_both_families_one_port(void **state)
 	assert_int_equal(k->os->udp_open(k->os, &v4.addr, 0, OFFLOAD_ALL, &end_ops, NULL, &twice),
 			 -EADDRINUSE);
 	assert_int_equal(
-		k->os->udp_send(k->os, v4.udp, &(struct path){ .remote = v6.addr }, "x", 1, 1),
+		k->os->udp_send(k->os, v4.udp, 0, &(struct path){ .remote = v6.addr }, "x", 1, 1),
 		-EAFNOSUPPORT);
 	k->os->udp_close(k->os, v4.udp);
 	k->os->udp_close(k->os, v6.udp);
@@ -152,8 +155,8 @@ static void check_too_big(struct kernel *k, const char *from, const char *to, si
 
 	end_open(k, &e, from, 0);
 	assert_int_equal(addr_parse(to, &path.remote), 0);
-	assert_int_equal(k->os->udp_send(k->os, e.udp, &path, zeros, fits, fits), 0);
-	assert_int_equal(k->os->udp_send(k->os, e.udp, &path, zeros, fits + 1, fits + 1),
+	assert_int_equal(k->os->udp_send(k->os, e.udp, 0, &path, zeros, fits, fits), 0);
+	assert_int_equal(k->os->udp_send(k->os, e.udp, 0, &path, zeros, fits + 1, fits + 1),
 			 -EMSGSIZE);
 	k->os->udp_close(k->os, e.udp);
 }
@@ -191,8 +194,8 @@ static void test_refused_and_burst(void **state)
 	to_gone.remote = gone.addr;
 	k->os->udp_close(k->os, gone.udp);
 	for (unsigned i = 0; i < 200; i++) {
-		assert_int_equal(k->os->udp_send(k->os, a.udp, &to_gone, "x", 1, 1), 0);
-		assert_int_equal(k->os->udp_send(k->os, a.udp, &to_b, "y", 1, 1), 0);
+		assert_int_equal(k->os->udp_send(k->os, a.udp, 0, &to_gone, "x", 1, 1), 0);
+		assert_int_equal(k->os->udp_send(k->os, a.udp, 0, &to_b, "y", 1, 1), 0);
 	}
 	assert_true(kernel_wait(k, heard_all, &b));
 	assert_int_equal(b.n, 200);
@@ -202,7 +205,7 @@ static void test_refused_and_burst(void **state)
 	b.close_in_datagram = true;
 	b.n = b.drained = 0;
 	for (unsigned i = 0; i < 10; i++)
-		assert_int_equal(k->os->udp_send(k->os, a.udp, &to_b, "z", 1, 1), 0);
+		assert_int_equal(k->os->udp_send(k->os, a.udp, 0, &to_b, "z", 1, 1), 0);
 	kernel_settle(k);
 	assert_int_equal(b.n, 1);
 	assert_int_equal(b.drained, 0);
@@ -223,9 +226,10 @@ static void test_sizes(void **state)
 	end_open(k, &b, "127.0.0.1:0", 0);
 	to.remote = b.addr;
 	/* One byte more than we take is nobody's datagram. */
-	assert_int_equal(k->os->udp_send(k->os, a.udp, &to, out, sizeof(out), sizeof(out)), 0);
+	assert_int_equal(k->os->udp_send(k->os, a.udp, 0, &to, out, sizeof(out), sizeof(out)), 0);
 	assert_int_equal(
-		k->os->udp_send(k->os, a.udp, &to, out, SESSION_DGRAM_MAX, SESSION_DGRAM_MAX), 0);
+		k->os->udp_send(k->os, a.udp, 0, &to, out, SESSION_DGRAM_MAX, SESSION_DGRAM_MAX),
+		0);
 	assert_true(kernel_wait(k, end_heard, &b));
 	assert_int_equal(b.n, 1);
 	assert_int_equal(b.len, SESSION_DGRAM_MAX);

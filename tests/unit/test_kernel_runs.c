@@ -39,10 +39,12 @@ static void dgram_fill(uint8_t *buf, size_t len, uint8_t type, uint32_t number)
 		buf[i] = pattern(number, i);
 }
 
-static void end_datagram(void *arg, const struct path *from, uint8_t *buf, size_t len)
+static void end_datagram(void *arg, unsigned lane, const struct path *from, uint8_t *buf,
+			 size_t len)
 {
 	struct end *e = arg;
 
+	(void)lane;
 	(void)from;
 	assert_in_range(len, 4, SESSION_DGRAM_MAX);
 	assert_in_range(e->n, 0, HEARD_MAX - 1);
@@ -58,10 +60,11 @@ static void end_datagram(void *arg, const struct path *from, uint8_t *buf, size_
 	buf[len - 1] ^= 0xff;
 }
 
-static void end_drained(void *arg)
+static void end_drained(void *arg, unsigned lane)
 {
 	struct end *e = arg;
 
+	(void)lane;
 	for (; e->batch < e->n; e->batch++) {
 		const uint8_t *p = e->at[e->batch];
 		size_t last = e->len[e->batch] - 1;
@@ -120,7 +123,7 @@ static int run_send(struct end *from, const struct path *path, unsigned n, size_
 {
 	size_t len;
 	uint8_t *buf = run_new(n, size, last, type, &len);
-	int r = from->os->udp_send(from->os, from->udp, path, buf, len, size);
+	int r = from->os->udp_send(from->os, from->udp, 0, path, buf, len, size);
 
 	free(buf);
 	return r;
@@ -202,7 +205,7 @@ static void test_refused_size(void **state)
 	assert_int_equal(run_send(e, &to, 10, 1400 - 28, 100, DATA), 0);
 	assert_int_equal(run_send(e, &to, 10, 1400 - 27, 100, DATA), -EMSGSIZE);
 	assert_int_equal(end_active(e), segment | gro);
-	assert_int_equal(k->os->udp_send(k->os, e->udp, &to, "", 1, 0), -EINVAL);
+	assert_int_equal(k->os->udp_send(k->os, e->udp, 0, &to, "", 1, 0), -EINVAL);
 	end_close(e);
 	sh("ip link del v0");
 }
@@ -259,7 +262,7 @@ static void check_flood(struct kernel *k, const char *host, unsigned offload)
 		run_send(a, &to, 45, 1400, 1400, i % 2 ? DATA : 6);
 	for (unsigned i = 0; i < 100; i++) {
 		dgram_fill(control, sizeof(control), i % 2 ? CONTROL : 1, i);
-		assert_int_equal(a->os->udp_send(a->os, a->udp, &to, control, sizeof(control),
+		assert_int_equal(a->os->udp_send(a->os, a->udp, 0, &to, control, sizeof(control),
 						 sizeof(control)),
 				 0);
 	}

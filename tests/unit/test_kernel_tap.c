@@ -162,7 +162,7 @@ static void test_lost(void **state)
 			uint8_t frame[60] = { 0 };
 			const struct vnet none = { 0 };
 
-			assert_true(k->os->tap_write(k->os, t.tap, &none,
+			assert_true(k->os->tap_write(k->os, t.tap, 0, &none,
 						     &(struct iovec){ frame, 60 }, 1) < 0);
 			assert_true(k->os->tap_carrier(k->os, t.tap, true) < 0);
 		}
@@ -224,9 +224,9 @@ static void test_frames(void **state)
 	assert_int_equal(k->os->packet_open(k->os, t.index, 0x88b5, &heard_ops, &h, &p), 0);
 	assert_int_equal(k->os->tap_carrier(k->os, t.tap, true), 0);
 	kernel_settle(k);
-	assert_int_equal(
-		k->os->tap_write(k->os, t.tap, &none, &(struct iovec){ frame, sizeof(frame) }, 1),
-		0);
+	assert_int_equal(k->os->tap_write(k->os, t.tap, 0, &none,
+					  &(struct iovec){ frame, sizeof(frame) }, 1),
+			 0);
 	assert_true(kernel_wait(k, heard_any, &h));
 	assert_int_equal(h.len, sizeof(frame));
 	assert_memory_equal(h.frame, frame, sizeof(frame));
@@ -262,16 +262,16 @@ static void test_no_carrier_no_frames(void **state)
 	assert_int_equal(
 		k->os->packet_open(k->os, kernel_link(k, "br0")->index, 0, &heard_ops, &h, &p), 0);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(k->os->tap_write(k->os, t.tap, &none,
+		assert_int_equal(k->os->tap_write(k->os, t.tap, 0, &none,
 						  &(struct iovec){ frame, sizeof(frame) }, 1),
 				 0);
 	kernel_settle(k);
 	assert_int_equal(h.n, 0);
 	assert_int_equal(k->os->tap_carrier(k->os, t.tap, true), 0);
 	wait_port_state("l2t-k", "forwarding");
-	assert_int_equal(
-		k->os->tap_write(k->os, t.tap, &none, &(struct iovec){ frame, sizeof(frame) }, 1),
-		0);
+	assert_int_equal(k->os->tap_write(k->os, t.tap, 0, &none,
+					  &(struct iovec){ frame, sizeof(frame) }, 1),
+			 0);
 	assert_true(kernel_wait(k, heard_any, &h));
 	k->os->packet_close(k->os, p);
 	test_tap_close(k, &t);
@@ -345,16 +345,18 @@ static void ignore_lost(void *arg, int err)
 	(void)err;
 }
 
-static void ignore_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
+static void ignore_frame(void *arg, unsigned lane, const struct vnet *v, uint8_t *frame, size_t len)
 {
+	(void)lane;
 	(void)arg;
 	(void)v;
 	(void)frame;
 	(void)len;
 }
 
-static void ignore_drained(void *arg)
+static void ignore_drained(void *arg, unsigned lane)
 {
+	(void)lane;
 	(void)arg;
 }
 

@@ -281,10 +281,11 @@ struct tap {
 	bool close_inside;
 };
 
-static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t len)
+static void tap_frame(void *arg, unsigned lane, const struct vnet *v, uint8_t *frame, size_t len)
 {
 	struct tap *t = arg;
 
+	(void)lane;
 	t->n++;
 	t->vnet = *v;
 	t->len = len;
@@ -293,8 +294,9 @@ static void tap_frame(void *arg, const struct vnet *v, uint8_t *frame, size_t le
 		t->os->tap_close(t->os, t->t);
 }
 
-static void tap_drained(void *arg)
+static void tap_drained(void *arg, unsigned lane)
 {
+	(void)lane;
 	((struct tap *)arg)->drained++;
 }
 
@@ -332,7 +334,7 @@ static const struct vnet hint = { .csum = true, .csum_start = 34, .csum_offset =
 
 static int tap_write(struct tap *t)
 {
-	return t->os->tap_write(t->os, t->t, &hint, &(struct iovec){ frame, sizeof(frame) }, 1);
+	return t->os->tap_write(t->os, t->t, 0, &hint, &(struct iovec){ frame, sizeof(frame) }, 1);
 }
 
 static void tap_carrier_gates(void **state)
@@ -433,8 +435,10 @@ static void tap_errors(void **state)
 	snprintf(p.name, sizeof(p.name), "l2t-y");
 	p.mtu = 67;
 	assert_int_equal(os->tap_open(os, &p, &tap_ops, &t, &other), -EINVAL);
-	assert_int_equal(os->tap_write(os, t.t, &hint, &(struct iovec){ frame, 51 }, 1), -EINVAL);
-	assert_int_equal(os->tap_write(os, t.t, &hint, &(struct iovec){ frame, 13 }, 1), -EINVAL);
+	assert_int_equal(os->tap_write(os, t.t, 0, &hint, &(struct iovec){ frame, 51 }, 1),
+			 -EINVAL);
+	assert_int_equal(os->tap_write(os, t.t, 0, &hint, &(struct iovec){ frame, 13 }, 1),
+			 -EINVAL);
 	fake_link_up(w->a, "l2t-x", false);
 	assert_int_equal(tap_write(&t), -EIO);
 
@@ -504,14 +508,14 @@ static void super_frames(void **state)
 
 	parts[0] = (struct iovec){ super, 1000 };
 	parts[1] = (struct iovec){ super + 1000, len - 1000 };
-	assert_int_equal(w->os->tap_write(w->os, t.t, &v, parts, 2), 0);
+	assert_int_equal(w->os->tap_write(w->os, t.t, 0, &v, parts, 2), 0);
 	assert_true(fake_recv(w->a, "g", &f));
 	assert_int_equal(f.len, len);
 	assert_memory_equal(f.bytes, super, len);
 	assert_int_equal(f.vnet.gso_size, 1400);
 
 	fake_offload_refuse(w->a, OFFLOAD_JOIN, "this kernel does not");
-	assert_int_equal(w->os->tap_write(w->os, t.t, &v, parts, 2), -EOPNOTSUPP);
+	assert_int_equal(w->os->tap_write(w->os, t.t, 0, &v, parts, 2), -EOPNOTSUPP);
 	fake_offload_refuse(w->a, OFFLOAD_TSO, "this kernel does not");
 	fake_send(w->a, "g", &v, super, len);
 	fake_run_for(w->net, MS);
