@@ -6,35 +6,19 @@
 #define L2TUND_TUNNEL_H
 
 #include <net/if.h>
-#include <pthread.h>
 #include <sys/queue.h>
 
 #include "l2tund/config.h"
-#include "l2tund/datapath/drop.h"
 #include "l2tund/datapath/gate.h"
 #include "l2tund/port.h"
 #include "l2tund/session/session.h"
 #include "l2tund/topology/block.h"
-#include "l2tund/topology/storm.h"
 #include "l2tund/topology/topology.h"
+#include "l2tund/tunnel_tally.h"
 
 struct bridge;
 struct daemon;
 struct peer;
-
-struct tunnel_counters {
-	uint64_t rx_frames, rx_bytes; /* from the peer to the bridge */
-	uint64_t tx_frames, tx_bytes; /* from the bridge to the peer */
-	uint64_t drop_gate, drop_policer;
-	uint64_t drop[DROPS];	/* behind gate and guards, both directions */
-} __attribute__((aligned(64))); /* each lane writes its own */
-
-/* What the guards of a tunnel remember of flooded frames, which are few or policed. */
-struct tunnel_floods {
-	pthread_mutex_t lock; /* taken when there are several lanes */
-	struct policer tx, rx;
-	struct recirculation recirculation;
-};
 
 /* Owned by the daemon's list, freed by tunnel_free(). */
 struct tunnel {
@@ -103,9 +87,6 @@ void tunnel_block(struct tunnel *t, enum tunnel_reason reason, const char *fmt, 
 void tunnel_heed_foreign(struct tunnel *t);
 /* When tunnel_sync() has something to do by itself; NEVER: only events. */
 uint64_t tunnel_wake_us(const struct tunnel *t);
-
-/* The sum over all lanes. */
-void tunnel_counters(const struct tunnel *t, struct tunnel_counters *ret);
 
 /* Facts, for the verdict. */
 bool tunnel_fits(const struct tunnel *t, const struct segment *far);

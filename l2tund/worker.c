@@ -24,7 +24,7 @@ struct worker *worker_new(struct daemon *d, unsigned lane)
 	memset(w, 0, offsetof(struct worker, train) + offsetof(struct train, buf));
 	w->daemon = d;
 	w->lane = lane;
-	/* A UDP super-frame that is too large would leave in chunks, and be lost with any of them. */
+	/* A UDP super-frame that is too large would leave in chunks, and be lost with any. */
 	w->out_join = join_new(WORKER_FLOWS, JOIN_TCP, tunnel_out, w);
 	w->in_join = join_new(WORKER_FLOWS, JOIN_TCP | JOIN_UDP, tunnel_in, w);
 	if (w->out_join && w->in_join)

@@ -297,7 +297,7 @@ static void forget(uint8_t *buf, size_t len, const void *arg)
 
 void lanes_forget(struct lanes *l, const void *arg)
 {
-	/* Lanes do not run now, so nobody fills; the rest of what is being worked off counts, too. */
+	/* Lanes do not run now, so nobody fills. What is being worked off counts, too. */
 	forget(l->mailbox.fill, l->mailbox.filled, arg);
 	forget(l->mailbox.work, l->mailbox.working, arg);
 }
