@@ -119,10 +119,11 @@ uint64_t hello_tick(struct session *s, uint64_t now_us)
 	return MAX(due_us, now_us + 1);
 }
 
+/* More may have come than was sent: hellos overtake data, which then counts with the next one. */
 static void sum_add(uint64_t sum[2], uint64_t sent, uint64_t came)
 {
 	sum[0] = sum[0] - sum[0] / 8 + sent * 1024;
-	sum[1] = sum[1] - sum[1] / 8 + MIN(came, sent) * 1024;
+	sum[1] = sum[1] - sum[1] / 8 + came * 1024;
 }
 
 unsigned hello_loss_permille(const uint64_t sum[2])
