@@ -13,6 +13,7 @@ import functools
 import json
 import math
 import os
+import pathlib
 import platform
 import shutil
 import signal
@@ -124,6 +125,8 @@ class Site:
             for side, guest in enumerate(way.guests):
                 self._switch_off([guest], "eth0", SEGMENTS)
                 self._switch_off([self.hosts[side]], way.guest_port(side), SEGMENTS)
+        for guest in way.guests:
+            self._steady(guest)
         self._serve(way.guests[1])
         self.ways[name] = way
 
@@ -142,6 +145,13 @@ class Site:
         for filters in ("iptables", "ip6tables", "arptables"):
             with contextlib.suppress(FileNotFoundError):
                 host.sysctl(f"net/bridge/bridge-nf-call-{filters}", 0)
+
+    @staticmethod
+    def _steady(guest):
+        """What Linux does by default: a machine that paces (BBR) measures its own timers."""
+        known = pathlib.Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text()
+        if "cubic" in known.split():
+            guest.sysctl("net/ipv4/tcp_congestion_control", "cubic")
 
     def _serve(self, guest):
         """What listens in the guest on the right: iperf3, and a socket that drops what comes."""
