@@ -125,8 +125,6 @@ class Site:
             for side, guest in enumerate(way.guests):
                 self._switch_off([guest], "eth0", SEGMENTS)
                 self._switch_off([self.hosts[side]], way.guest_port(side), SEGMENTS)
-        for guest in way.guests:
-            self._steady(guest)
         self._serve(way.guests[1])
         self.ways[name] = way
 
@@ -145,13 +143,6 @@ class Site:
         for filters in ("iptables", "ip6tables", "arptables"):
             with contextlib.suppress(FileNotFoundError):
                 host.sysctl(f"net/bridge/bridge-nf-call-{filters}", 0)
-
-    @staticmethod
-    def _steady(guest):
-        """What Linux does by default: a machine that paces (BBR) measures its own timers."""
-        known = pathlib.Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text()
-        if "cubic" in known.split():
-            guest.sysctl("net/ipv4/tcp_congestion_control", "cubic")
 
     def _serve(self, guest):
         """What listens in the guest on the right: iperf3, and a socket that drops what comes."""
@@ -236,9 +227,16 @@ class Cost:
                                       for after, before in zip(self._now(), self._before))
 
 
+@functools.cache
+def _congestion_control():
+    """Linux's default; a machine that paces (BBR) would measure its own timers."""
+    known = pathlib.Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text()
+    return ["-C", "cubic"] if "cubic" in known.split() else []
+
+
 def _iperf_argv(seconds, flows=1, reverse=False, family=4):
     return ["iperf3", "-c", (GUESTS if family == 4 else GUESTS6)[1], "-t", str(seconds), "-J",
-            "-P", str(flows), *(["-R"] if reverse else [])]
+            "-P", str(flows), *(["-R"] if reverse else []), *_congestion_control()]
 
 
 def tcp(_, way, seconds, **how):
