@@ -95,14 +95,12 @@ void fake_host_workers(struct fake_host *h, unsigned workers)
 
 void lanes_init(struct fake_host *h)
 {
-	const char *workers = getenv("FAKE_WORKERS");
-
 	TAILQ_INIT(&h->posts);
 	h->post_ev = (struct fake_event){ .host = h, .fn = posts_read };
 	h->os.lane_post = lane_post;
 	h->os.lane_posted = lane_posted;
 	h->os.lane_forget = lane_forget;
-	fake_host_workers(h, workers ? (unsigned)atoi(workers) : 1);
+	fake_host_workers(h, 1);
 }
 
 void lanes_fini(struct fake_host *h)

@@ -33,7 +33,7 @@ struct fake_host *fake_host_new(struct fake_net *net, const char *name);
 struct os *fake_host_os(struct fake_host *h);
 /* Timers, queries, sockets, TAPs, listeners and connections that the daemon has not closed. */
 unsigned fake_host_open(const struct fake_host *h);
-/* Before its daemon starts: `workers` of the configuration; $FAKE_WORKERS sets it for all. */
+/* As many as the configuration is to have; before its daemon starts. */
 void fake_host_workers(struct fake_host *h, unsigned workers);
 /* The daemon does not run until then (SIGSTOP); what arrives waits in the kernel's queues. */
 void fake_host_stall(struct fake_host *h, uint64_t for_us);

@@ -5,6 +5,10 @@
 
 #include "tests/support/prng.h"
 
+#ifndef WORLD_WORKERS
+#define WORLD_WORKERS 1 /* test_NAME_workers are built with more */
+#endif
+
 const char *const world_names[WORLD_HOSTS] = { "xen1", "kvm1", "kvm2", "xen2" };
 const char *const world_ips[WORLD_HOSTS][WORLD_UNDERLAYS] = {
 	{ "192.0.2.1", "198.51.100.1" },
@@ -103,6 +107,7 @@ struct world *world_new(unsigned n, uint64_t seed)
 	w->net = fake_net_new(seed);
 	for (unsigned i = 0; i < n; i++) {
 		w->host[i] = fake_host_new(w->net, world_names[i]);
+		fake_host_workers(w->host[i], WORLD_WORKERS);
 		for (unsigned k = 0; k < WORLD_UNDERLAYS; k++)
 			fake_addr_add(w->host[i], world_ips[i][k]);
 		prng_fill(&prng, &w->key[i], sizeof(w->key[i]));
