@@ -88,6 +88,7 @@ void daemon_kick(struct daemon *d)
 	topo_us = MIN(topo_us, topology_watch(d));
 	peers_flush_segments(d);
 	d->session_news = false;
+	d->heard = false;
 	uint64_t next_us = MIN(topo_us, sessions_tick(d->sessions, now_us));
 
 	/* The tick's events may have made lists dirty, and are news for the topology. */
@@ -101,15 +102,20 @@ static void on_session_timer(void *arg)
 	daemon_kick(arg);
 }
 
+/* Anything but plain data, in the main thread: it has to know the time, and a kick follows. */
+static void heed_datagram(struct daemon *d, const struct path *from, uint8_t *buf, size_t len)
+{
+	d->heard = true;
+	sessions_input(d->sessions, from, buf, len, daemon_now_us(d));
+}
+
 /* A datagram that a lane has left to us; behind its path. */
 static void on_posted_datagram(void *arg, void *data, size_t len)
 {
-	struct daemon *d = arg;
 	struct path from;
 
 	memcpy(&from, data, sizeof(from));
-	sessions_input(d->sessions, &from, (uint8_t *)data + sizeof(from), len - sizeof(from),
-		       daemon_now_us(d));
+	heed_datagram(arg, &from, (uint8_t *)data + sizeof(from), len - sizeof(from));
 }
 
 static void on_datagram(void *arg, unsigned lane, const struct path *from, uint8_t *buf, size_t len)
@@ -124,8 +130,8 @@ static void on_datagram(void *arg, unsigned lane, const struct path *from, uint8
 		peer_input(session_user(s), lane, buf + SESSION_HEADROOM, (size_t)n, now_us);
 	else if (n == -EAGAIN && lane)
 		worker_post(d->worker[lane], on_posted_datagram, d, all, 2);
-	else if (n == -EAGAIN) /* what may change the session has to know the time */
-		sessions_input(d->sessions, from, buf, len, daemon_now_us(d));
+	else if (n == -EAGAIN)
+		heed_datagram(d, from, buf, len);
 }
 
 /*
@@ -151,7 +157,8 @@ static void on_drained(void *arg, unsigned lane)
 	struct daemon *d = arg;
 
 	worker_flush(d->worker[lane]);
-	if (lane)
+	/* Data makes no work for sessions and topology, and must not wait for theirs. */
+	if (lane || !d->heard)
 		return;
 	heed_stale_calls(arg);
 	daemon_kick(arg);

@@ -63,6 +63,7 @@ struct daemon {
 	uint64_t foreign_us;  /* topo_foreign_us() that tunnels have taken account of */
 	bool unsettled;	      /* the topology has decided about some tunnel */
 	bool session_news;    /* since the sessions' last tick began */
+	bool heard;	      /* since the last kick, what may have changed a session */
 	uint32_t joined;      /* of topo_joined(), what was heeded */
 	bool filters_told;    /* that bridges' frames go through iptables */
 	bool reconcile_again; /* asked for since the last one began */
