@@ -111,12 +111,10 @@ int seal_out(struct seal *s, unsigned lane, uint8_t type, uint32_t receiver, uin
 
 static int plain_in(struct seal *s, const uint8_t *dgram, size_t len)
 {
-	uint8_t want[8];
-
 	if (s->mode != DATA_NONE)
 		return -EPROTO;
-	put_le64(want, s->rx_cookie);
-	if (!crypto_equal(dgram + 8, want, sizeof(want)))
+	if (get_le64(dgram + 8) !=
+	    s->rx_cookie) /* one word: no byte of it is found before others */
 		return -EBADMSG;
 	return (int)(len - DGRAM_HDR_BYTES);
 }
