@@ -9,7 +9,7 @@ import pytest
 
 from blast import Blast
 from frames import mac_bytes
-from lab import SHORT, need, plain_only, wait_for
+from lab import SHORT, long_only, need, plain_only, wait_for
 from node import Pair
 from traffic import assert_pings, tcp_both_ways
 
@@ -86,10 +86,11 @@ def watch(pair, seconds):
 
 @pytest.mark.timeout(LOAD_S + 120)
 @pytest.mark.parametrize("load, mode, workers", [
-    (small_frames, "aead", 1), (tcp, "none", 2),
-    pytest.param(tcp, "aead", 1, marks=plain_only()),
+    (everything, "none", 2),
     pytest.param(everything, "aead", 1, marks=plain_only()),
-    pytest.param(everything, "none", 2, marks=plain_only())])
+    pytest.param(small_frames, "aead", 1, marks=long_only("a part of everything")),
+    pytest.param(tcp, "none", 2, marks=long_only("a part of everything")),
+    pytest.param(tcp, "aead", 1, marks=long_only("a part of everything"))])
 def test_control_lives(lab, load, mode, workers):
     """Saturated in both directions, no tunnel leaves forwarding and no peer is given up, with the
     shorter timers."""

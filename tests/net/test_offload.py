@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lab import plain_only, skip
+from lab import long_only, plain_only, skip
 from node import Pair
 from switches import NEED_CHECKSUM, OFFLOADS
 from traffic import Datagrams, assert_pings, tcp_both_ways
@@ -68,7 +68,7 @@ def check_drops(node):
 @pytest.mark.parametrize("off", [
     pytest.param(off, id=name, marks=[] if name in SANITIZED else [plain_only()])
     for name, off in SETTINGS.items()])
-@pytest.mark.parametrize("ends", ["both", pytest.param("left", marks=[plain_only()])])
+@pytest.mark.parametrize("ends", ["both", pytest.param("left", marks=[long_only("a minute: one end only")])])
 def test_one_switch(lab, off, ends):
     pair = Pair(lab)
     pair.left.offload = dict.fromkeys(off, False)
