@@ -164,9 +164,13 @@ static void on_drained(void *arg, unsigned lane)
 	daemon_kick(arg);
 }
 
+/* What lanes tell may concern sessions, whose data they leave to us until the next tick. */
 static void on_posted(void *arg)
 {
-	on_drained(arg, 0);
+	struct daemon *d = arg;
+
+	d->heard = true;
+	on_drained(d, 0);
 }
 
 static const struct os_udp_ops udp_ops = { .datagram = on_datagram, .drained = on_drained };
