@@ -216,7 +216,8 @@ static void post_fill(struct post *p, const struct iovec *iov, unsigned n)
 	size_t at = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		memcpy(p->data + at, iov[i].iov_base, iov[i].iov_len);
+		if (iov[i].iov_len) /* else there may be no base */
+			memcpy(p->data + at, iov[i].iov_base, iov[i].iov_len);
 		at += iov[i].iov_len;
 	}
 }

@@ -30,7 +30,8 @@ static bool lane_post(struct os *os, void (*fn)(void *arg, void *data, size_t le
 	p->fn = fn;
 	p->arg = arg;
 	for (unsigned i = 0; i < n; i++) {
-		memcpy(p->data + p->len, iov[i].iov_base, iov[i].iov_len);
+		if (iov[i].iov_len)
+			memcpy(p->data + p->len, iov[i].iov_base, iov[i].iov_len);
 		p->len += iov[i].iov_len;
 	}
 	TAILQ_INSERT_TAIL(&h->posts, p, link);
