@@ -76,7 +76,7 @@ unsigned announce_bridge(struct bridge *b, const uint8_t *mac)
 	unsigned n = 0;
 
 	TAILQ_FOREACH(t, &b->daemon->tunnels, link) {
-		if (t->bridge == b && t->state == TUNNEL_FORWARDING)
+		if (t->bridge == b && t->state == TUNNEL_FORWARDING && t->gate.open)
 			n += announce(t, mac);
 	}
 	return n;

@@ -493,7 +493,8 @@ static uint64_t run_bridge(struct guard *g, uint64_t now_us)
 
 static uint64_t run_tunnel(struct tunnel *t, uint64_t now_us)
 {
-	if (t->state != TUNNEL_FORWARDING)
+	/* Evidence closes the gate before the state follows; when it opens there is a burst. */
+	if (t->state != TUNNEL_FORWARDING || !t->gate.open)
 		return NEVER;
 	if (now_us >= t->w_next_us) {
 		t->w_next_us = in_step(now_us + WATCHDOG_US, now_us);

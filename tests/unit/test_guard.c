@@ -8,6 +8,8 @@
 
 #include "l2tund/announce.h"
 #include "l2tund/bridge.h"
+#include "l2tund/guard.h"
+#include "l2tund/peer.h"
 #include "l2tund/worker.h"
 #include "tests/support/packet.h"
 
@@ -488,6 +490,30 @@ static void local_addresses_are_announced(void **state)
 	assert_int_equal(n, 1);
 }
 
+/* Who has evidence closes the gate, at once; state and timers follow in a turn of their own. */
+static void closed_gate_lets_nothing_of_ours_pass(void **state)
+{
+	static const uint8_t here[6] = { 2, 1 };
+	static const char ask_for[] =
+		"{\"id\":1,\"method\":\"announce\",\"params\":{\"name\":\"br-sv\"}}";
+	struct world *w = *state;
+	struct stream_counters before, after;
+
+	world_start_plain(w);
+	world_wait_forwarding(w, US_PER_S);
+	fake_fdb_learn(w->host[0], "guest", here);
+	fake_run_for(w->net, 2 * US_PER_S);
+	struct tunnel *t = tunnel(w, 0, "sv");
+	assert_has(ask(w, 0, 0, ask_for), "\"frames\":1");
+	peer_counters(t->peer, &before);
+	t->gate.open = false;
+	assert_has(ask(w, 0, 0, ask_for), "\"frames\":0");
+	t->w_next_us = 0; /* the watchdog's is due, too */
+	guard_run(w->daemon[0]);
+	peer_counters(t->peer, &after);
+	assert_int_equal(after.tx_frames, before.tx_frames);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -513,6 +539,7 @@ int main(void)
 		TEST(stall_does_not_count_as_listening),
 		TEST(policer_follows_a_reload),
 		TEST(local_addresses_are_announced),
+		TEST(closed_gate_lets_nothing_of_ours_pass),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
