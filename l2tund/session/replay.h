@@ -1,6 +1,9 @@
 /*
  * Replay window over datagram counters: RFC 6479's ring of words, so that nothing is
  * ever shifted. Looked at, and updated, after the tag was good.
+ *
+ * Datagrams of one lane (a thread of either end) come in order, but a lane whose thread waits for
+ * a processor has all that its socket's buffer holds behind those of the others: up to 10000.
  */
 #ifndef L2TUND_SESSION_REPLAY_H
 #define L2TUND_SESSION_REPLAY_H
@@ -8,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define REPLAY_BITS 8192
+#define REPLAY_BITS 32768
 #define REPLAY_RING (REPLAY_BITS / 64 + 1) /* the word that fills up is not part of the window */
 
 struct replay {

@@ -267,6 +267,29 @@ static void test_fresh_keys(void **state)
 	session_pair_free(p);
 }
 
+/*
+ * One lane's socket holds all that its buffer takes while its thread waits for a processor, and the
+ * others go on: what comes late that way was not replayed.
+ */
+static void test_lane_that_waits(void **state)
+{
+	enum { BACKLOG = 10000 };
+	struct session_pair *p = pair_new(DATA_AEAD, LANES);
+	struct dgram *late = calloc(BACKLOG, sizeof(*late));
+	(void)state;
+
+	assert_non_null(late);
+	for (unsigned i = 0; i < BACKLOG; i++) {
+		late[i] = sealed(p, 1);
+		struct dgram d = sealed(p, 2);
+		assert_int_equal(take(p, 2, &d), RECORDS);
+	}
+	for (unsigned i = 0; i < BACKLOG; i++)
+		assert_int_equal(take(p, 1, &late[i]), RECORDS);
+	free(late);
+	session_pair_free(p);
+}
+
 /* Garbage is counted where it comes, nobody else is bothered. */
 static void test_garbage(void **state)
 {
@@ -302,7 +325,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_at_once),	    cmocka_unit_test(test_hint),
 		cmocka_unit_test(test_not_routine), cmocka_unit_test(test_fresh_keys),
-		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_garbage),	    cmocka_unit_test(test_lane_that_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
