@@ -224,6 +224,13 @@ static int write_pieces(struct worker *w, struct tunnel *t, const struct vnet *v
 	return r;
 }
 
+/* Whether super-frames like this one are written, as far as we know. */
+static bool takes(const struct tunnel *t, const struct vnet *v)
+{
+	return offload_on(t->offload, OFFLOAD_JOIN) &&
+	       (v->gso != VNET_GSO_UDP || offload_on(t->offload, OFFLOAD_USO));
+}
+
 static void offload_changed(void *arg, void *data, size_t len)
 {
 	(void)data;
@@ -242,7 +249,8 @@ void tunnel_in(void *arg, void *owner, const struct vnet *v, const struct iovec 
 		return;
 	int r = os->tap_write(os, t->port.tap, w->lane, v, iov, n);
 	if (r == -EOPNOTSUPP && v->gso) {
-		worker_tell(w, offload_changed, t, NULL, 0);
+		if (takes(t, v)) /* it is news; the peer may send such without end */
+			worker_tell(w, offload_changed, t, NULL, 0);
 		r = write_pieces(w, t, v, &(struct parts){ iov, n, len });
 	}
 	if (r < 0) {
