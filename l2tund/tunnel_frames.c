@@ -90,12 +90,18 @@ static void storm_block(struct worker *w, struct tunnel *t, const uint8_t *frame
 		from[5], to[0], to[1], to[2], to[3], to[4], to[5], type[0], type[1]);
 }
 
+/* How many frames it is, or will be. */
+static uint64_t frames_of(const struct vnet *v, size_t len)
+{
+	return v->gso ? (len - v->csum_start + v->gso_size - 1) / v->gso_size : 1;
+}
+
 /*
  * What the bridge floods multiplies in a loop: broadcast, multicast, and unicast to an address
  * that it does not know. `port` as for fdb_mirror_floods().
  */
 static bool flood_passes(struct worker *w, struct tunnel *t, struct policer *p, int port,
-			 const uint8_t *frame, size_t len, uint64_t now_us)
+			 const struct vnet *v, const uint8_t *frame, size_t len, uint64_t now_us)
 {
 	struct tunnel_floods *f = &t->floods;
 	bool several = w->daemon->os->lanes > 1, storm, passes;
@@ -103,7 +109,7 @@ static bool flood_passes(struct worker *w, struct tunnel *t, struct policer *p, 
 	if (several)
 		pthread_mutex_lock(&f->lock);
 	storm = recirculation_storm(&f->recirculation, frame, len, now_us);
-	passes = !storm && policer_pass(p, now_us);
+	passes = !storm && policer_pass_many(p, frames_of(v, len), now_us);
 	if (several)
 		pthread_mutex_unlock(&f->lock);
 	if (storm)
@@ -173,7 +179,7 @@ static void tap_frame(void *arg, unsigned lane, const struct vnet *v, uint8_t *f
 	    own_stays(w, t, frame, len))
 		return;
 	if (fdb_mirror_floods(&t->bridge->mirror, frame, t->port.ifindex) &&
-	    !flood_passes(w, t, &t->floods.tx, t->port.ifindex, frame, len, now_us))
+	    !flood_passes(w, t, &t->floods.tx, t->port.ifindex, v, frame, len, now_us))
 		return;
 	if (offload_on(t->offload, OFFLOAD_COALESCE))
 		join_put(w->out_join, t, v, frame, len);
@@ -297,7 +303,7 @@ void tunnel_deliver(struct worker *w, struct tunnel *t, const struct vnet *v, ui
 	    watchdog_ends(w, t, frame, len))
 		return;
 	bool floods = fdb_mirror_floods(&t->bridge->mirror, frame, 0);
-	if (floods && !flood_passes(w, t, &t->floods.rx, 0, frame, len, now_us))
+	if (floods && !flood_passes(w, t, &t->floods.rx, 0, v, frame, len, now_us))
 		return;
 	if (stays && !floods && may_join(t, v)) {
 		join_put(w->in_join, t, v, frame, len);

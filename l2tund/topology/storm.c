@@ -52,13 +52,20 @@ void policer_open(struct policer *p, uint64_t now_us)
 	p->early_until_us = now_us + STORM_EARLY_US;
 }
 
+bool policer_pass_many(struct policer *p, uint64_t n, uint64_t now_us)
+{
+	uint64_t price = MIN(n, (uint64_t)STORM_BURST) * FRAME_CREDIT;
+
+	policer_refill(p, now_us);
+	if (p->credit < price)
+		return false;
+	p->credit -= price;
+	return true;
+}
+
 bool policer_pass(struct policer *p, uint64_t now_us)
 {
-	policer_refill(p, now_us);
-	if (p->credit < FRAME_CREDIT)
-		return false;
-	p->credit -= FRAME_CREDIT;
-	return true;
+	return policer_pass_many(p, 1, now_us);
 }
 
 /* SipHash (Aumasson, Bernstein, 2012) with one round per word and three at the end. */

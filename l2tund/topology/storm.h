@@ -32,6 +32,8 @@ void policer_init(struct policer *p, unsigned rate, uint64_t now_us);
 void policer_open(struct policer *p, uint64_t now_us);
 /* Whether this flooded frame may pass. */
 bool policer_pass(struct policer *p, uint64_t now_us);
+/* The same of a super-frame, which becomes `n` frames; more than a burst count as a burst. */
+bool policer_pass_many(struct policer *p, uint64_t n, uint64_t now_us);
 
 /* A frame to a group address (broadcast and multicast: first octet's lowest bit, IEEE 802). */
 static inline bool frame_is_group(const uint8_t *frame)

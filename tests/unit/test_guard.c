@@ -514,6 +514,36 @@ static void closed_gate_lets_nothing_of_ours_pass(void **state)
 	assert_int_equal(after.tx_frames, before.tx_frames);
 }
 
+/* A flooded super-frame is as many frames as come out of it, whoever cuts it. */
+static void super_frames_are_policed_as_frames(void **state)
+{
+	enum { SEGMENTS = 40, SEGMENT = 100, SENT = 100 };
+	struct packet k = { .flow = 7 };
+	uint8_t payload[SEGMENTS * SEGMENT], frame[PACKET_MAX];
+	struct world *w = *state;
+	struct vnet v;
+
+	world_start_plain(w);
+	world_wait_forwarding(w, US_PER_S);
+	fake_run_for(w->net, 3 * US_PER_S); /* a whole burst, and the full rate */
+	struct tunnel_counters before = counts(tunnel(w, 0, "sv"));
+	for (unsigned i = 0; i < SENT; i++) {
+		memset(payload, (int)i, sizeof(payload));
+		size_t len = packet_build(&k, payload, sizeof(payload), frame);
+
+		memset(frame, 0xff, 6);
+		packet_unfinish(&k, frame, len, &v);
+		v.gso = VNET_GSO_UDP;
+		v.gso_size = SEGMENT;
+		assert_int_equal(fake_send(w->host[0], "guest", &v, frame, len), 0);
+	}
+	fake_run_for(w->net, 5 * US_PER_MS);
+	struct tunnel_counters after = counts(tunnel(w, 0, "sv"));
+	uint64_t passed = after.tx_frames - before.tx_frames;
+	assert_in_range(passed, STORM_BURST / SEGMENTS - 5, STORM_BURST / SEGMENTS + 5);
+	assert_int_equal(after.drop_policer - before.drop_policer, SENT - passed);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -540,6 +570,7 @@ int main(void)
 		TEST(policer_follows_a_reload),
 		TEST(local_addresses_are_announced),
 		TEST(closed_gate_lets_nothing_of_ours_pass),
+		TEST(super_frames_are_policed_as_frames),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
