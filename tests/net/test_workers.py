@@ -16,7 +16,6 @@ from traffic import assert_pings, tcp_both_ways
 from test_foreign import (test_loop_of_two_tunnels_and_two_guests, test_path_later,
                           test_restart_beside_a_cable)
 from test_parallel import test_cut_and_heal, test_frozen_end, test_one_end_restarts
-from test_recursion import test_route_moves_onto_the_bridge
 from test_storm import (test_flooding_guest, test_repetitions_that_are_none,
                         test_storm_blocks_and_ends)
 from test_tree import (keeper, ring4, test_node_ends, test_node_frozen, test_partition_and_heal,
