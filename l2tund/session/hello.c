@@ -119,18 +119,26 @@ uint64_t hello_tick(struct session *s, uint64_t now_us)
 	return MAX(due_us, now_us + 1);
 }
 
-/* More may have come than was sent: hellos overtake data, which then counts with the next one. */
-static void sum_add(uint64_t sum[2], uint64_t sent, uint64_t came)
+/* Between two hellos `sent` datagrams left and `came` arrived. Whether half of a burst was lost. */
+static bool loss_add(struct hello_loss *l, uint64_t sent, uint64_t came)
 {
-	sum[0] = sum[0] - sum[0] / 8 + sent * 1024;
-	sum[1] = sum[1] - sum[1] / 8 + came * 1024;
+	uint64_t late = came > sent ? came - sent : 0;
+	uint64_t found = MIN(l->missing, late);
+	uint64_t lost = l->missing - found;
+	bool burst = l->sent >= 16 && lost > l->sent / 2;
+
+	l->sum[0] = l->sum[0] - l->sum[0] / 8 + l->sent * 1024;
+	l->sum[1] = l->sum[1] - l->sum[1] / 8 + lost * 1024;
+	/* What had been behind several hellos in turn was taken for lost. */
+	l->sum[1] -= MIN(l->sum[1], (late - found) * 1024);
+	l->sent = sent;
+	l->missing = sent - MIN(sent, came);
+	return burst;
 }
 
-unsigned hello_loss_permille(const uint64_t sum[2])
+unsigned hello_loss_permille(const struct hello_loss *l)
 {
-	if (!sum[0] || sum[1] >= sum[0])
-		return 0;
-	return (unsigned)((sum[0] - sum[1]) * 1000 / sum[0]);
+	return l->sum[0] ? (unsigned)(l->sum[1] * 1000 / l->sum[0]) : 0;
 }
 
 /* Loss towards us from their count and ours; towards them from what they say they got. */
@@ -140,16 +148,14 @@ static void take_counts(struct session *s, const struct hello *in, uint64_t now_
 	uint64_t rx = hello_rx(s);
 
 	if (h->far_tx && in->tx > h->far_tx && rx >= h->rx_then)
-		sum_add(h->sum_rx, in->tx - h->far_tx, rx - h->rx_then);
+		loss_add(&h->rx, in->tx - h->far_tx, rx - h->rx_then);
 	h->far_tx = in->tx;
 	h->rx_then = rx;
 
 	if (in->echo_tx > h->seen_tx && in->echo_tx <= hello_tx(s) && in->echo_rx >= h->seen_rx) {
 		uint64_t sent = in->echo_tx - h->seen_tx, came = in->echo_rx - h->seen_rx;
 
-		if (h->seen_tx)
-			sum_add(h->sum_tx, sent, came);
-		if (h->seen_tx && sent >= 16 && came < sent / 2)
+		if (h->seen_tx && loss_add(&h->tx, sent, came))
 			pmtu_suspect(&s->pmtu, now_us);
 		h->seen_tx = in->echo_tx;
 		h->seen_rx = in->echo_rx;

@@ -360,8 +360,8 @@ void session_get_info(const struct session *s, struct session_info *ret)
 	if (!s->cur && s->call.index)
 		ret->path = s->call.path;
 	ret->rtt_us = s->hello.rtt_us;
-	ret->loss_tx_permille = hello_loss_permille(s->hello.sum_tx);
-	ret->loss_rx_permille = hello_loss_permille(s->hello.sum_rx);
+	ret->loss_tx_permille = hello_loss_permille(&s->hello.tx);
+	ret->loss_rx_permille = hello_loss_permille(&s->hello.rx);
 	ret->path_mtu = s->state == SESSION_UP ? s->pmtu.mtu : 0;
 	ret->mode = s->cur ? s->cur->seal.mode : DATA_AEAD;
 	ret->cipher = s->cur ? cipher_name(s->cur->seal.cipher) : "-";
