@@ -173,7 +173,8 @@ class Node:
             if self.process is not None and self.process.returncode is None:
                 died = self.process.poll()
                 assert died is None, f"{self.name} died with {died}\n{self.tail()}"
-                self.stop()
+                # The kernel takes 30 ms to remove a TAP, more when it is busy: 100 of them, seconds.
+                self.stop(30)
         finally:
             if self.running:
                 self.process.kill()
