@@ -2,7 +2,8 @@
 
 What it adds to pytest, so that no test file has to:
 - tests under tests/net need root and run one file at a time: several make jobs or
-  build directories share the clock and the processors, and these tests measure time;
+  build directories share the clock and the processors, and these tests measure time. With
+  NET_SHORT=1, which leaves such tests out, two files at a time;
 - each test ends after TEST_TIMEOUT_S (environment, default 180) with a failure, or after
   what `@pytest.mark.timeout(SECONDS)` over it says;
 - a report of a sanitizer, written by any process that a test started, fails that test.
@@ -15,10 +16,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 
 import pytest
 
 LOCK_PATH = "/tmp/l2tund-net-tests.lock"
+LOCK_INTERVAL_S = 0.2
 TIMEOUT_S = int(os.environ.get("TEST_TIMEOUT_S", "180"))
 
 
@@ -86,6 +89,21 @@ def reason_of(report):
     return str(report.longrepr)
 
 
+def net_turn():
+    """Waits until this file may run; the turn is over when what it returns is closed."""
+    turns = 2 if os.environ.get("NET_SHORT") == "1" else 1
+    while True:
+        for number in range(turns):
+            # The first one has the name that a run with a single turn waits for.
+            lock = open(f"{LOCK_PATH}.{number}" if number else LOCK_PATH, "w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if turns > 1 else 0))
+                return lock
+            except BlockingIOError:
+                lock.close()
+        time.sleep(LOCK_INTERVAL_S)
+
+
 def main():
     test = pathlib.Path(sys.argv[1]).resolve()
     # Own the real standard output; what pytest and its children print goes to the log.
@@ -95,8 +113,7 @@ def main():
         if os.geteuid() != 0:
             print("1..0 # SKIP needs root (network namespaces, TAP devices)", file=out, flush=True)
             return 0
-        lock = open(LOCK_PATH, "w")  # pylint: disable=consider-using-with
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        turn = net_turn()  # until this process ends
 
     reports = pathlib.Path(tempfile.mkdtemp(prefix="l2-san-"))
     # Daemons that drop to another user write there too.
