@@ -6,8 +6,8 @@
 #include "l2tund/session/session.h"
 
 /*
- * Datagrams lost in one direction, reckoned from the counts in hellos. Hellos overtake data: what is
- * missing at one of them may be just behind it, and is lost only when the next one misses it too.
+ * Datagrams lost in one direction, reckoned from the counts in hellos. Hellos overtake data: what
+ * is missing at one of them may be just behind it, and is lost only when the next one misses it.
  */
 struct hello_loss {
 	uint64_t sent, missing; /* of the last hello, not reckoned yet */
