@@ -27,6 +27,7 @@
 #include "common/util.h"
 
 #define QUERY_TIMEOUT_US (10 * US_PER_S)
+#define FIRST_TURNS 4	/* of those who are first, before all others get one */
 #define DRAIN_ROUNDS 16 /* turns given to cancelled queries when the loop ends */
 
 /* libevent's priorities; those who do not say get the middle one, which is REST. */
@@ -44,6 +45,8 @@ struct loop_fd {
 	struct loop *loop;
 	struct event *read, *write;
 	unsigned want;
+	bool first;
+	bool waits; /* for one turn, like all others */
 	void (*fn)(void *arg, unsigned what);
 	void *arg;
 };
@@ -100,6 +103,8 @@ struct loop {
 	void (*begin)(void *arg); /* around each callback, or NULL */
 	void (*end)(void *arg);
 	void *turn_arg;
+	unsigned firsts;  /* turns in a row of those who are first */
+	bool timers_wait; /* for one turn, like all others */
 	char *resolv_conf;
 	char *hosts;
 
@@ -134,6 +139,17 @@ static void turn_end(struct loop *l)
 {
 	if (l->end && l->running)
 		l->end(l->turn_arg);
+}
+
+/*
+ * Counts a turn of somebody who is served first, or not. True: he stands in line the next time,
+ * once, behind all who are waiting. If he were always ready, there would be nobody else,
+ * and for that a stranger's datagrams do.
+ */
+static bool count_turn(struct loop *l, bool first)
+{
+	l->firsts = first ? l->firsts + 1 : 0;
+	return l->firsts >= FIRST_TURNS;
 }
 
 /* timers */
@@ -214,6 +230,8 @@ static void timers_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (read(fd, &expirations, sizeof(expirations)) < 0 && errno == EAGAIN)
 		return;
+	l->timers_wait = count_turn(l, !l->timers_wait);
+	event_priority_set(l->timer_event, l->timers_wait ? PRIORITY_REST : PRIORITY_FIRST);
 	l->armed_us = NEVER;
 	l->firing_us = loop_now_us();
 	while ((t = TAILQ_FIRST(&l->timers)) && t->deadline_us <= l->firing_us) {
@@ -242,12 +260,28 @@ static int timers_init(struct loop *l)
 
 /* descriptors and signals */
 
+static void fd_set_priority(struct loop_fd *f)
+{
+	event_priority_set(f->read, f->first && !f->waits ? PRIORITY_FIRST : PRIORITY_REST);
+}
+
+static void fd_count_turn(struct loop_fd *f)
+{
+	bool waits = count_turn(f->loop, f->first && !f->waits);
+
+	if (waits == f->waits)
+		return;
+	f->waits = waits;
+	fd_set_priority(f);
+}
+
 static void fd_fired(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_fd *f = arg;
 	struct loop *l = f->loop; /* `f` may be freed */
 
 	(void)fd;
+	fd_count_turn(f);
 	turn_begin(l);
 	f->fn(f->arg, what & EV_WRITE ? LOOP_WRITE : LOOP_READ);
 	turn_end(l);
@@ -290,7 +324,8 @@ int loop_fd_new(struct loop *l, int fd, void (*fn)(void *arg, unsigned what), vo
 
 void loop_fd_first(struct loop_fd *f, bool first)
 {
-	event_priority_set(f->read, first ? PRIORITY_FIRST : PRIORITY_REST);
+	f->first = first;
+	fd_set_priority(f);
 }
 
 void loop_fd_free(struct loop_fd *f)

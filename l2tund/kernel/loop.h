@@ -57,8 +57,8 @@ int loop_fd_new(struct loop *l, int fd, void (*fn)(void *arg, unsigned what), vo
 int loop_fd_want(struct loop_fd *f, unsigned what);
 /*
  * Whether it is served before all that is not: timers are, other descriptors are not at first.
- * Between any two callbacks of the rest the loop looks for such. False from a callback
- * that had more than enough to do, so that the rest has its turn, too.
+ * Between any two callbacks of the rest the loop looks for such. After some in a row the rest has
+ * its turn; false from a callback that had more than enough to do gives it more.
  */
 void loop_fd_first(struct loop_fd *f, bool first);
 void loop_fd_free(struct loop_fd *f);

@@ -544,6 +544,68 @@ static void test_first(void **state)
 	assert_false(t.served_first[1]);
 }
 
+/* Who is first and always ready leaves turns to the rest; so do two of them. */
+
+struct greedy {
+	struct loop *loop;
+	struct loop_fd *fd[3];
+	unsigned first, rest;
+};
+
+static void greedy_count(struct greedy *g, unsigned *n)
+{
+	++*n;
+	if (g->first + g->rest == 1000)
+		loop_stop(g->loop);
+}
+
+static void greedy_first(void *arg, unsigned what)
+{
+	struct greedy *g = arg;
+
+	(void)what;
+	greedy_count(g, &g->first);
+}
+
+static void greedy_rest(void *arg, unsigned what)
+{
+	struct greedy *g = arg;
+
+	(void)what;
+	greedy_count(g, &g->rest);
+}
+
+static void test_first_is_not_the_only_one(void **state)
+{
+	struct names *x = *state;
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1); /* never read */
+	for (unsigned n = 1; n <= 2; n++) {
+		struct greedy g = { .loop = x->loop };
+		int copy[3];
+
+		for (unsigned i = 0; i < 3; i++) {
+			copy[i] = dup(fds[0]);
+			assert_int_equal(loop_fd_new(x->loop, copy[i],
+						     i < n ? greedy_first : greedy_rest, &g,
+						     &g.fd[i]),
+					 0);
+			if (i < n)
+				loop_fd_first(g.fd[i], true);
+		}
+		assert_int_equal(loop_run(x->loop), 0);
+		assert_in_range(g.rest, 50, 500);
+		for (unsigned i = 0; i < 3; i++) {
+			loop_fd_free(g.fd[i]);
+			close(copy[i]);
+		}
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -561,6 +623,7 @@ int main(void)
 		T(test_clock),
 		T(test_signal),
 		T(test_first),
+		T(test_first_is_not_the_only_one),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
