@@ -111,7 +111,7 @@ int cut_init(struct cut *c, const struct vnet *v, const struct parts *p, size_t 
 				     .csum_offset = headers_csum_offset(&h) },
 			   .parts = *p,
 			   .h = h,
-			   .at = h.payload,
+			   .from = { p->iov, h.payload },
 			   .left = left,
 			   .step = step,
 			   .sum = pseudo_sum(v, frame, &h) };
@@ -121,23 +121,6 @@ int cut_init(struct cut *c, const struct vnet *v, const struct parts *p, size_t 
 size_t cut_size(const struct cut *c)
 {
 	return c->left ? c->h.payload + MIN(c->step, c->left) : 0;
-}
-
-static void copy_payload(struct cut *c, uint8_t *to, size_t size)
-{
-	while (size) {
-		const struct iovec *v = &c->parts.iov[c->part];
-		size_t n = MIN(size, v->iov_len - c->at);
-
-		memcpy(to, (const uint8_t *)v->iov_base + c->at, n);
-		to += n;
-		size -= n;
-		c->at += n;
-		if (c->at == v->iov_len) {
-			c->part++;
-			c->at = 0;
-		}
-	}
 }
 
 /* RFC 3168 6.1.2: CWR is told once, by the first segment. */
@@ -157,7 +140,7 @@ void cut_next(struct cut *c, uint8_t *buf, struct vnet *ret)
 	uint16_t l4_bytes = (uint16_t)(h->payload - h->l4 + size);
 
 	memcpy(buf, c->parts.iov[0].iov_base, h->payload);
-	copy_payload(c, buf + h->payload, size);
+	cursor_copy(&c->from, buf + h->payload, size);
 	c->left -= size;
 
 	headers_set_length(buf, h, size);

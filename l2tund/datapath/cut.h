@@ -10,17 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "l2tund/datapath/headers.h"
+#include "l2tund/datapath/parts.h"
 #include "l2tund/datapath/vnet.h"
-
-/* One frame in `n` parts; the first holds all its headers. */
-struct parts {
-	const struct iovec *iov;
-	unsigned n;
-	size_t len; /* of all together */
-};
 
 struct cut; /* below: embedded by the caller, private */
 
@@ -46,12 +39,11 @@ struct cut {
 	struct vnet vnet; /* of every piece */
 	struct parts parts;
 	struct headers h;
-	unsigned part;	/* the next payload byte: in which part, */
-	size_t at;	/* and where in it */
-	size_t left;	/* payload still to come */
-	size_t step;	/* payload of each piece but the last */
-	unsigned index; /* of the next piece */
-	uint64_t sum;	/* of the pseudo header, without the length */
+	struct cursor from; /* the next payload byte */
+	size_t left;	    /* payload still to come */
+	size_t step;	    /* payload of each piece but the last */
+	unsigned index;	    /* of the next piece */
+	uint64_t sum;	    /* of the pseudo header, without the length */
 };
 
 #endif

@@ -214,28 +214,6 @@ static uint8_t *append(struct stream *st, uint8_t kind, uint16_t segment, const 
 	return put_hints(p + RECORD_HDR_BYTES, v);
 }
 
-/* Where in a frame's parts the next bytes are. */
-struct cursor {
-	const struct iovec *iov;
-	size_t at;
-};
-
-static void copy_from(struct cursor *c, uint8_t *to, size_t len)
-{
-	while (len > 0) {
-		size_t n = MIN(len, c->iov->iov_len - c->at);
-
-		memcpy(to, (const uint8_t *)c->iov->iov_base + c->at, n);
-		to += n;
-		len -= n;
-		c->at += n;
-		if (c->at < c->iov->iov_len)
-			continue;
-		c->iov++;
-		c->at = 0;
-	}
-}
-
 /* ---- out: a frame in several datagrams ---- */
 
 static void split_begin(struct stream *st)
@@ -299,7 +277,7 @@ static void append_chunk(struct stream *st, const struct reasm_chunk *c, struct 
 	put_le32(p, c->message);
 	put_le32(p + 4, c->offset);
 	put_le32(p + 8, c->total);
-	copy_from(from, p + RECORD_CHUNK_BYTES, c->len);
+	cursor_copy(from, p + RECORD_CHUNK_BYTES, c->len);
 	st->dgram.part = true;
 	if (c->offset + c->len == c->total)
 		split_end(st, true);
@@ -396,7 +374,7 @@ int stream_put(struct stream *st, uint16_t far_id, const struct vnet *v, const s
 		return drop(st, -ENETDOWN);
 	if (v->gso || need > room)
 		return put_large(st, far_id, v, p, room);
-	copy_from(&from, append(st, RECORD_FRAME, far_id, v, p->len), p->len);
+	cursor_copy(&from, append(st, RECORD_FRAME, far_id, v, p->len), p->len);
 	st->dgram.ended++;
 	if (!st->options.pack)
 		close_dgram(st);
