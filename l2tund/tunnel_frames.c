@@ -15,12 +15,11 @@
 
 #include "l2tund/bridge.h"
 #include "l2tund/daemon.h"
+#include "l2tund/datapath/headers.h"
 #include "l2tund/guard.h"
 #include "l2tund/peer.h"
 #include "l2tund/topology/recursion.h"
 #include "l2tund/worker.h"
-
-#define UDP_CSUM_OFFSET 6 /* of the checksum in a UDP header */
 
 /* What is left of the wanted switches: the kernel may refuse some, now or later. */
 static void tunnel_frames_probe(struct tunnel *t)
@@ -272,7 +271,7 @@ static bool may_join(const struct tunnel *t, const struct vnet *v)
 {
 	if (!offload_on(t->offload, OFFLOAD_JOIN))
 		return false;
-	return offload_on(t->offload, OFFLOAD_USO) || v->csum_offset != UDP_CSUM_OFFSET;
+	return offload_on(t->offload, OFFLOAD_USO) || v->csum_offset != UDP_CSUM;
 }
 
 /* A lane has left to us what may be a watchdog frame of our own. */

@@ -38,10 +38,8 @@ void worker_free(struct worker *w)
 	if (!w)
 		return;
 	assert(!w->train.user);
-	if (w->out_join)
-		join_free(w->out_join);
-	if (w->in_join)
-		join_free(w->in_join);
+	join_free(w->out_join);
+	join_free(w->in_join);
 	free(w);
 }
 

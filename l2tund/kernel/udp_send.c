@@ -11,12 +11,11 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "l2tund/datapath/train.h"
 #include "l2tund/kernel/lanes.h"
 #include "l2tund/kernel/udp_private.h"
 #include "l2tund/session/dgram.h"
 
-#define RUN_DATAGRAMS 64 /* UDP_MAX_SEGMENTS of kernels before 6.9 */
-#define RUN_BYTES 65507	 /* of one IPv4 packet, behind its headers */
 #define SEND_TRIES 3
 #define SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 
@@ -118,12 +117,12 @@ static int send_single(struct route *r, const uint8_t *p, size_t len)
 /* As many as the kernel takes at once, at least one; how many of the bytes that was. */
 static ssize_t send_some(struct route *r, const uint8_t *p, size_t len, size_t size)
 {
-	struct mmsghdr msgs[RUN_DATAGRAMS];
-	struct iovec iov[RUN_DATAGRAMS];
+	struct mmsghdr msgs[TRAIN_DATAGRAMS];
+	struct iovec iov[TRAIN_DATAGRAMS];
 	unsigned n = 0;
 	int sent, err;
 
-	for (size_t at = 0; at < len && n < RUN_DATAGRAMS; at += size, n++) {
+	for (size_t at = 0; at < len && n < TRAIN_DATAGRAMS; at += size, n++) {
 		iov[n] = piece(p + at, MIN(size, len - at));
 		msgs[n].msg_hdr = route_message(r, &iov[n]);
 	}
@@ -214,7 +213,7 @@ int udp_send(struct os *os, struct os_udp *u, unsigned lane, const struct path *
 	     const void *buf, size_t len, size_t size)
 {
 	const uint8_t *p = buf;
-	size_t most = size ? size * MIN(RUN_DATAGRAMS, MAX(RUN_BYTES / size, 1)) : 0;
+	size_t most = size ? size * MIN(TRAIN_DATAGRAMS, MAX(TRAIN_BYTES / size, 1)) : 0;
 	struct route r;
 	int err;
 

@@ -113,8 +113,8 @@ static int plain_in(struct seal *s, const uint8_t *dgram, size_t len)
 {
 	if (s->mode != DATA_NONE)
 		return -EPROTO;
-	if (get_le64(dgram + 8) !=
-	    s->rx_cookie) /* one word: no byte of it is found before others */
+	/* One word: no byte of it is found before others. */
+	if (get_le64(dgram + 8) != s->rx_cookie)
 		return -EBADMSG;
 	return (int)(len - DGRAM_HDR_BYTES);
 }
