@@ -14,6 +14,9 @@
 #include "common/util.h"
 #include "l2tund/session/peer.h"
 
+#define LOSS_UNIT 1024 /* fractions of a datagram, as sums decay */
+#define LOSS_MEMORY 32 /* hellos: about 16 s of an idle tunnel by default */
+
 /* Datagrams of this establishment; probes of the path are not counted. */
 static uint64_t hello_tx(const struct session *s)
 {
@@ -127,10 +130,10 @@ static bool loss_add(struct hello_loss *l, uint64_t sent, uint64_t came)
 	uint64_t lost = l->missing - found;
 	bool burst = l->sent >= 16 && lost > l->sent / 2;
 
-	l->sum[0] = l->sum[0] - l->sum[0] / 8 + l->sent * 1024;
-	l->sum[1] = l->sum[1] - l->sum[1] / 8 + lost * 1024;
+	l->sum[0] = l->sum[0] - l->sum[0] / LOSS_MEMORY + l->sent * LOSS_UNIT;
+	l->sum[1] = l->sum[1] - l->sum[1] / LOSS_MEMORY + lost * LOSS_UNIT;
 	/* What had been behind several hellos in turn was taken for lost. */
-	l->sum[1] -= MIN(l->sum[1], (late - found) * 1024);
+	l->sum[1] -= MIN(l->sum[1], (late - found) * LOSS_UNIT);
 	l->sent = sent;
 	l->missing = sent - MIN(sent, came);
 	return burst;
@@ -138,6 +141,9 @@ static bool loss_add(struct hello_loss *l, uint64_t sent, uint64_t came)
 
 unsigned hello_loss_permille(const struct hello_loss *l)
 {
+	/* A single one is no rate, least of all in an idle tunnel, where it is a part that alarms. */
+	if (l->sum[1] <= LOSS_UNIT)
+		return 0;
 	return l->sum[0] ? (unsigned)(l->sum[1] * 1000 / l->sum[0]) : 0;
 }
 

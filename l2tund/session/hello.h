@@ -43,6 +43,7 @@ bool hello_in_haste(const struct session *s, uint64_t now_us);
 /* Probes of the path do not count as sent or received: they are sent in order to be lost. */
 void hello_forget_sent(struct session *s, uint64_t n);
 void hello_forget_received(struct session *s);
+/* 0 while it comes to no more than one datagram. */
 unsigned hello_loss_permille(const struct hello_loss *l);
 
 #endif

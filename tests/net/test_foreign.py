@@ -89,7 +89,7 @@ def test_path_before(lab, kind):
         time.sleep(0.3)  # how long it floods over the tunnel
     for node in pair.nodes:
         assert node.bridge_status()["foreign"] == []
-        assert node.ctl("check").returncode == 0
+        node.wait_healthy()
     assert_pings(pair.guest_left, Pair.RIGHT_IP)
 
 

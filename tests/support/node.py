@@ -194,6 +194,11 @@ class Node:
     def tail(self, lines=60):
         return "\n".join(self.log()[1].splitlines()[-lines:])
 
+    def wait_healthy(self, timeout=5):
+        """What waits in a busy host's queue counts as lost for a moment."""
+        wait_for(lambda: self.ctl("check", check=False).returncode == 0, timeout,
+                 lambda: self.ctl("check", check=False).stdout)
+
     def ctl(self, *words, check=True, timeout=20):
         """Runs bridgectl against this daemon."""
         return self.host.run(BRIDGECTL, "-s", self.control, *words, check=check, timeout=timeout)

@@ -164,6 +164,56 @@ static bool has_far(void *arg)
 	return session_far_segments(n->peers[0], &count) && count == 256;
 }
 
+struct some {
+	unsigned left; /* how many are still to be lost */
+};
+
+static bool lose_some(void *arg, const struct addr *from, const struct addr *to,
+		      const uint8_t *dgram, size_t len)
+{
+	struct some *w = arg;
+	(void)from, (void)to, (void)dgram;
+	if (!w->left || len > 1000) /* probes of the path do not count */
+		return true;
+	w->left--;
+	return false;
+}
+
+/* The most that either side told of in ten seconds in which `n` datagrams in turn were lost. */
+static unsigned worst_told(struct sim_pair *f, unsigned n)
+{
+	struct some w = { .left = n };
+	unsigned worst = 0;
+
+	f->net.filter = lose_some;
+	f->net.filter_arg = &w;
+	for (unsigned i = 0; i < 100; i++) {
+		struct session_info a, b;
+
+		sim_pass(f, S / 10);
+		a = sim_info(&f->a, 0);
+		b = sim_info(&f->b, 0);
+		worst = MAX(worst, MAX(a.loss_rx_permille, a.loss_tx_permille));
+		worst = MAX(worst, MAX(b.loss_rx_permille, b.loss_tx_permille));
+	}
+	assert_int_equal(w.left, 0);
+	f->net.filter = NULL;
+	return worst;
+}
+
+/* Monitoring must not cry for one hello of an idle tunnel. */
+static void test_one_lost_is_no_rate(void **state)
+{
+	struct sim_pair *f = sim_pair_new(5);
+	(void)state;
+	sim_join(&f->a, A_HOST, &f->b, B_HOST);
+	assert_true(sim_wait_up(&f->a, &f->b, 2 * S));
+	sim_pass(f, 20 * S);
+	assert_int_equal(worst_told(f, 1), 0);
+	assert_in_range(worst_told(f, 6), 101, 1000);
+	sim_pair_free(f);
+}
+
 /* The largest list at 30 % loss, then another one in its place. */
 static void test_segments(void **state)
 {
@@ -500,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_black_hole),
 		cmocka_unit_test(test_black_hole_traffic),
 		cmocka_unit_test(test_hellos_overtake_data),
+		cmocka_unit_test(test_one_lost_is_no_rate),
 		cmocka_unit_test(test_segments),
 		cmocka_unit_test(test_segments_reordered),
 		cmocka_unit_test(test_hello_reordered),
