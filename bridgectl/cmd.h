@@ -1,7 +1,4 @@
-/*
- * Commands as const rows: parsing, help, completion and the check of the manual page all come
- * from them (cmd_table.c).
- */
+/* Commands as const rows (cmd_table.c): parsing, help, completion, check of the manual page. */
 #ifndef BRIDGECTL_CMD_H
 #define BRIDGECTL_CMD_H
 
@@ -17,10 +14,12 @@ enum exit_code {
 	EXIT_FAILED = 1,
 	EXIT_USAGE = 2,
 	EXIT_UNREACHABLE = 3,
+	EXIT_RESUMABLE = 4, /* stopped on request or by a failure; the same command goes on */
 };
 
 #define CMD_ARGS_MAX 4
-#define CMD_OPTIONS_MAX 4
+#define CMD_OPTIONS_MAX 28
+#define CMD_GIVEN_MAX 64
 
 struct cmd_option {
 	const char *name;  /* "--init" */
@@ -30,6 +29,11 @@ struct cmd_option {
 };
 
 struct cmd;
+
+/* An option as it was given; some may be given several times. */
+struct cmd_given {
+	const char *name, *value;
+};
 
 /* One run of one command. Owned by cmd_main(). */
 struct cmd_call {
@@ -41,6 +45,8 @@ struct cmd_call {
 	unsigned n_args;
 	const char
 		*options[CMD_OPTIONS_MAX]; /* in the order of the row; "" for one without value */
+	struct cmd_given given[CMD_GIVEN_MAX];
+	unsigned n_given;
 	struct out out;
 	struct client *client; /* connected by the first cmd_ask() */
 	enum exit_code failed; /* what cmd_ask() failed with */
@@ -72,6 +78,11 @@ int cmd_main(int argc, char **argv);
  * call->cmd may be NULL with call->help set.
  */
 bool cmd_parse(int argc, char **argv, struct cmd_call *call, char *err);
+
+/* What an option of the row was given as last, "" for one without value; NULL: not given. */
+const char *cmd_option(const struct cmd_call *call, const char *name);
+/* The nth time that it was given, from 0 on; NULL: not so often. */
+const char *cmd_option_nth(const struct cmd_call *call, const char *name, unsigned n);
 
 /* The row for the longest run of words, and how many they are. NULL: none. */
 const struct cmd *cmd_find(char **words, unsigned n, unsigned *ret_used);

@@ -162,6 +162,34 @@ static bool set_global(struct parse *p, const struct cmd_option *o, const char *
 	return true;
 }
 
+static bool keep_given(struct parse *p, const char *name, const char *value)
+{
+	struct cmd_call *call = p->call;
+
+	if (call->n_given == CMD_GIVEN_MAX)
+		return fail(p, "too many options; try bridgectl --help");
+	call->given[call->n_given++] = (struct cmd_given){ name, value };
+	return true;
+}
+
+const char *cmd_option_nth(const struct cmd_call *call, const char *name, unsigned n)
+{
+	for (unsigned i = 0; i < call->n_given; i++)
+		if (!strcmp(call->given[i].name, name) && n-- == 0)
+			return call->given[i].value;
+	return NULL;
+}
+
+const char *cmd_option(const struct cmd_call *call, const char *name)
+{
+	const char *last = NULL;
+
+	for (unsigned i = 0; i < call->n_given; i++)
+		if (!strcmp(call->given[i].name, name))
+			last = call->given[i].value;
+	return last;
+}
+
 static bool take_option(struct parse *p, const char *arg)
 {
 	unsigned used;
@@ -177,7 +205,7 @@ static bool take_option(struct parse *p, const char *arg)
 			if (!option_value(p, &cmd->options[i], &value))
 				return false;
 			p->call->options[i] = value;
-			return true;
+			return keep_given(p, cmd->options[i].name, value);
 		}
 	if (!cmd)
 		return fail(p, "unknown option \"%.60s\" before any command; try bridgectl --help",

@@ -141,7 +141,7 @@ static bool loss_add(struct hello_loss *l, uint64_t sent, uint64_t came)
 
 unsigned hello_loss_permille(const struct hello_loss *l)
 {
-	/* A single one is no rate, least of all in an idle tunnel, where it is a part that alarms. */
+	/* A single one is no rate, least of all in an idle tunnel: it would be several percent. */
 	if (l->sum[1] <= LOSS_UNIT)
 		return 0;
 	return l->sum[0] ? (unsigned)(l->sum[1] * 1000 / l->sum[0]) : 0;

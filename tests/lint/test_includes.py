@@ -18,7 +18,10 @@ UNITS = [
     ("l2tund-main", r"l2tund/main\.c", ["common", "topology", "session", "datapath", "control", "config", "kernel", "daemon"]),
     ("daemon", r"l2tund/", ["common", "topology", "session", "datapath", "control", "config", "kernel"]),
     ("bridgectl-main", r"bridgectl/main\.c", ["common", "ctl-base", "cmd"]),
-    ("cmd", r"bridgectl/cmd", ["common", "ctl-base"]),
+    ("cmd", r"bridgectl/cmd", ["common", "ctl-base", "domain", "disk", "transfer"]),
+    ("domain", r"bridgectl/domain/", ["common"]),
+    ("disk", r"bridgectl/disk/", ["common", "domain"]),
+    ("transfer", r"bridgectl/transfer/", ["common", "disk"]),
     ("ctl-base", r"bridgectl/(out|client)", ["common"]),
 ]
 
@@ -26,6 +29,10 @@ UNITS = [
 OWNED = [
     (re.compile(r"event2?/|event2?\.h"), re.compile(r"l2tund/kernel/loop\.c")),
     (re.compile(r"netlink/"), re.compile(r"l2tund/kernel/rtnl\w*\.c")),
+    (re.compile(r"libfdisk/"), re.compile(r"bridgectl/disk/table\w*\.c")),
+    (re.compile(r"blkid/"), re.compile(r"bridgectl/disk/(probe|table)\w*\.c")),
+    (re.compile(r"openssl/ssl\.h"), re.compile(r"bridgectl/transfer/conn\w*\.c")),
+    (re.compile(r"zstd\.h"), re.compile(r"bridgectl/transfer/codec\w*\.c")),
 ]
 
 PURE = re.compile(r"l2tund/(topology|session)/")
@@ -100,6 +107,9 @@ def test_pure_parts_call_nothing_impure():
         ("l2tund/control/x.c", '#include "l2tund/kernel/os.h"'),
         ("l2tund/config_x.c", '#include "l2tund/daemon.h"'),
         ("bridgectl/out_x.c", '#include "bridgectl/cmd.h"'),
+        ("bridgectl/domain/x.c", '#include "bridgectl/disk/x.h"'),
+        ("bridgectl/disk/x.c", '#include "bridgectl/cmd.h"'),
+        ("bridgectl/transfer/x.c", "#include <zstd.h>"),
         ("bridgectl/cmd/x.c", '#include "l2tund/config.h"'),
         ("l2tund/daemon.c", "#include <event2/event.h>"),
         ("l2tund/kernel/tap.c", "#include <netlink/netlink.h>"),
