@@ -30,7 +30,7 @@ OWNED = [
     (re.compile(r"event2?/|event2?\.h"), re.compile(r"l2tund/kernel/loop\.c")),
     (re.compile(r"netlink/"), re.compile(r"l2tund/kernel/rtnl\w*\.c")),
     (re.compile(r"libfdisk/"), re.compile(r"bridgectl/disk/table\w*\.c")),
-    (re.compile(r"blkid/"), re.compile(r"bridgectl/disk/(probe|table)\w*\.c")),
+    (re.compile(r"blkid/"), re.compile(r"bridgectl/disk/(probe|table|target)\w*\.c")),
     (re.compile(r"openssl/ssl\.h"), re.compile(r"bridgectl/transfer/conn\w*\.c")),
     (re.compile(r"zstd\.h"), re.compile(r"bridgectl/transfer/codec\w*\.c")),
 ]
