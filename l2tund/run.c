@@ -22,6 +22,7 @@
 #include "l2tund/kernel/loop.h"
 #include "l2tund/kernel/notify.h"
 #include "l2tund/kernel/os_linux.h"
+#include "l2tund/kernel/priority.h"
 #include "l2tund/kernel/privileges.h"
 #include "l2tund/kernel/statefile.h"
 #include "l2tund/options.h"
@@ -158,6 +159,7 @@ static int run_open(struct run *run, const struct config_node *node)
 	r = lookout_start(&run->lookout);
 	if (r < 0)
 		return run_fail(run, r, "cannot fork: %s", strerror(-r));
+	priority_raise(); /* not of the process that looks out for owners */
 	r = loop_new(NULL, &run->loop);
 	if (r < 0)
 		return run_fail(run, r, "event loop: %s", strerror(-r));
