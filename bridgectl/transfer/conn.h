@@ -14,6 +14,7 @@
 #define CONN_KEY_BYTES 32
 #define CONN_ERRLEN 256
 #define CONN_TIMEOUT_MS 30000 /* nothing acknowledged for so long: the network is cut */
+#define CONN_REKEY_BYTES (UINT64_C(64) << 30) /* RFC 8446, section 5.5 allows 388 GB */
 
 struct conn;
 
