@@ -20,9 +20,9 @@ struct window {
 	int fd;	       /* not owned: of a struct target, or any file */
 	int direct_fd; /* the same with O_DIRECT, owned; -1: not possible */
 	uint64_t offset, length;
-	unsigned unit; /* of direct I/O: 512 or 4096 bytes */
-	bool block;    /* a device */
-	bool fresh;    /* set by the caller: all of it was zeros; window_zero() writes all the same */
+	unsigned unit;	    /* of direct I/O: 512 or 4096 bytes */
+	bool block;	    /* a device */
+	bool fresh;	    /* the caller's: all was zeros; window_zero() writes all the same */
 	_Atomic int failed; /* the first error of a flush; final, since the kernel forgets it */
 };
 
