@@ -1,0 +1,25 @@
+/*
+ * What a volume is: its size and what libblkid and the swap header say of it. Read only, and
+ * only the beginning and the end: it may be in use by the guest at this moment.
+ */
+#ifndef BRIDGECTL_DISK_PROBE_H
+#define BRIDGECTL_DISK_PROBE_H
+
+#include <stdint.h>
+
+#include "bridgectl/disk/plan.h"
+
+/* Two or more signatures, and libblkid will not say which one counts. */
+#define PROBE_AMBIGUOUS "ambiguous"
+
+/*
+ * A plan_probe_fn; `arg` is not used. An absolute path of a block device or regular file. 0;
+ * -ENOENT, -EACCES; -ENODEV: neither, a directory or a socket; -ENODATA: it is empty;
+ * -EMEDIUMTYPE: a DRBD device that is secondary here; -EIO and others: cannot be read.
+ */
+int probe_source(void *arg, const char *path, struct plan_source *ret, char *err);
+
+/* Bytes of an open block device or regular file. 0 or negative errno, -ENODEV: another thing. */
+int probe_size(int fd, uint64_t *ret_bytes);
+
+#endif

@@ -1,0 +1,141 @@
+/*
+ * Room on the target, before anything is made there. Of a volume group vgs(8) tells the free
+ * bytes and the extent, to which every volume is rounded up; of a folder the file system tells
+ * what is left, and a plan that is larger is a warning only: the files are sparse.
+ */
+#include "bridgectl/disk/space.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "bridgectl/disk/plan_private.h"
+#include "common/proc.h"
+
+static uint64_t round_up(uint64_t bytes, uint64_t unit)
+{
+	return (bytes + unit - 1) / unit * unit;
+}
+
+static uint64_t bytes_needed(const struct plan *p, uint64_t unit)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < p->n_disks; i++)
+		sum += round_up(p->disks[i].sectors * SECTOR_BYTES, unit);
+	return sum;
+}
+
+/* "1073741824B" or without the letter, as the versions of LVM have it. */
+static bool read_bytes(const json_t *row, const char *key, uint64_t *ret)
+{
+	const char *s = json_string_value(json_object_get(row, key));
+	char *end;
+
+	if (!s || *s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	*ret = strtoull(s, &end, 10);
+	return !errno && (!*end || !strcmp(end, "B"));
+}
+
+/* {"report":[{"vg":[{"vg_name":…,"vg_free":…,"vg_extent_size":…}]}]} */
+static bool read_report(const char *text, uint64_t *ret_free, uint64_t *ret_extent)
+{
+	json_t *j = json_loads(text ? text : "", 0, NULL);
+	const json_t *report = json_array_get(json_object_get(j, "report"), 0);
+	const json_t *row = json_array_get(json_object_get(report, "vg"), 0);
+	bool ok = read_bytes(row, "vg_free", ret_free) &&
+		  read_bytes(row, "vg_extent_size", ret_extent) && *ret_extent &&
+		  *ret_extent <= PLAN_SECTORS_MAX;
+
+	json_decref(j);
+	return ok;
+}
+
+static int look_at_group(const struct plan *p, const char *vg, struct space *s, char *err)
+{
+	const char *const argv[] = { "vgs",  "--reportformat",
+				     "json", "--units",
+				     "b",    "--nosuffix",
+				     "-o",   "vg_name,vg_free,vg_extent_size",
+				     vg,     NULL };
+	const struct proc_limits limits = { .timeout_ms = 30000, .out_bytes = 1 << 20 };
+	struct proc_result result;
+	uint64_t extent = 1;
+	int r;
+
+	if (!plan_name_is_valid(vg)) {
+		plan_fail(err, "\"%s\" is no name of a volume group", vg);
+		return -EINVAL;
+	}
+	r = proc_run(argv, &limits, NULL, 0, &result);
+	if (r < 0) {
+		plan_fail(err, "cannot run vgs to look at volume group %s: %s", vg, strerror(-r));
+		return r;
+	}
+	if (result.exit_code) {
+		plan_fail(err, "volume group %s: %.*s", vg, (int)strcspn(result.err, "\n"),
+			  result.err);
+		r = -ENOENT;
+	} else if (!read_report(result.out, &s->free, &extent)) {
+		plan_fail(err, "volume group %s: vgs gave no answer that can be read", vg);
+		r = -EBADMSG;
+	}
+	proc_result_fini(&result);
+	s->needed = bytes_needed(p, extent);
+	return r;
+}
+
+static int look_at_folder(const struct plan *p, const char *dir, struct space *s, char *err)
+{
+	struct statvfs fs;
+	struct stat st;
+
+	if (dir[0] != '/') {
+		plan_fail(err, "--dir %s is not an absolute path", dir);
+		return -EINVAL;
+	}
+	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || statvfs(dir, &fs) < 0) {
+		plan_fail(err, "%s is not a folder on this host", dir);
+		return -ENOTDIR;
+	}
+	s->free = fs.f_bavail * fs.f_frsize;
+	s->needed = bytes_needed(p, 1);
+	s->sparse = true;
+	return 0;
+}
+
+static void look_for_names(const struct plan *p, const struct plan_where *w, struct space *s)
+{
+	char path[4096];
+	struct stat st;
+
+	for (unsigned i = 0; i < p->n_disks; i++)
+		if (plan_volume_path(w, &p->disks[i], path, sizeof(path)) && !lstat(path, &st))
+			json_array_append_new(s->exists, json_string(path));
+}
+
+int space_look(const struct plan *p, const struct plan_where *w, struct space *ret, char *err)
+{
+	struct space s = { 0 };
+	int r = w->vg ? look_at_group(p, w->vg, &s, err) : look_at_folder(p, w->dir, &s, err);
+
+	if (r < 0)
+		return r;
+	snprintf(s.place, sizeof(s.place), "%s", w->vg ? w->vg : w->dir);
+	s.fits = s.needed <= s.free;
+	s.exists = json_array();
+	look_for_names(p, w, &s);
+	*ret = s;
+	return 0;
+}
+
+void space_fini(struct space *s)
+{
+	json_decref(s->exists);
+	s->exists = NULL;
+}
