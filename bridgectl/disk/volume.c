@@ -1,0 +1,181 @@
+/*
+ * LVM's programs. Names come from configurations and from other hosts: LVM's own rule for them
+ * (lvm(8): letters, digits, "+_.-", no hyphen first) is checked before one becomes an argument.
+ */
+#include "bridgectl/disk/volume.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/proc.h"
+#include "common/util.h"
+
+#define TIMEOUT_MS 120000 /* LVM waits for udev, and for a lock of the group */
+#define ANSWER_BYTES (1U << 20)
+
+static int fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
+
+static int fail(char *err, int r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, VOLUME_ERRLEN, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+static bool name_is_valid(const char *s)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789+_.-";
+	size_t n = strlen(s);
+
+	return n && n < 128 && s[0] != '-' && strspn(s, allowed) == n && strcmp(s, ".") &&
+	       strcmp(s, "..");
+}
+
+static int check_names(const char *vg, const char *name, char *err)
+{
+	if (!name_is_valid(vg))
+		return fail(err, -EINVAL, "\"%s\" is no name of a volume group", vg);
+	if (!name_is_valid(name))
+		return fail(err, -EINVAL, "\"%s\" is no name of a volume", name);
+	return 0;
+}
+
+/* The first line that is not a warning, without the indent that LVM gives it. */
+static const char *reason(char *text)
+{
+	char *save, *line = strtok_r(text, "\n", &save);
+
+	while (line && strstr(line, "WARNING"))
+		line = strtok_r(NULL, "\n", &save);
+	return line ? line + strspn(line, " ") : "it does not say why";
+}
+
+/* `ret_out`: its answer, to be freed; or NULL. */
+static int run(const char *const argv[], char **ret_out, char *err)
+{
+	static const struct proc_limits limits = { .timeout_ms = TIMEOUT_MS,
+						   .out_bytes = ANSWER_BYTES };
+	struct proc_result p;
+	int r = proc_run(argv, &limits, NULL, 0, &p);
+
+	if (r == -ENOENT)
+		return fail(err, r, "there is no %s on this host: install lvm2", argv[0]);
+	if (r < 0)
+		return fail(err, r, "%s does not run: %s", argv[0], strerror(-r));
+	if (p.exit_code)
+		r = fail(err, -EREMOTEIO, "%s: %s", argv[0], reason(p.err));
+	else if (ret_out)
+		*ret_out = steal(p.out);
+	proc_result_fini(&p);
+	return r;
+}
+
+int volume_create(const char *vg, const char *name, uint64_t bytes, char *err)
+{
+	char size[32];
+	const char *const argv[] = { "lvcreate", "--yes", "-Wy", "-Zy", "--addtag", VOLUME_TAG,
+				     "-L",	 size,	  "-n",	 name,	vg,	    NULL };
+	int r = check_names(vg, name, err);
+
+	snprintf(size, sizeof(size), "%jub", (uintmax_t)bytes);
+	return r ? r : run(argv, NULL, err);
+}
+
+int volume_remove(const char *vg, const char *name, char *err)
+{
+	char which[260];
+	const char *const argv[] = { "lvremove", "--yes", which, NULL };
+	int r = check_names(vg, name, err);
+
+	snprintf(which, sizeof(which), "%s/%s", vg, name);
+	return r ? r : run(argv, NULL, err);
+}
+
+static bool get_bytes(const json_t *row, const char *key, uint64_t *ret)
+{
+	const char *s = json_string_value(json_object_get(row, key));
+	char *end;
+
+	if (!s || *s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	*ret = strtoull(s, &end, 10);
+	return !errno && (!*end || !strcmp(end, "B"));
+}
+
+static bool get_name(const json_t *row, const char *key, char buf[128])
+{
+	const char *s = json_string_value(json_object_get(row, key));
+
+	if (!s || !name_is_valid(s))
+		return false;
+	snprintf(buf, 128, "%s", s);
+	return true;
+}
+
+/* {"report":[{"lv":[{"vg_name":…, …}]}]} */
+static bool read_report(const char *text, struct volume *ret)
+{
+	json_t *j = json_loads(text ? text : "", 0, NULL);
+	const json_t *report = json_array_get(json_object_get(j, "report"), 0);
+	const json_t *rows = json_object_get(report, "lv"), *row = json_array_get(rows, 0);
+	struct volume v;
+	bool ok = json_array_size(rows) == 1 && get_name(row, "vg_name", v.vg) &&
+		  get_name(row, "lv_name", v.name) && get_bytes(row, "lv_size", &v.bytes) &&
+		  get_bytes(row, "vg_free", &v.vg_free) &&
+		  get_bytes(row, "vg_extent_size", &v.extent) && v.extent;
+
+	json_decref(j);
+	if (ok)
+		*ret = v;
+	return ok;
+}
+
+int volume_find(const char *path, struct volume *ret, char *err)
+{
+	const char *const argv[] = { "lvs",  "--reportformat",
+				     "json", "--units",
+				     "b",    "--nosuffix",
+				     "-o",   "vg_name,lv_name,lv_size,vg_free,vg_extent_size",
+				     path,   NULL };
+	_cleanup_free_ char *out = NULL;
+	int r;
+
+	if (path[0] != '/')
+		return fail(err, -ENOENT, "%s is no path of a volume", path);
+	r = run(argv, &out, err);
+	if (r == -EREMOTEIO)
+		return -ENOENT;
+	if (!r && !read_report(out, ret))
+		return fail(err, -ENOENT, "lvs does not know %s as one volume", path);
+	return r;
+}
+
+uint64_t volume_size_after(const struct volume *v, uint64_t bytes)
+{
+	return (v->bytes + bytes + v->extent - 1) / v->extent * v->extent;
+}
+
+int volume_extend(const struct volume *v, uint64_t bytes, char *err)
+{
+	uint64_t more = volume_size_after(v, bytes) - v->bytes;
+	char size[32], which[260];
+	const char *const argv[] = { "lvextend", "-L", size, which, NULL };
+	int r = check_names(v->vg, v->name, err);
+
+	if (r < 0)
+		return r;
+	if (more > v->vg_free)
+		return fail(err, -ENOSPC, "volume group %s has %ju bytes free, %ju are needed",
+			    v->vg, (uintmax_t)v->vg_free, (uintmax_t)more);
+	snprintf(size, sizeof(size), "+%jub", (uintmax_t)more);
+	snprintf(which, sizeof(which), "%s/%s", v->vg, v->name);
+	return run(argv, NULL, err);
+}
