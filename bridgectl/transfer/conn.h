@@ -28,7 +28,10 @@ void conn_free(struct conn *c, bool orderly);
 /* From another thread: whoever is blocked on it returns with -ECONNABORTED. */
 void conn_abort(struct conn *c);
 
-/* All bytes or an error: -ECONNRESET (the other end is gone, also in an orderly way), -ETIMEDOUT. */
+/*
+ * All bytes or an error, which stays: -ECONNRESET (the other end is gone, also in an orderly way),
+ * -ETIMEDOUT (the network is cut), -ECONNABORTED, -EBADMSG (not what TLS had sent). No SIGPIPE.
+ */
 int conn_read(struct conn *c, void *buf, size_t len);
 /* May keep bytes back until conn_flush(). */
 int conn_write(struct conn *c, const struct iovec *iov, unsigned n);
@@ -43,6 +46,7 @@ uint64_t conn_sent_bytes(const struct conn *c); /* on the wire, without TCP and 
 int conn_listen(const char *address, unsigned backlog, int *ret_fd, char *err);
 /* Where it listens, as conn_connect() takes it: the port that was chosen. */
 int conn_local_port(int fd, uint16_t *ret_port);
+/* shutdown(fd, SHUT_RDWR) from another thread ends the waiting with -EINVAL. */
 int conn_accept(int fd, int timeout_ms, int *ret_fd, char *err);
 int conn_connect(const char *address, int timeout_ms, int *ret_fd, char *err);
 
