@@ -2,8 +2,8 @@
  * TLS 1.3 with an external key (RFC 8446, section 4.2.11) and nothing else that TLS can do: no
  * certificates, no tickets, no early data, no older version. The key exchange is still done with
  * fresh X25519 keys, so a key that leaks later opens no recorded transfer. OpenSSL would accept
- * a server with a certificate in place of the key: both ends refuse, by asking for a chain
- * that ends nowhere, and by looking whether the key was really used.
+ * a server with a certificate in place of the key: the client asks for a chain that ends nowhere,
+ * and both look whether the key was really used.
  *
  * Records of 16 KiB are collected and read in pieces of 256 KiB (conn_io.c), as one system
  * call for each would cost more than the cipher.
@@ -153,11 +153,12 @@ static bool context_new(struct conn *c, bool server)
 	/* AES needs both: whoever has it slow puts the other first, and is heard. */
 	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	if (server)
+	if (server) {
 		SSL_CTX_set_psk_find_session_callback(ctx, key_of_client);
-	else
+	} else {
 		SSL_CTX_set_psk_use_session_callback(ctx, key_for_server);
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	}
 	return true;
 }
 
