@@ -18,9 +18,11 @@
 #define DIGEST_BYTES 16u		       /* XXH3-128 with the transfer's secret */
 #define FRAME_HEADER_BYTES 32u
 #define FRAME_TEXT_MAX 512u
+#define FRAME_HELLO_BYTES 48u /* exactly so many behind HELLO, see wire.h */
 
 enum frame_type {
-	FRAME_HELLO = 1,  /* both ways, first; offset: length of the window; length: version */
+	/* Both ways, first; offset: length of the window; length: version; payload: the proof. */
+	FRAME_HELLO = 1,
 	FRAME_DATA = 2,	  /* digest of each chunk, then the bytes, compressed or not */
 	FRAME_ZERO = 3,	  /* no payload; length: any multiple of a chunk, or up to the end */
 	FRAME_ASK = 4,	  /* digests of up to a span, please */
