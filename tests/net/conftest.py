@@ -13,6 +13,14 @@ from node import BRIDGECTL, L2TUND, Pair  # noqa: E402
 LOG_LINES = 120
 
 
+def pytest_configure(config):
+    """Marks that tests carry; run_py.py minds the first two."""
+    for line in ("alone(why): no other network test runs beside it",
+                 "timeout(seconds): how long the test may take",
+                 "variant: of another case of the same test"):
+        config.addinivalue_line("markers", line)
+
+
 def pytest_collection_modifyitems(items):
     """The support's own tests go first: what they prove, all others rely on."""
     items.sort(key=lambda item: item.path.name != "test_support.py")

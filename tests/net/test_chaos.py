@@ -16,7 +16,7 @@ import pytest
 
 from chaos import FaultLog, make_plan, run_plan
 from flood import Flood
-from lab import SHORT, need, variants, wait_for
+from lab import SHORT, long_only, need, wait_for
 from many import Many
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20" if SHORT else "35"))
@@ -135,7 +135,7 @@ def keep(chaos, lab, seed):
     print(f"everything is in {target}")
 
 
-@pytest.mark.parametrize("delay_s", [*variants(0.02), 0.05])
+@pytest.mark.parametrize("delay_s", [pytest.param(0.02, marks=long_only("a variant")), 0.05])
 def test_frames_on_their_way(lab, delay_s):
     """A tunnel is switched off while frames that passed it are still in a slow one; the tunnel
     that takes over does not carry them round."""

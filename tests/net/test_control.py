@@ -51,6 +51,7 @@ def test_status_has_every_key(shared_pair):
 ], ids=" ".join)
 def test_commands_answer_in_text_and_json(shared_pair, words):
     node = shared_pair.left
+    node.wait_healthy()  # or `check` ends with another status
     text = node.ctl(*words)
     assert text.stdout.strip() and not text.stderr, text.stderr
     assert "\x1b" not in text.stdout, "colours on something that is no terminal"
@@ -65,10 +66,13 @@ def test_text_of_status_names_everything(shared_pair):
 
 def test_fdb_shows_the_sides(shared_pair):
     assert_pings(shared_pair.guest_left, Pair.RIGHT_IP, count=3)
-    seen = {row["mac"]: row["port"]
-            for row in shared_pair.left.ctl_json("bridge", "fdb", "br-sv")["entries"]}
     left, right = (guest.link("eth0")["address"] for guest in shared_pair.guests)
-    assert seen[left] == "v-guest1" and seen[right] == "l2t-sv"
+    wanted = {(left, "v-guest1"), (right, "l2t-sv")}
+
+    def entries():
+        return shared_pair.left.ctl_json("bridge", "fdb", "br-sv")["entries"]
+
+    wait_for(lambda: wanted <= {(row["mac"], row["port"]) for row in entries()}, 2, entries)
 
 
 @pytest.mark.parametrize("words, code, hint", [
@@ -99,7 +103,7 @@ def test_down_and_up(shared_pair):
             row = pair.left.wait_state("down", reason="admin", timeout=2)
             assert "tunnel up sv" in row["detail"]
             pair.right.wait_state("down", reason="remote", timeout=2)
-            assert pair.left.host.link("l2t-sv") is None
+            wait_for(lambda: pair.left.host.link("l2t-sv") is None, 2, "the TAP stays")
             why = pair.left.ctl("tunnel", "why", "sv").stdout
             assert "switched off" in why, why
             pair.left.ctl("tunnel", "up", "sv")
@@ -310,7 +314,7 @@ def test_reload_adds_and_removes_a_tunnel(lab):
         del pair.left.tunnels["new"]
         reload(pair.left)
         assert pair.left.tunnel_status("new") is None
-        assert pair.left.host.link("l2t-new") is None
+        wait_for(lambda: pair.left.host.link("l2t-new") is None, 2, "the TAP stays")
         assert pair.left.host.link("br-new")
         pair.right.wait_state("down", "new", reason="remote", timeout=2)
         assert "sv" not in {event["name"] for node in pair.nodes

@@ -1,15 +1,12 @@
 """What goes in comes out: payload end to end through a bad underlay, with the data path's switches in
 every position."""
-import os
-
 import pytest
 
 import switches
-from lab import need, plain_card, plain_only
+from lab import LONG, need, plain_card, plain_only
 from node import Pair
 from traffic import Datagrams, assert_pings, tcp_both_ways
 
-LONG = os.environ.get("NET_LONG") == "1"
 FACTORS = {"mode": switches.MODES, "mtu": (1500, 9000), "family": (4, 6),
            "guest": ("offloads", "plain"), "workers": (1, 2)}
 PAIRWISE = switches.pairwise(FACTORS)

@@ -2,18 +2,16 @@
 guests send. (Shares of lost data are nobody's fault here: the machine is slower than the senders.)"""
 import contextlib
 import json
-import os
 import time
 
 import pytest
 
 from blast import Blast
 from frames import mac_bytes
-from lab import SHORT, long_only, need, plain_only, wait_for
+from lab import LONG, SHORT, alone, long_only, need, plain_only, wait_for
 from node import Pair
 from traffic import assert_pings, tcp_both_ways
 
-LONG = os.environ.get("NET_LONG") == "1"
 LOAD_S = 600 if LONG else 4 if SHORT else 10
 RATE = 2_000_000  # more than any machine sends
 LOOK_S = 0.25
@@ -84,6 +82,7 @@ def watch(pair, seconds):
     return worst
 
 
+@alone("floods")
 @pytest.mark.timeout(LOAD_S + 120)
 @pytest.mark.parametrize("load, mode, workers", [
     (everything, "none", 2),

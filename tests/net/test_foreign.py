@@ -59,7 +59,7 @@ def never_forwarded(node):
 
 # Before the tunnel
 
-@pytest.mark.parametrize("kind", [*variants("cable"), "vtun", *variants("guest")])
+@pytest.mark.parametrize("kind", [*variants("cable"), "vtun", pytest.param("guest", marks=long_only("a variant"))])
 def test_path_before(lab, kind):
     """No frame ever comes twice; when the path is taken away, the tunnel takes its place."""
     pair = Pair(lab)
@@ -88,13 +88,15 @@ def test_path_before(lab, kind):
             print(f"{kind}: forwarding {time.monotonic() - gone:.2f} s after it was gone")
         time.sleep(0.3)  # how long it floods over the tunnel
     for node in pair.nodes:
-        assert node.bridge_status()["foreign"] == []
+        wait_for(lambda node=node: node.bridge_status()["foreign"] == [], EVIDENCE_S + 1,
+                 lambda node=node: f"still evidence: {node.bridge_status()}")
         node.wait_healthy()
     assert_pings(pair.guest_left, Pair.RIGHT_IP)
 
 
 @pytest.mark.parametrize("how", ["link set cable nomaster",
-                                 *variants("link set cable down")])
+                                 pytest.param("link set cable down",
+                                              marks=long_only("a variant"))])
 def test_cable_is_gone_when_it_carries_nothing(lab, how):
     """The port may stay; what counts is whether frames pass."""
     pair = Pair(lab)

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from flood import Flood
-from lab import need, plain_only, variants, wait_for
+from lab import long_only, need, plain_only, wait_for
 from node import Pair
 from traffic import assert_pings, ping, tcp_both_ways
 
@@ -50,10 +50,12 @@ def test_loss_is_told(lab):
                  lambda: f"loss_tx is {pair.left.peer_status('xen1')}")
         wait_for(lambda: 0.08 < pair.right.peer_status("kvm1")["loss_rx"] < 0.4, 15,
                  lambda: f"loss_rx is {pair.right.peer_status('kvm1')}")
-    assert pair.left.peer_status("xen1")["loss_rx"] < 0.08
+    # What waits in a busy host's queue counts as lost for a moment.
+    wait_for(lambda: pair.left.peer_status("xen1")["loss_rx"] < 0.08, 5,
+             lambda: f"loss_rx is {pair.left.peer_status('xen1')}")
 
 
-@pytest.mark.parametrize("mode", ["aead", *variants("auth")])
+@pytest.mark.parametrize("mode", ["aead", pytest.param("auth", marks=long_only("a variant"))])
 def test_duplicated_and_reordered(lab, mode):
     """Datagrams that come twice or 50 ms late: each frame once all the same. (Mode none has no
     counter in its data: what its wire doubles arrives twice.)"""

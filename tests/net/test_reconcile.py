@@ -159,8 +159,8 @@ def test_port_moved_to_another_bridge(lab):
     outsider = host.guest("outsider", "br-other")
     with Flood([*pair.guests, outsider], rate=150, verify=False) as flood:
         time.sleep(0.3)  # how long it floods before
-        moved = time.monotonic()
         host.ip(f"link set {TAP} master br-other")
+        moved = time.monotonic()
         wait_for(lambda: master(host, TAP) == "br-sv", REATTACH_S, "not moved back")
         pair.wait_forwarding(REATTACH_S)
     assert not flood.duplicates, flood.summary()
@@ -256,9 +256,9 @@ def test_foreign_tap_is_named(shared_pair):
 
         def row():
             return [port for port in shared_pair.left.bridge_status()["ports"]
-                    if port["name"] == "tap7"]
+                    if port["name"] == "tap7" and port["owner"]]
 
-        port = wait_for(row, 2, "tap7 is not shown")[0]
+        port = wait_for(row, 4, lambda: f"no tap7 with an owner: {shared_pair.left.status()}")[0]
         assert port["kind"] == "foreign-tap"
         # The daemon itself may not look into other processes; its lookout does.
         assert not shared_pair.left.capabilities() & CAP_SYS_PTRACE

@@ -8,14 +8,14 @@ import pytest
 from blast import Blast
 from flood import Flood
 from frames import BROADCAST, ETH_P_TEST, MULTICAST, Port, ethernet
-from lab import long_only, plain_only, variants, wait_for
+from lab import alone, long_only, plain_only, wait_for
 from node import Pair
 from traffic import assert_pings, ping, pinging, tcp_both_ways
 
 BLAST_RATE = 200_000  # what a guest may try; what the machine can do is printed
 BLAST_LEAST = 30_000  # less than that proves little
 BLAST_S = 5  # more than twice the time after which a silent peer is dead
-LOSS_MAX = 0.01
+LOSS_MAX = 0.05  # a busy machine loses some; the policer would take nearly all
 POLICER_BURST = 1000
 REPEATS = 20  # of one frame in 100 ms are a storm
 HOLD_DOWN_S = 10
@@ -70,7 +70,8 @@ def send_evenly(guest, rate, seconds, destination=BROADCAST):
 
 # The policer
 
-@pytest.mark.parametrize("far", [False, *variants(True)],
+@alone("floods")
+@pytest.mark.parametrize("far", [False, pytest.param(True, marks=long_only("a variant"))],
                          ids=["beside the flooder", "across from him"])
 def test_flooding_guest(lab, far):
     """A guest sends broadcasts as fast as he can. The tunnel stays, and other guests of either
@@ -100,6 +101,7 @@ def test_flooding_guest(lab, far):
     assert passed <= POLICER_BURST + 4000 * (BLAST_S + 2) + 4 * result.sent + 1000, states
 
 
+@alone("amounts")
 @plain_only("an amount")
 def test_policer_of_the_configuration(lab):
     """`policer = 500`: what is more is dropped and counted; unicasts are none of its business."""
@@ -123,6 +125,7 @@ def test_policer_of_the_configuration(lab):
     assert not blocks(pair)
 
 
+@alone("amounts")
 @plain_only("an amount")
 def test_ordinary_broadcasts_never_meet_the_policer(lab):
     """Three quarters of the rate, after an opening and later on, in both directions at once."""

@@ -7,7 +7,7 @@ import pytest
 
 from blast import Blast
 from frames import BROADCAST, ETH_P_TEST, Port, ethernet, mac_bytes
-from lab import need, plain_only, wait_for
+from lab import alone, need, plain_only, wait_for
 from node import Pair
 from traffic import assert_pings, ping, pinging
 
@@ -15,6 +15,7 @@ UNKNOWN = bytes.fromhex("02dead00beef")  # nobody's address
 BLAST_RATE = 200_000
 BLAST_LEAST = 30_000
 BLAST_S = 3
+LOSS_MAX = 0.05  # a busy machine loses some; the policer would take nearly all
 POLICER_BURST = 1000
 REPEATS = 20  # of one flooded frame in 100 ms are a storm
 FLOWS = 30
@@ -56,6 +57,7 @@ class Sink:
         self._port.sock.close()
 
 
+@alone("floods")
 @plain_only("an amount")
 def test_flood_of_unknown_unicasts_is_bounded(lab):
     """A guest floods the tunnel with frames for nobody; others, whose addresses are known, lose
@@ -78,9 +80,10 @@ def test_flood_of_unknown_unicasts_is_bounded(lab):
     assert row["state"] == "forwarding", row
     assert passed <= POLICER_BURST + 4000 * (BLAST_S + 1) + 4 * result.sent
     assert row["drops"]["policer"] > 0
-    assert result.lost <= 0.01 * result.sent, result.text[-2000:]
+    assert result.lost <= LOSS_MAX * result.sent, result.text[-2000:]
 
 
+@alone("amounts")
 @pytest.mark.parametrize("here", [True, False], ids=["before it is sent", "before it is flooded"])
 def test_policed_at_either_end(lab, here):
     """The sender's end knows that nobody is there, or the receiver's end does."""
@@ -120,6 +123,7 @@ def test_same_unknown_frame_again_and_again_is_a_storm(lab):
     pair.left.wait_state("blocked", reason="storm", timeout=2)
 
 
+@alone("amounts")
 @plain_only("an amount")
 def test_bridge_that_learns_nothing(lab):
     """Ageing time 0 makes a hub of it: everything is flooded, and on purpose."""
@@ -183,6 +187,7 @@ def test_flows_begin_without_loss(lab):
     assert [policed(node) for node in pair.nodes] == [0, 0]
 
 
+@alone("floods")
 @plain_only("an amount")
 def test_iperf3_meets_no_policer(lab):
     need("iperf3")
@@ -213,7 +218,7 @@ def test_moves_are_seen(lab):
         time.sleep(0.1)
     for node in pair.nodes:
         wait_for(lambda node=node: mirror(node)["moves"] >= 1, 2, lambda node=node: mirror(node))
-        assert mirror(node)["bursts"] >= 1
+        wait_for(lambda node=node: mirror(node)["bursts"] >= 1, 2, lambda node=node: mirror(node))
     assert mirror(pair.left)["moves"] == 2 and mirror(pair.right)["moves"] == 2
     assert pair.left.state() == "forwarding"
     assert not ping(pair.guest_left, Pair.RIGHT_IP, count=5).lost

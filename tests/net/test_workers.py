@@ -8,7 +8,7 @@ import pytest
 
 import node as node_module
 from blast import UdpBlast
-from lab import wait_for
+from lab import LONG, SHORT, alone, wait_for
 from node import Pair
 from traffic import assert_pings, tcp_both_ways
 
@@ -22,6 +22,7 @@ from test_tree import (keeper, ring4, test_node_ends, test_node_frozen, test_par
                        test_port_moved_by_another_program)
 
 WORKERS = 2
+SLOW = ("test_flooding_guest", "test_repetitions_that_are_none", "test_storm_blocks_and_ends")
 FLOWS = 16
 RATE = 30_000
 
@@ -32,6 +33,16 @@ def workers():
     before, node_module.WORKERS = node_module.WORKERS, WORKERS
     yield
     node_module.WORKERS = before
+
+
+@pytest.fixture(autouse=True)
+def no_variants(request):
+    """Of tests of other files one shape each will do here, and with sanitizers not those that mostly
+    wait."""
+    if not LONG and request.node.get_closest_marker("variant"):
+        pytest.skip("a variant that runs without workers (NET_LONG=1 runs it)")
+    if SHORT and request.node.originalname in SLOW:
+        pytest.skip("a time (NET_SHORT=0 runs it)")
 
 
 def threads(node):
@@ -103,6 +114,7 @@ def test_device_is_deleted(lab):
     assert_pings(pair.guest_left, Pair.RIGHT_IP, count=20)
 
 
+@alone("floods")
 def test_busy_tunnel_is_taken_away_and_back(lab):
     """What threads are working with is freed under them: tunnel down and up, reload without it."""
     pair = Pair(lab).start()

@@ -311,6 +311,9 @@ def plain_card(guest, ifname="eth0"):
               "gro", "off", "tx-udp-segmentation", "off")
 
 
+LONG = os.environ.get("NET_LONG") == "1"
+
+
 # Feature probes. Each tries the thing itself in a scratch namespace.
 
 def _probe_numgen(ns):
@@ -395,13 +398,12 @@ def need(*features):
 def long_only(why):
     """A mark for what runs only with NET_LONG=1; `why` says how long it takes, and what for."""
     import pytest
-    return pytest.mark.skipif(os.environ.get("NET_LONG") != "1",
-                              reason=f"{why} (NET_LONG=1 runs it)")
+    return pytest.mark.skipif(not LONG, reason=f"{why} (NET_LONG=1 runs it)")
 
 
 # make check of a sanitizer build says so: it has seen what it can see when a piece of code has run
 # once, and each second of it comes on top of those of the plain build.
-SHORT = os.environ.get("NET_SHORT") == "1" and os.environ.get("NET_LONG") != "1"
+SHORT = os.environ.get("NET_SHORT") == "1" and not LONG
 
 
 def plain_only(why="a variant"):
@@ -412,6 +414,13 @@ def plain_only(why="a variant"):
 
 
 def variants(*values):
-    """Values of a parameter of which a sanitizer build need not see one more."""
+    """Values of a parameter of which a sanitizer build need not see one more, nor test_workers.py."""
     import pytest
-    return [pytest.param(value, marks=plain_only()) for value in values]
+    return [pytest.param(value, marks=[plain_only(), pytest.mark.variant]) for value in values]
+
+
+def alone(why):
+    """A mark for what would disturb other tests or be disturbed by them, as it floods or measures amounts:
+    under make check nothing else of the network tests runs meanwhile."""
+    import pytest
+    return pytest.mark.alone(why)

@@ -1,14 +1,15 @@
 """run_py.py TEST.py: one pytest file as TAP on standard output, everything else on standard error.
 
 What it adds to pytest, so that no test file has to:
-- tests under tests/net need root and run one file at a time: several make jobs or
-  build directories share the clock and the processors, and these tests measure time. With
-  NET_SHORT=1, which leaves such tests out, two files at a time;
+- tests under tests/net need root, and three of them at most run at a time, whatever the number of make
+  jobs and build directories: they share the clock and the processors. What floods these, or measures
+  amounts, is marked `@pytest.mark.alone(WHY)` (`lab.alone`) and has them to itself;
 - each test ends after TEST_TIMEOUT_S (environment, default 180) with a failure, or after
   what `@pytest.mark.timeout(SECONDS)` over it says;
 - a report of a sanitizer, written by any process that a test started, fails that test.
 """
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -21,16 +22,18 @@ import time
 import pytest
 
 LOCK_PATH = "/tmp/l2tund-net-tests.lock"
-LOCK_INTERVAL_S = 0.2
+LOCK_INTERVAL_S = 0.05
+TURNS = min(3, (os.cpu_count() or 1) + 1)  # most of their time they wait for something
 TIMEOUT_S = int(os.environ.get("TEST_TIMEOUT_S", "180"))
 
 
 class Tap:
     """A pytest plugin: one TAP line per test."""
 
-    def __init__(self, out, reports):
+    def __init__(self, out, reports, turns):
         self.out = out
         self.reports = reports
+        self.turns = turns  # None: they need none
         self.count = 0
         self.skips_all = None
 
@@ -41,9 +44,6 @@ class Tap:
         directive = f" # {' '.join(directive.split())}" if directive else ""
         print(f"{'ok' if ok else 'not ok'} {self.count} - {name}{directive}", file=self.out, flush=True)
 
-    def pytest_configure(self, config):
-        config.addinivalue_line("markers", "timeout(seconds): how long the test may take")
-
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item):
         marker = item.get_closest_marker("timeout")
@@ -52,10 +52,16 @@ class Tap:
         def expired(signum, frame):
             raise TimeoutError(f"{item.name} took longer than {limit_s} s")
 
-        signal.signal(signal.SIGALRM, expired)
-        signal.alarm(limit_s)
-        yield
-        signal.alarm(0)
+        with self._turn_of(item):
+            signal.signal(signal.SIGALRM, expired)
+            signal.alarm(limit_s)
+            yield
+            signal.alarm(0)
+
+    def _turn_of(self, item):
+        if self.turns is None or skips(item):
+            return contextlib.nullcontext()
+        return self.turns.taken(item.get_closest_marker("alone") is not None)
 
     def pytest_runtest_logreport(self, report):
         name = report.nodeid.partition("::")[2]
@@ -83,25 +89,51 @@ class Tap:
             self.line(False, f"{name} (sanitizer report, see the log)")
 
 
+def skips(item):
+    """Whether a mark says that the test is skipped: it need not wait for that."""
+    return any(mark.args and mark.args[0] is True for mark in item.iter_markers("skipif"))
+
+
 def reason_of(report):
     if isinstance(report.longrepr, tuple):
         return report.longrepr[2].removeprefix("Skipped: ")
     return str(report.longrepr)
 
 
-def net_turn():
-    """Waits until this file may run; the turn is over when what it returns is closed."""
-    turns = 2 if os.environ.get("NET_SHORT") == "1" else 1
-    while True:
-        for number in range(turns):
-            # The first one has the name that a run with a single turn waits for.
-            lock = open(f"{LOCK_PATH}.{number}" if number else LOCK_PATH, "w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if turns > 1 else 0))
-                return lock
-            except BlockingIOError:
-                lock.close()
-        time.sleep(LOCK_INTERVAL_S)
+class Turns:
+    """Who of all processes that run network tests may go on: as many as there are turns, or one that
+    has taken them all. They queue at a gate, so that nobody who wants all of them waits for ever."""
+
+    def __init__(self):
+        self._gate = open(f"{LOCK_PATH}.gate", "w")
+        # The first one has the name that earlier versions wait for.
+        self._turns = [open(f"{LOCK_PATH}.{number}" if number else LOCK_PATH, "w")
+                       for number in range(TURNS)]
+
+    def _take_one(self):
+        while True:
+            for turn in self._turns:
+                try:
+                    return fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    pass
+            time.sleep(LOCK_INTERVAL_S)
+
+    @contextlib.contextmanager
+    def taken(self, everything):
+        """A turn inside this block, or all of them."""
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        if everything:
+            for turn in self._turns:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+        else:
+            self._take_one()
+        fcntl.flock(self._gate, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            for turn in self._turns:
+                fcntl.flock(turn, fcntl.LOCK_UN)
 
 
 def main():
@@ -109,11 +141,15 @@ def main():
     # Own the real standard output; what pytest and its children print goes to the log.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    if test.parent.name in ("lint", "model") and os.environ.get("NET_SHORT") == "1":
+        print("1..0 # SKIP it does not look at what was built (NET_SHORT=0 runs it)", file=out, flush=True)
+        return 0
+    turns = None
     if test.parent.name == "net":
         if os.geteuid() != 0:
             print("1..0 # SKIP needs root (network namespaces, TAP devices)", file=out, flush=True)
             return 0
-        turn = net_turn()  # until this process ends
+        turns = Turns()
 
     reports = pathlib.Path(tempfile.mkdtemp(prefix="l2-san-"))
     # Daemons that drop to another user write there too.
@@ -122,10 +158,11 @@ def main():
         options = os.environ.get(f"{san}_OPTIONS", "")
         os.environ[f"{san}_OPTIONS"] = f"{options}:log_path={reports}/{san.lower()}".lstrip(":")
 
-    tap = Tap(out, reports)
+    tap = Tap(out, reports, turns)
     root = test.parent.parent.parent
     status = pytest.main(
-        ["-p", "no:cacheprovider", f"--rootdir={root}", "-v", "-ra", "--tb=short", "--color=no", str(test)],
+        ["-p", "no:cacheprovider", f"--rootdir={root}", "-v", "-ra", "--tb=short", "--color=no",
+         "--durations=12", str(test)],
         plugins=[tap],
     )
     shutil.rmtree(reports, ignore_errors=True)
