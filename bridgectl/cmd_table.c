@@ -110,6 +110,24 @@ const struct cmd cmd_table[] = {
 		  "carried to another hypervisor is listed; then the exit code is 1, unless "
 		  "--accept-loss names the key.",
 	  .fn = cmd_domain_show },
+	{ .words = "disk layout",
+	  .args = "CONFIG",
+	  .options = { { "--from", 0, "HOST", "the host that has the sources, by ssh" },
+		       { "--commands", 0, NULL, "a shell script that does it by hand" },
+		       { "--vg", 0, "VG", "new volumes in this volume group" },
+		       { "--dir", 0, "DIR", "new raw files in this folder" },
+		       { "--label", 0, "LABEL", "msdos or gpt, not what fits" },
+		       { "--copy-swap", 0, NULL, "copy swap as it is, make none anew" },
+		       { "--grow-last", 0, "SIZE", "more room in the last partition, [DISK:]10G" },
+		       { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" },
+		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+	  .summary = "what disks a guest would get; writes nothing",
+	  .text = "Reads a guest's Xen configuration, - for standard input, looks at its volumes "
+		  "and prints the disks that they would become: every partition with its start "
+		  "and size in sectors, what is copied, made anew or zeroed. With --vg or --dir it "
+		  "says whether there is room. Sources may be in use: they are only read.",
+	  .fn = cmd_disk_layout },
 	{ .words = "reload",
 	  .args = "",
 	  .summary = "read the configuration again",

@@ -21,6 +21,7 @@ enum exit_code cmd_peer_show(struct cmd_call *call);
 enum exit_code cmd_domain_show(struct cmd_call *call);
 enum exit_code cmd_topology(struct cmd_call *call);
 enum exit_code cmd_events(struct cmd_call *call);
+enum exit_code cmd_disk_layout(struct cmd_call *call);
 enum exit_code cmd_reload(struct cmd_call *call);
 enum exit_code cmd_log(struct cmd_call *call);
 enum exit_code cmd_keygen(struct cmd_call *call);

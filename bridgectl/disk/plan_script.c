@@ -1,5 +1,5 @@
 /*
- * Commands for people. Every word that is not ours goes through quote(); numbers are printed
+ * Commands for people. Every word that is not ours goes through quote_word(); numbers are printed
  * exactly, in the unit that the tool at hand cannot misread. Order for each disk: make it, zero
  * what no source fills, table, swap headers, then the sources.
  */
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bridgectl/disk/quote.h"
 #include "bridgectl/disk/size.h"
 #include "common/util.h"
 
@@ -31,25 +32,6 @@ bool plan_volume_path(const struct plan_where *w, const struct plan_disk *d, cha
 	return n > 0 && (size_t)n < size;
 }
 
-/* One word of a shell, whatever is in it. */
-static void quote(FILE *f, const char *s)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_-./:@%+,";
-
-	if (*s && *s != '-' && s[strspn(s, plain)] == '\0') {
-		fputs(s, f);
-		return;
-	}
-	fputc('\'', f);
-	for (; *s; s++)
-		if (*s == '\'')
-			fputs("'\\''", f);
-		else
-			fputc(*s, f);
-	fputc('\'', f);
-}
-
 /* "ssh HOST 'WORDS SOURCE'": quoted for the shell there, and once more for the one here. */
 static void quote_remote(struct script *s, const char *words, const char *source)
 {
@@ -62,12 +44,12 @@ static void quote_remote(struct script *s, const char *words, const char *source
 		return;
 	}
 	fputs(words, f);
-	quote(f, source);
+	quote_word(f, source);
 	s->failed |= fclose(f) != 0;
-	fprintf(s->f, "%s ", s->w->ssh ? s->w->ssh : "ssh");
-	quote(s->f, s->w->from);
+	quote_words(s->f, s->w->ssh ? s->w->ssh : "ssh");
+	quote_word(s->f, s->w->from);
 	fputc(' ', s->f);
-	quote(s->f, command);
+	quote_word(s->f, command);
 }
 
 static void make_volume(struct script *s, const struct plan_disk *d)
@@ -78,7 +60,7 @@ static void make_volume(struct script *s, const struct plan_disk *d)
 		fprintf(s->f, "lvcreate --yes --wipesignatures y --addtag bridgectl --name %s ",
 			d->name);
 		fprintf(s->f, "--size %" PRIu64 "b ", bytes);
-		quote(s->f, s->w->vg);
+		quote_word(s->f, s->w->vg);
 		fputc('\n', s->f);
 		return;
 	}
@@ -134,17 +116,17 @@ static void make_swap(struct script *s, const struct plan_part *p)
 	const struct plan_source *src = &p->source;
 
 	fprintf(s->f, "\n# partition %u: new swap in place of ", p->number);
-	quote(s->f, src->path);
-	fputs("\nswap=$(mktemp)\n", s->f);
+	quote_word(s->f, src->path);
+	fputs("\n# (mkswap warns of holes in a file: the volume has none)\nswap=$(mktemp)\n", s->f);
 	fprintf(s->f, "truncate --size=%" PRIu64 " \"$swap\"\n", p->sectors * SECTOR_BYTES);
 	fprintf(s->f, "mkswap --pagesize %u --uuid ", src->swap_page);
-	quote(s->f, *src->uuid ? src->uuid : "clear");
+	quote_word(s->f, *src->uuid ? src->uuid : "clear");
 	if (*src->label) {
 		fputs(" --label ", s->f);
-		quote(s->f, src->label);
+		quote_word(s->f, src->label);
 	}
 	fprintf(s->f,
-		" \"$swap\" 2>/dev/null\n"
+		" \"$swap\"\n"
 		"dd if=\"$swap\" of=\"$disk\" bs=%u count=1 seek=%" PRIu64
 		" conv=notrunc,fsync status=none\n"
 		"rm -f \"$swap\"\n",
@@ -154,14 +136,14 @@ static void make_swap(struct script *s, const struct plan_part *p)
 static void copy_here(struct script *s, const struct plan_part *p)
 {
 	fputs("dd if=", s->f);
-	quote(s->f, p->source.path);
+	quote_word(s->f, p->source.path);
 	fprintf(s->f,
 		" of=\"$disk\" bs=1M count=%" PRIu64 " seek=%" PRIu64
 		" iflag=fullblock,count_bytes conv=notrunc,%sfsync status=progress\n",
 		p->source.bytes, p->start * SECTOR_BYTES / MIB, s->w->dir ? "sparse," : "");
 	fprintf(s->f, "cmp --bytes=%" PRIu64 " --ignore-initial=0:%" PRIu64 " ", p->source.bytes,
 		p->start * SECTOR_BYTES);
-	quote(s->f, p->source.path);
+	quote_word(s->f, p->source.path);
 	fputs(" \"$disk\"\n", s->f);
 }
 
@@ -203,7 +185,7 @@ static void one_disk(struct script *s, const struct plan_disk *d)
 	}
 	fprintf(s->f, "\n# --- %s: %s, now %s, %s ---\n\ndisk=", d->name, d->target, d->vdev,
 		size_format(d->sectors * SECTOR_BYTES, size));
-	quote(s->f, path);
+	quote_word(s->f, path);
 	fputc('\n', s->f);
 	make_volume(s, d);
 	zero_volume(s, d);
