@@ -171,7 +171,7 @@ int table_write(int fd, const struct plan_disk *d, char *err)
 	return r ? r : write_out(c, fd, err);
 }
 
-uint64_t table_end(enum plan_label l, uint64_t disk_sectors)
+uint64_t table_limit(enum plan_label l, uint64_t disk_sectors)
 {
 	if (l == PLAN_GPT)
 		return disk_sectors > GPT_TAIL_SECTORS ? disk_sectors - GPT_TAIL_SECTORS : 0;

@@ -50,7 +50,7 @@ const struct table_part *table_find(const struct table *t, unsigned number);
 const struct table_part *table_next(const struct table *t, const struct table_part *p);
 
 /* First sector behind the last that a partition may use on a disk of so many sectors. */
-uint64_t table_end(enum plan_label l, uint64_t disk_sectors);
+uint64_t table_limit(enum plan_label l, uint64_t disk_sectors);
 
 /*
  * Gives partition N so many sectors, no fewer than before; its start stays. GPT: the second copy
