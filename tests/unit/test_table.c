@@ -336,7 +336,7 @@ static void enlarged_after_the_disk_has_grown(void **state)
 		parts[1] = (struct plan_part){ .number = 1, .start = 8192, .sectors = 8191 };
 		expect_written(fd);
 		assert_int_equal(ftruncate(fd, (off_t)(grown * SECTOR_BYTES)), 0);
-		parts[1].sectors = table_end(disk.label, grown) - parts[1].start;
+		parts[1].sectors = table_limit(disk.label, grown) - parts[1].start;
 		if (disk.label == PLAN_GPT)
 			parts[1].sectors -= 1;
 		if (table_enlarge(fd, 1, parts[1].sectors, err) < 0)
