@@ -4,116 +4,10 @@
  * It needs no daemon and no Xen. What is wrong goes to standard error with the line it is in; the
  * guest to standard output, and only when nothing was wrong.
  */
-#include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/cmd/view.h"
 #include "bridgectl/domain/guest_json.h"
-#include "bridgectl/domain/xl_guest.h"
-#include "bridgectl/domain/xl_scan.h"
-
-#define ACCEPT_MAX 64
-
-/* --- The file --- */
-
-static FILE *open_file(const char *path)
-{
-	struct stat st;
-	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
-
-	if (!f) {
-		cmd_error("cannot read %s: %s", path, strerror(errno));
-		return NULL;
-	}
-	if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode)) {
-		cmd_error("%s is a folder; give a guest's configuration file", path);
-		fclose(f);
-		return NULL;
-	}
-	return f;
-}
-
-/* Up to one byte more than a file may have. NULL: told. */
-static char *read_all(const char *path, size_t *ret_len)
-{
-	_cleanup_free_ char *text = malloc(XL_FILE_MAX + 2);
-	FILE *f = open_file(path);
-	bool failed;
-
-	if (!f)
-		return NULL;
-	*ret_len = text ? fread(text, 1, XL_FILE_MAX + 1, f) : 0;
-	failed = !text || ferror(f);
-	if (failed)
-		cmd_error("cannot read %s: %s", path, strerror(errno ? errno : EIO));
-	if (f != stdin)
-		fclose(f);
-	if (failed)
-		return NULL;
-	text[*ret_len] = '\0';
-	return steal(text);
-}
-
-/* --- Messages --- */
-
-struct source {
-	const char *name, *text;
-	size_t len;
-};
-
-static const enum style severity_styles[] = {
-	[REPORT_NOTE] = STYLE_DIM,
-	[REPORT_WARNING] = STYLE_WARN,
-	[REPORT_ERROR] = STYLE_BAD,
-};
-
-static void print_item(struct out *o, const struct source *source, const struct report_item *item)
-{
-	_cleanup_free_ char *quote = NULL;
-	unsigned caret = 0;
-
-	if (item->line)
-		out_text(o, STYLE_BOLD, "%s:%u:%u: ", source->name, item->line, item->column);
-	else
-		out_text(o, STYLE_BOLD, "%s: ", source->name);
-	if (item->severity != REPORT_ERROR)
-		out_text(o, severity_styles[item->severity],
-			 "%s: ", report_severity_name(item->severity));
-	out_line(o, STYLE_NONE, "%s", item->text);
-	if (item->severity == REPORT_NOTE || !item->column)
-		return;
-	quote = report_quote(source->text, source->len, item->line, item->column, &caret);
-	if (!quote)
-		return;
-	out_line(o, STYLE_NONE, "    %s", quote);
-	out_line(o, severity_styles[item->severity], "    %*s^", (int)caret, "");
-}
-
-/* By line, as one reads the file. */
-static int compare(const void *a, const void *b)
-{
-	const struct report_item *x = a, *y = b;
-
-	if (x->line != y->line)
-		return x->line < y->line ? -1 : 1;
-	return x->column < y->column ? -1 : x->column > y->column;
-}
-
-static void print_report(const struct cmd_call *call, const struct source *source,
-			 struct report *report)
-{
-	struct out o;
-
-	out_init(&o, stderr, call->color);
-	fflush(stdout);
-	for (unsigned i = 0; i < report->n; i++)
-		if (report->items[i].severity > REPORT_NOTE || call->verbose)
-			print_item(&o, source, &report->items[i]);
-	if (report->n_dropped)
-		out_line(&o, STYLE_NONE, "%s: %u more of these", source->name, report->n_dropped);
-}
 
 /* --- The guest as text --- */
 
@@ -363,53 +257,20 @@ static void show_json(struct out *o, const char *file, const struct guest *g,
 	json_decref(all);
 }
 
-/* One sentence at the end: why it is no success. */
-static void tell_refused(const char *name, const struct guest *g)
-{
-	unsigned n = guest_refused(g), i = 0;
-
-	while (g->lost[i].accepted)
-		i++;
-	cmd_error("%u %s of %s would be lost, %s on line %u first; `--accept-loss %s` accepts that",
-		  n, n == 1 ? "setting" : "settings", name, g->lost[i].key, g->lost[i].line,
-		  g->lost[i].key);
-}
-
 enum exit_code cmd_domain_show(struct cmd_call *call)
 {
-	const char *accept[ACCEPT_MAX], *path = call->args[0], *foreign;
-	struct source source = { .name = strcmp(path, "-") ? path : "standard input" };
-	_cleanup_free_ char *text = NULL;
-	struct xl_file file;
-	struct guest *g;
-	unsigned n = 0;
+	struct guest_file f;
 	bool ok;
 
-	while (n < ACCEPT_MAX && cmd_option_nth(call, "--accept-loss", n)) {
-		accept[n] = cmd_option_nth(call, "--accept-loss", n);
-		n++;
-	}
-	text = read_all(path, &source.len);
-	if (!text)
+	if (!guest_file_read(call, call->args[0], &f))
 		return EXIT_FAILED;
-	source.text = text;
-	foreign = xl_foreign(text, source.len);
-	if (foreign) {
-		cmd_error("%s: %s", source.name, foreign);
-		return EXIT_FAILED;
-	}
-	xl_parse(text, source.len, &file);
-	g = xl_guest(&file, accept, n);
-	qsort(file.report.items, file.report.n, sizeof(file.report.items[0]), compare);
-	ok = !file.report.n_errors && !guest_refused(g);
-	print_report(call, &source, &file.report);
+	ok = f.ok;
 	if (call->json)
-		show_json(&call->out, source.name, g, &file.report, ok);
-	else if (!file.report.n_errors)
-		show_text(&call->out, g);
-	if (!file.report.n_errors && !ok)
-		tell_refused(source.name, g);
-	guest_free(g);
-	xl_file_fini(&file);
+		show_json(&call->out, f.name, f.guest, &f.file.report, ok);
+	else if (!f.file.report.n_errors)
+		show_text(&call->out, f.guest);
+	if (!f.file.report.n_errors)
+		guest_file_tell_refused(&f);
+	guest_file_fini(&f);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }
