@@ -6,14 +6,6 @@
 
 #include "common/util.h"
 
-/* Bytes for so much time; rounded down. */
-static uint64_t earned(uint64_t bytes_per_s, uint64_t us)
-{
-	unsigned __int128 v = (unsigned __int128)bytes_per_s * us / US_PER_S;
-
-	return (uint64_t)MIN(v, (unsigned __int128)INT64_MAX);
-}
-
 /* Time for so many bytes; rounded up. */
 static uint64_t worth_us(uint64_t bytes_per_s, uint64_t bytes)
 {
@@ -26,19 +18,19 @@ static uint64_t worth_us(uint64_t bytes_per_s, uint64_t bytes)
 static void fill(struct rate *r, uint64_t now_us)
 {
 	int64_t burst = (int64_t)MIN(r->bytes_per_s / 10, (uint64_t)INT64_MAX);
-	uint64_t got;
+	unsigned __int128 got;
 
 	if (now_us <= r->then_us)
 		return;
-	got = earned(r->bytes_per_s, now_us - r->then_us);
-	if (r->credit >= burst || got >= (uint64_t)burst - (uint64_t)r->credit) {
+	got = (unsigned __int128)r->bytes_per_s * (now_us - r->then_us) + r->millionths;
+	r->then_us = now_us;
+	if (r->credit >= burst || got / US_PER_S >= (uint64_t)burst - (uint64_t)r->credit) {
 		r->credit = burst;
-		r->then_us = now_us;
-		return;
+		r->millionths = 0;
+	} else {
+		r->credit += (int64_t)(got / US_PER_S);
+		r->millionths = (uint32_t)(got % US_PER_S);
 	}
-	/* What is no whole byte yet is not lost. */
-	r->credit += (int64_t)got;
-	r->then_us += MIN(worth_us(r->bytes_per_s, got), now_us - r->then_us);
 }
 
 void rate_set(struct rate *r, uint64_t bytes_per_s, uint64_t now_us)

@@ -8,6 +8,7 @@
 struct rate {
 	uint64_t bytes_per_s; /* 0: no limit */
 	int64_t credit;	      /* bytes; negative: borrowed */
+	uint32_t millionths;  /* of a byte, besides */
 	uint64_t then_us;
 };
 
