@@ -38,31 +38,45 @@ static void describe(blkid_probe pr, char *buf, size_t size)
 		snprintf(buf, size, "%s", type);
 }
 
+/* As blkid_do_safeprobe(): 0 found, 1 nothing, -2 too much; or -errno, which is below -2. */
+static int probe(blkid_probe pr, int fd, uint64_t start, uint64_t bytes, bool tables)
+{
+	int r;
+
+	errno = 0;
+	if (blkid_probe_set_device(pr, fd, (blkid_loff_t)start, (blkid_loff_t)bytes) < 0)
+		return errno > 2 ? -errno : -EIO;
+	blkid_probe_enable_superblocks(pr, 1);
+	blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL);
+	blkid_probe_enable_partitions(pr, tables);
+	r = blkid_do_safeprobe(pr);
+	if (r == -1)
+		return errno > 2 ? -errno : -EIO;
+	return r;
+}
+
 /* 1: something known, 0: nothing, -errno. */
 static int look_for_signatures(int fd, char *buf, size_t size)
 {
 	_cleanup_(cleanup_probe) blkid_probe pr = blkid_new_probe();
+	int r = pr ? probe(pr, fd, 0, 0, true) : -ENOMEM;
 
-	if (!pr)
-		return -ENOMEM;
-	errno = 0;
-	if (blkid_probe_set_device(pr, fd, 0, 0) < 0)
-		return errno ? -errno : -EIO;
-	blkid_probe_enable_superblocks(pr, 1);
-	blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL);
-	blkid_probe_enable_partitions(pr, 1);
-	switch (blkid_do_safeprobe(pr)) {
-	case 0:
+	if (r == 0)
 		describe(pr, buf, size);
-		return 1;
-	case 1:
-		return 0;
-	case -2:
+	if (r == -2)
 		snprintf(buf, size, "several signatures at once");
-		return 1;
-	default:
-		return errno ? -errno : -EIO;
-	}
+	return r == 0 || r == -2 ? 1 : r == 1 ? 0 : r;
+}
+
+int target_type(int fd, uint64_t start, uint64_t bytes, char *buf, size_t size)
+{
+	_cleanup_(cleanup_probe) blkid_probe pr = blkid_new_probe();
+	int r = pr ? probe(pr, fd, start, bytes, false) : -ENOMEM;
+
+	if (r < -2)
+		return r;
+	snprintf(buf, size, "%s", r == 0 ? value(pr, "TYPE") : r == 1 ? "" : "several");
+	return 0;
 }
 
 static int look_for_bytes(int fd, uint64_t bytes, char *buf, size_t size)
