@@ -33,6 +33,9 @@ enum exit_code cmd_log(struct cmd_call *call);
 enum exit_code cmd_keygen(struct cmd_call *call);
 enum exit_code cmd_pubkey(struct cmd_call *call);
 enum exit_code cmd_genpsk(struct cmd_call *call);
+enum exit_code cmd_agent_source(struct cmd_call *call);
+enum exit_code cmd_agent_target(struct cmd_call *call);
+enum exit_code cmd_agent_pipe(struct cmd_call *call);
 enum exit_code cmd_completion(struct cmd_call *call);
 enum exit_code cmd_help(struct cmd_call *call);
 

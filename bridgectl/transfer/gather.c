@@ -80,9 +80,17 @@ static int call_once(struct wire *ret, const char *address, unsigned number,
 	c = conn_new(fd, s->tls ? s->key : NULL, false, err);
 	if (!c)
 		return fail_set(f, FAIL_CONNECTION, "%s", err);
-	r = wire_greet(ret, c, s, number, f);
-	if (r < 0)
+	if (s->local && s->role == WIRE_TARGET) {
+		r = wire_hear(ret, c, s, f);
+		if (r == 0)
+			r = wire_answer(ret, s, f);
+	} else {
+		r = wire_greet(ret, c, s, number, f);
+	}
+	if (r < 0) {
 		conn_free(c, false);
+		*ret = (struct wire){ 0 };
+	}
 	return r;
 }
 
@@ -140,12 +148,29 @@ static void claimed(struct guest *guest, const struct wire *w, bool well)
 	pthread_mutex_unlock(&g->lock);
 }
 
+/* The source behind a Unix socket, called by who joins it with the target: it speaks first. */
+static bool greet_joined(struct guest *guest, struct conn *c, struct fail *f)
+{
+	struct gather *g = guest->gather;
+	struct wire w = { .digest = &g->setup->digest };
+	bool well;
+
+	while (!claim(g, &w, f))
+		if (++w.number >= g->n)
+			return false;
+	well = wire_greet(&w, c, g->setup, w.number, f) == 0;
+	claimed(guest, &w, well);
+	return well;
+}
+
 static bool greet_guest(struct guest *guest, struct conn *c, struct fail *f)
 {
 	struct gather *g = guest->gather;
 	struct wire w;
 	bool well;
 
+	if (g->setup->local && g->setup->role == WIRE_SOURCE)
+		return greet_joined(guest, c, f);
 	if (wire_hear(&w, c, g->setup, f) < 0 || !claim(g, &w, f))
 		return false;
 	well = wire_answer(&w, g->setup, f) == 0;

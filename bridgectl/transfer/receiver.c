@@ -203,6 +203,10 @@ static int begin_locked(struct receiver *r, uint32_t pass, enum pass_kind kind, 
 		e = map_begin(r->setup.map, pass);
 	if (e < 0)
 		return fail_set(f, fail_code_of_disk(e), "cannot write the map: %s", strerror(-e));
+	/* Holes are where nothing was ever written. */
+	if (r->begun)
+		r->setup.window->fresh = false;
+	r->begun = true;
 	r->pass = pass;
 	r->kind = kind;
 	r->n_ended = 0;

@@ -43,6 +43,7 @@ struct receiver {
 	/* Of the pass; changed while no lane is in one. */
 	uint32_t pass; /* NO_PASS: none */
 	enum pass_kind kind;
+	bool begun; /* any pass at all */
 	unsigned n_ended, n_running;
 	bool flush_wanted, flushing, back_work, verifying;
 	bool stop; /* with `why` */

@@ -119,7 +119,7 @@ void wire_send_error(struct wire *w, const struct fail *why)
 	struct fail ignored;
 
 	text[0] = (char)why->code;
-	snprintf(text + 1, sizeof(text) - 1, "%s", why->text);
+	snprintf(text + 1, sizeof(text) - 1, "%.*s", (int)sizeof(text) - 2, why->text);
 	frame.payload = (uint32_t)(1 + strlen(text + 1));
 	iov[1] = (struct iovec){ text, frame.payload };
 	if (wire_send(w, &frame, iov, 2, &ignored) == 0)

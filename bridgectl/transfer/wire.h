@@ -26,6 +26,7 @@ struct wire_setup {
 	enum wire_role role; /* of this end */
 	uint8_t key[CONN_KEY_BYTES];
 	bool tls;
+	bool local; /* Unix sockets that nobody else can reach: the source greets, whoever called */
 	struct digest digest;
 	uint64_t window;      /* bytes */
 	uint64_t known_bytes; /* of the target */

@@ -1,0 +1,373 @@
+/*
+ * Opening the one disk that an agent serves, and what is known of it.
+ *
+ * A target is opened as if it might be overwritten, under lock; then its map tells whether what
+ * is on it is ours. Only if it is not, an old content counts, and is refused without
+ * --overwrite. A file that was changed by somebody else after our last commit is not trusted: its
+ * map goes, and it is read and hashed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "bridgectl/disk/table.h"
+#include "bridgectl/transfer/agent_private.h"
+#include "bridgectl/transfer/identity.h"
+
+#define SECTOR 512u
+#define STATE_OF_ROOT "/var/lib/bridgectl/transfer"
+#define STATE_OF_USER "/.local/state/bridgectl/transfer"
+#define LOOK_BYTES (1u << 20) /* as target_content() */
+/* A killed transfer has written after its last commit, for about as long as lies between two. */
+#define OWN_WRITES_US (15 * US_PER_S)
+
+static int disk_failed(int r, const char *err, struct fail *f)
+{
+	return fail_set(f, r == -EIO ? FAIL_IO : FAIL_REFUSED, "%s", err);
+}
+
+/* Where on the disk, from the command line. */
+static int find_range(struct agent *a, uint64_t *ret_offset, uint64_t *ret_length, struct fail *f)
+{
+	_cleanup_free_ struct table *table = NULL;
+	const struct table_part *part;
+	char err[TABLE_ERRLEN] = "";
+	int r;
+
+	*ret_offset = a->o->offset;
+	*ret_length = a->o->length;
+	if (!a->o->partition)
+		return 0;
+	table = malloc(sizeof(*table));
+	if (!table)
+		return fail_set(f, FAIL_INTERNAL, "no memory");
+	r = table_read(a->target.fd, table, err);
+	if (r < 0)
+		return disk_failed(r, err, f);
+	part = table_find(table, a->o->partition);
+	if (!part || part->container)
+		return fail_set(f, FAIL_REFUSED, "%s has no partition %u", a->target.path,
+				a->o->partition);
+	*ret_offset = part->start * SECTOR;
+	*ret_length = part->sectors * SECTOR;
+	return 0;
+}
+
+static int open_window(struct agent *a, uint64_t offset, uint64_t length, struct fail *f)
+{
+	int r = window_init(&a->window, a->target.fd, a->target.bytes, offset, length);
+
+	if (r == -ERANGE)
+		return fail_set(f, FAIL_REFUSED,
+				"bytes %llu to %llu are not inside %s (%llu bytes)",
+				(unsigned long long)offset, (unsigned long long)(offset + length),
+				a->target.path, (unsigned long long)a->target.bytes);
+	if (r < 0)
+		return fail_set(f, FAIL_IO, "%s: %s", a->target.path, strerror(-r));
+	return 0;
+}
+
+static int identify(struct agent *a, size_t *ret_disk, struct fail *f)
+{
+	int r = identity_make(&a->target, a->window.offset, a->window.length, a->identity,
+			      ret_disk);
+
+	return r < 0 ? fail_set(f, FAIL_REFUSED, "the path of %s is too long", a->target.path) : 0;
+}
+
+/* Not before all went well: what is half open is closed, and may be tried again. */
+static json_t *opened(struct agent *a, json_t *result)
+{
+	a->opened = result != NULL;
+	if (!result)
+		agent_close(a);
+	return result;
+}
+
+static int check_not_open(struct agent *a, struct fail *f)
+{
+	return a->opened ? fail_set(f, FAIL_PROTOCOL, "it is open already") : 0;
+}
+
+/* --- The source --- */
+
+/* Why writes to it cannot be watched, or "". */
+static void try_tracking(struct agent *a, char *err)
+{
+	struct dirty *d = dirty_new(a->window.length);
+	struct track *t;
+
+	err[0] = '\0';
+	t = d ? track_start(a->target.fd, a->window.offset, a->window.length, d, err) : NULL;
+	track_stop(t);
+	dirty_free(d);
+}
+
+static json_t *source_result(struct agent *a, struct fail *f)
+{
+	char err[TARGET_ERRLEN] = "", why[TRACK_ERRLEN];
+	uint64_t offset, length;
+	size_t disk;
+	int r = source_open(a->o->path, &a->target, err);
+
+	if (r < 0) {
+		a->target.fd = -1;
+		disk_failed(r, err, f);
+		return NULL;
+	}
+	if (find_range(a, &offset, &length, f) < 0 || open_window(a, offset, length, f) < 0 ||
+	    identify(a, &disk, f) < 0)
+		return NULL;
+	try_tracking(a, why);
+	return json_pack("{s:s, s:I, s:b, s:s}", "identity", a->identity, "bytes",
+			 (json_int_t)a->window.length, "block", a->window.block, "track", why);
+}
+
+json_t *agent_open_source(struct agent *a, const struct agent_params *p, struct fail *f)
+{
+	(void)p;
+	return check_not_open(a, f) < 0 ? NULL : opened(a, source_result(a, f));
+}
+
+/* --- The target: is it free, is it ours --- */
+
+static int open_target(struct agent *a, const struct agent_params *p, bool *ret_created,
+		       struct fail *f)
+{
+	struct target_want want = { .overwrite = true };
+	bool create = p->create && !a->o->partition && !a->o->offset && !a->o->length;
+	char err[TARGET_ERRLEN] = "";
+	int r;
+
+	if (p->verify) {
+		r = source_open(a->o->path, &a->target, err);
+	} else if (create && access(a->o->path, F_OK) < 0 && errno == ENOENT) {
+		r = target_create(a->o->path, p->length, true, &a->target, err);
+		*ret_created = r == 0;
+		if (r == -ENOSPC)
+			return fail_set(f, FAIL_NO_SPACE, "%s", err);
+	} else {
+		r = target_open(a->o->path, &want, &a->target, err);
+	}
+	if (r == 0)
+		return 0;
+	a->target.fd = -1;
+	return disk_failed(r, err, f);
+}
+
+/* The transfer's window: as much of the place as the source needs. */
+static int open_place(struct agent *a, const struct agent_params *p, uint64_t *ret_room,
+		      struct fail *f)
+{
+	uint64_t offset, length;
+	int r = find_range(a, &offset, &length, f);
+
+	if (r < 0)
+		return r;
+	if (!length && offset < a->target.bytes)
+		length = a->target.bytes - offset;
+	if (length < p->length)
+		return fail_set(
+			f, FAIL_REFUSED, "%s has room for %llu bytes there, the source has %llu",
+			a->target.path, (unsigned long long)length, (unsigned long long)p->length);
+	*ret_room = length;
+	return open_window(a, offset, p->length, f);
+}
+
+static int check_not_source(const struct agent *a, const struct agent_params *p, size_t disk,
+			    struct fail *f)
+{
+	if (strncmp(a->identity, p->source, disk) != 0 || p->source[disk] != ' ')
+		return 0;
+	return fail_set(f, FAIL_REFUSED, "%s is the source itself", a->target.path);
+}
+
+static int check_empty(struct agent *a, struct fail *f)
+{
+	_cleanup_free_ uint8_t *buf = window_buffer(LOOK_BYTES);
+	size_t len = (size_t)MIN(a->window.length, (uint64_t)LOOK_BYTES);
+	char what[256] = "something is in its first MiB";
+	int r;
+
+	if (!buf)
+		return fail_set(f, FAIL_INTERNAL, "no memory");
+	r = window_read(&a->window, 0, buf, len);
+	if (r < 0)
+		return fail_set(f, FAIL_IO, "cannot read %s: %s", a->target.path, strerror(-r));
+	if (a->window.offset == 0 && a->window.length == a->target.bytes)
+		r = target_content(a->target.fd, a->target.bytes, what, sizeof(what));
+	else
+		r = !bytes_are_zero(buf, len);
+	if (r < 0)
+		return fail_set(f, FAIL_IO, "cannot read %s: %s", a->target.path, strerror(-r));
+	if (r == 0)
+		return 0;
+	return fail_set(f, FAIL_REFUSED, "%s is not empty: %s; give --overwrite if that may go",
+			a->target.path, what);
+}
+
+/* All holes, so zeros need not be written. A device never says so. */
+static bool is_all_hole(const struct window *w)
+{
+	off_t at;
+
+	if (w->block)
+		return false;
+	at = lseek(w->fd, (off_t)w->offset, SEEK_DATA);
+	return at < 0 ? errno == ENXIO : (uint64_t)at >= w->offset + w->length;
+}
+
+/* --- The target: its map --- */
+
+static int state_dir(const struct agent *a, char *buf, size_t size, struct fail *f)
+{
+	const char *home = getenv("HOME");
+	int n;
+
+	if (a->o->state_dir)
+		n = snprintf(buf, size, "%s", a->o->state_dir);
+	else if (geteuid() == 0)
+		n = snprintf(buf, size, STATE_OF_ROOT);
+	else
+		n = snprintf(buf, size, "%s" STATE_OF_USER, home ? home : "");
+	if (n < 0 || (size_t)n >= size)
+		return fail_set(f, FAIL_USAGE, "the path of the state's folder is too long");
+	return 0;
+}
+
+/* Whether somebody else wrote to the file after our last commit. */
+static bool changed_since(const struct agent *a, uint64_t stamp)
+{
+	struct stat st;
+	uint64_t then;
+
+	if (a->window.block || !stamp || fstat(a->target.fd, &st) < 0)
+		return false;
+	then = (uint64_t)st.st_mtim.tv_sec * US_PER_S + (uint64_t)st.st_mtim.tv_nsec / 1000;
+	return then < stamp || then - stamp > OWN_WRITES_US;
+}
+
+static int open_map_once(struct agent *a, const struct map_subject *s, bool fresh,
+			 struct map_state *ret, struct fail *f)
+{
+	char dir[4096], err[MAP_ERRLEN] = "";
+	int e = 0, r = state_dir(a, dir, sizeof(dir), f);
+
+	if (r < 0)
+		return r;
+	a->map = map_open(dir, s, fresh, ret, &e, err);
+	if (a->map)
+		return 0;
+	return fail_set(f, e == -EBUSY || e == EBUSY ? FAIL_REFUSED : FAIL_IO, "%s", err);
+}
+
+/* The old one is looked at in any case: it tells whether what is there is ours. */
+static int open_map(struct agent *a, const struct agent_params *p, struct map_state *ret,
+		    struct fail *f)
+{
+	struct map_subject *s = calloc(1, sizeof(*s));
+	struct map_state state, again;
+	bool ours;
+	int r;
+
+	if (!s)
+		return fail_set(f, FAIL_INTERNAL, "no memory");
+	memcpy(s->source, p->source, sizeof(s->source));
+	memcpy(s->target, a->identity, sizeof(s->target));
+	s->length = p->length;
+	r = open_map_once(a, s, false, &state, f);
+	ours = r == 0 && state.resumed;
+	if (ours && (p->fresh || changed_since(a, state.stamp))) {
+		map_close(steal(a->map), true);
+		r = open_map_once(a, s, true, &again, f);
+		if (r == 0 && !p->fresh) {
+			again.resumed = again.doubt = true;
+			again.pass = state.pass;
+			again.pass_ended = state.pass_ended;
+		}
+		state = again;
+	}
+	free(s);
+	if (r == 0 && !ours && !a->o->overwrite && !p->keep_content)
+		r = check_empty(a, f);
+	/* Nothing of ours is there, and nothing is left behind. */
+	if (r < 0 && a->map)
+		map_close(steal(a->map), !ours);
+	if (r == 0)
+		*ret = state;
+	return r;
+}
+
+/* Without a map the digests need a seed all the same. */
+static int no_map(struct map_state *ret, struct fail *f)
+{
+	*ret = (struct map_state){ 0 };
+	if (getrandom(ret->seed, sizeof(ret->seed), 0) == (ssize_t)sizeof(ret->seed))
+		return 0;
+	return fail_set(f, FAIL_INTERNAL, "the kernel gives no random bytes");
+}
+
+static void hex(const uint8_t *b, size_t n, char *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		snprintf(ret + 2 * i, 3, "%02x", b[i]);
+}
+
+static json_t *target_result(struct agent *a, const struct agent_params *p, struct fail *f)
+{
+	char seed[2 * DIGEST_SEED_BYTES + 1];
+	struct map_state state;
+	bool created = false;
+	uint64_t room = 0;
+	size_t disk;
+
+	if (open_target(a, p, &created, f) < 0 || open_place(a, p, &room, f) < 0 ||
+	    identify(a, &disk, f) < 0)
+		return NULL;
+	if (!p->verify && check_not_source(a, p, disk, f) < 0)
+		return NULL;
+	if ((p->verify ? no_map(&state, f) : open_map(a, p, &state, f)) < 0)
+		return NULL;
+	a->distrust = state.doubt || p->keep_content;
+	a->window.fresh = !p->verify && !state.resumed && is_all_hole(&a->window);
+	digest_init(&a->wire.digest, state.seed);
+	a->wire.known_bytes = a->distrust ? MAX(state.known_bytes, 1) : state.known_bytes;
+	a->seeded = true;
+	hex(state.seed, sizeof(state.seed), seed);
+	return json_pack("{s:s, s:I, s:b, s:b, s:s, s:b, s:b, s:I, s:b, s:I}", "identity",
+			 a->identity, "bytes", (json_int_t)room, "block", a->window.block,
+			 "created", created, "seed", seed, "resumed", state.resumed, "doubt",
+			 state.doubt, "pass", (json_int_t)state.pass, "pass_ended",
+			 state.pass_ended, "known_bytes", (json_int_t)state.known_bytes);
+}
+
+json_t *agent_open_target(struct agent *a, const struct agent_params *p, struct fail *f)
+{
+	return check_not_open(a, f) < 0 ? NULL : opened(a, target_result(a, p, f));
+}
+
+json_t *agent_complete(struct agent *a, const struct agent_params *p, struct fail *f)
+{
+	(void)p;
+	if (!a->opened) {
+		fail_set(f, FAIL_PROTOCOL, "it is not open");
+		return NULL;
+	}
+	agent_disconnect(a);
+	if (a->map)
+		map_close(steal(a->map), true);
+	return json_object();
+}
+
+void agent_close(struct agent *a)
+{
+	if (a->map)
+		map_close(steal(a->map), false);
+	window_fini(&a->window);
+	if (a->target.fd >= 0)
+		target_close(&a->target);
+	a->target.fd = -1;
+	a->opened = false;
+}

@@ -1,0 +1,92 @@
+/*
+ * `bridgectl agent pipe`: what ssh runs for one data connection with --via-ssh. A thread for
+ * each direction; the end of one is handed on, and the other one goes on until its own end.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "bridgectl/transfer/agent.h"
+#include "bridgectl/transfer/conn.h"
+
+#define BUFFER_BYTES (256u << 10)
+#define CALL_MS 15000
+
+struct direction {
+	int from, to;
+	bool to_socket;
+	int r;
+};
+
+static int write_all(int fd, const uint8_t *p, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int copy(const struct direction *d)
+{
+	_cleanup_free_ uint8_t *buf = malloc(BUFFER_BYTES);
+
+	if (!buf)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n = read(d->from, buf, BUFFER_BYTES);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		r = write_all(d->to, buf, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+}
+
+static void *direction_main(void *arg)
+{
+	struct direction *d = arg;
+
+	d->r = copy(d);
+	if (d->to_socket)
+		shutdown(d->to, SHUT_WR);
+	else
+		close(d->to);
+	/* Nobody takes it any more: then nothing should come. */
+	if (d->r < 0)
+		shutdown(d->to_socket ? d->to : d->from, SHUT_RDWR);
+	return NULL;
+}
+
+int agent_pipe(int in, int out, const char *socket, char *err)
+{
+	struct direction to = { .from = in, .to_socket = true }, back = { .to = out };
+	pthread_t thread;
+	int fd = -1, r = conn_connect(socket, CALL_MS, &fd, err);
+
+	if (r < 0)
+		return r;
+	signal(SIGPIPE, SIG_IGN);
+	to.to = back.from = fd;
+	r = pthread_create(&thread, NULL, direction_main, &to);
+	if (r == 0) {
+		direction_main(&back);
+		/* The socket's end is the end: standard input may never come to one. */
+		pthread_cancel(thread);
+		pthread_join(thread, NULL);
+	}
+	close(fd);
+	snprintf(err, CONN_ERRLEN, "the data connection broke");
+	return r ? -r : back.r;
+}
