@@ -128,6 +128,44 @@ const struct cmd cmd_table[] = {
 		  "and size in sectors, what is copied, made anew or zeroed. With --vg or --dir it "
 		  "says whether there is room. Sources may be in use: they are only read.",
 	  .fn = cmd_disk_layout },
+	{ .words = "disk create",
+	  .args = "CONFIG",
+	  .options = { { "--vg", 0, "VG", "new volumes in this volume group" },
+		       { "--dir", 0, "DIR", "new raw files in this folder" },
+		       { "--onto", 0, "PATH", "this device or file; a file may be new" },
+		       { "--overwrite", 0, NULL, "with --onto: what is on it may go" },
+		       { "--overcommit", 0, NULL, "files may be larger than what is free" },
+		       { "--disk", 0, "DISK", "only this one of the plan, as vda" },
+		       { "--name", 0, "NAME", "the name of the one new volume or file" },
+		       { "--dry-run", 0, NULL, "ask everything, make nothing" },
+		       { "--from", 0, "HOST", "the host that has the sources, by ssh" },
+		       { "--to", 0, "HOST", "the host that gets the disks, by ssh" },
+		       { "--elsewhere", 0, NULL, "the plan's sources are on another host" },
+		       { "--label", 0, "LABEL", "msdos or gpt, not what fits" },
+		       { "--copy-swap", 0, NULL, "copy swap as it is, make none anew" },
+		       { "--grow-last", 0, "SIZE", "more room in the last partition, [DISK:]10G" },
+		       { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" },
+		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+	  .summary = "make a guest's new disks, with tables and swap",
+	  .text = "CONFIG is a guest's Xen configuration, or a plan as `disk layout --json` prints "
+		  "it, or - for either. Makes volumes, files or the table on an existing device, "
+		  "zeros what no source will fill, writes swap headers, and reads all back. What "
+		  "is in use, not empty, too small or mistyped is refused; what fails halfway is "
+		  "removed again. `disk copy` fills the partitions.",
+	  .fn = cmd_disk_create },
+	{ .words = "disk grow",
+	  .args = "TARGET +SIZE",
+	  .options = { { "--partition", 0, "NUMBER",
+			 "this one, not the last; it must be the last" },
+		       { "--dry-run", 0, NULL, "print the steps, change nothing" } },
+	  .summary = "a larger disk, its last partition, its file system",
+	  .text = "TARGET is a raw image, an LVM volume, or with +0 a device that is larger "
+		  "already. Makes it SIZE larger (10G, 512M), then its last partition, then an "
+		  "ext2, ext3 or ext4 file system in it; swap gets a new header with the same "
+		  "UUID. For XFS, btrfs and LVM it says what to run inside the guest. Refused "
+		  "while somebody uses it. After a failure the same with +0 goes on.",
+	  .fn = cmd_disk_grow },
 	{ .words = "disk copy",
 	  .args = "SRC DST",
 	  .options = { { "--from", 0, "HOST", "SRC is there, reached by ssh" },

@@ -27,6 +27,8 @@ enum exit_code cmd_disk_rate(struct cmd_call *call);
 enum exit_code cmd_disk_stop(struct cmd_call *call);
 enum exit_code cmd_topology(struct cmd_call *call);
 enum exit_code cmd_events(struct cmd_call *call);
+enum exit_code cmd_disk_create(struct cmd_call *call);
+enum exit_code cmd_disk_grow(struct cmd_call *call);
 enum exit_code cmd_disk_layout(struct cmd_call *call);
 enum exit_code cmd_reload(struct cmd_call *call);
 enum exit_code cmd_log(struct cmd_call *call);
