@@ -3,9 +3,9 @@ every position."""
 import pytest
 
 import switches
-from lab import LONG, need, plain_card, plain_only
+from lab import LONG, need, plain_card, plain_only, wait_for
 from node import Pair
-from traffic import Datagrams, assert_pings, tcp_both_ways
+from traffic import Datagrams, ping, tcp_both_ways
 
 FACTORS = {"mode": switches.MODES, "mtu": (1500, 9000), "family": (4, 6),
            "guest": ("offloads", "plain"), "workers": (1, 2)}
@@ -14,6 +14,7 @@ SMALL = 3  # rows that a sanitizer build sees: all on, all off, and a mix
 WEATHER_S = 0.002  # how late a reordered datagram comes: behind some dozens of others
 TCP_BYTES = 2 << 20
 DATAGRAMS = 600
+ARRIVE_S = 5  # until guests have found each other
 
 
 def _all_rows():
@@ -65,7 +66,7 @@ def test_switches(lab, row):
             plain_card(guest)
     pair.start()
     address = address_of(row, "right")
-    assert_pings(pair.guest_left, address, count=3)
+    wait_for(lambda: not ping(pair.guest_left, address, count=3).lost, ARRIVE_S, "no pings")
     udp_both_ways(pair, row, DATAGRAMS // 2, copies=1, least=1)
     tcp_both_ways(*pair.guests, address, size=TCP_BYTES)
     relay.reorder_s = WEATHER_S

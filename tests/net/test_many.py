@@ -2,7 +2,7 @@
 import time
 
 from node import START_S, Pair
-from lab import plain_only, wait_for
+from lab import alone, plain_only, wait_for
 from traffic import assert_pings
 
 TUNNELS = 100
@@ -19,6 +19,7 @@ def all_forward(node):
     return len(states) == TUNNELS + 1 and set(states) == {"forwarding"}
 
 
+@alone("making and removing so many devices holds the kernel's lock that all others wait for")
 @plain_only("an amount")
 def test_a_hundred_tunnels(lab):
     pair = Pair(lab)
