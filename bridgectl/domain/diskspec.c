@@ -40,9 +40,9 @@ static const struct {
 	{ "tap", DISK_FILE, NULL, NULL, false },
 	{ "tap2", DISK_FILE, NULL, NULL, false },
 	{ "tapdisk", DISK_FILE, NULL, NULL, false },
-	{ "aio", DISK_FILE, "raw", NULL, false },
-	{ "sync", DISK_FILE, "raw", NULL, false },
-	{ "ram", DISK_FILE, "raw", NULL, false },
+	{ "aio", DISK_FILE, NULL, NULL, false },
+	{ "sync", DISK_FILE, NULL, NULL, false },
+	{ "ram", DISK_FILE, NULL, NULL, false },
 	{ "raw", DISK_FILE, "raw", NULL, false },
 	{ "qcow", DISK_FILE, "qcow", NULL, false },
 	{ "qcow2", DISK_FILE, "qcow2", NULL, false },
@@ -85,10 +85,10 @@ static int fail(struct parse *s, const char *at, const char *fmt, ...)
 
 /* --- One parameter each --- */
 
-/* Gives `*field` a value; again only when it was empty, as xl has it. Takes `value`. */
+/* Gives `*field` a value; another one only when it was empty, as xl has it. Takes `value`. */
 static int set(struct parse *s, const char *at, const char *what, char **field, char *value)
 {
-	if (*field && **field) {
+	if (*field && **field && strcmp(*field, value) != 0) {
 		free(value);
 		return fail(s, at, "the %s is there twice", what);
 	}

@@ -80,6 +80,11 @@ static bool parse_mac(const char *s, char *ret)
 	return true;
 }
 
+static char **field_at(struct vifspec *v, size_t offset)
+{
+	return (char **)((char *)v + offset);
+}
+
 /* `p`, of `n` bytes, is one parameter; nothing around it. */
 static int parameter(const char *spec, const char *p, size_t n, struct vifspec *v, char *err,
 		     unsigned *ret_offset)
@@ -97,7 +102,7 @@ static int parameter(const char *spec, const char *p, size_t n, struct vifspec *
 			    value);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
-		char **field = (char **)((char *)v + keys[i].field);
+		char **field;
 
 		if (strlen(keys[i].key) != len || strncmp(keys[i].key, p, len) != 0)
 			continue;
@@ -105,6 +110,7 @@ static int parameter(const char *spec, const char *p, size_t n, struct vifspec *
 			return 0;
 		if (!named)
 			break;
+		field = field_at(v, keys[i].field);
 		free(*field);
 		*field = keys[i].field == F(other) ? mem_strdup(keys[i].key) : steal(value);
 		return 0;
@@ -140,10 +146,11 @@ int vifspec_parse(const char *spec, struct vifspec *ret, char *err, unsigned *re
 void vifspec_fini(struct vifspec *v)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
-		char **field = (char **)((char *)v + keys[i].field);
+		char **field;
 
 		if (keys[i].field == HARMLESS)
 			continue;
+		field = field_at(v, keys[i].field);
 		free(*field);
 		*field = NULL;
 	}

@@ -1,4 +1,4 @@
-"""`bridgectl domain show` on files as people write them: tests/golden/domain/NAME.cfg -> NAME.ok and NAME.json.
+"""`bridgectl domain show` on files as people write them: tests/golden/domain/NAME.cfg -> NAME.ok and, for some, NAME.json.
 
 UPDATE_GOLDEN=1 writes both anew; read the difference before committing it.
 """
@@ -17,6 +17,7 @@ ROOT = HERE.parents[1]
 FILES = HERE / "domain"
 BRIDGECTL = os.environ.get("BRIDGECTL", str(ROOT / "bridgectl" / "bridgectl"))
 NAMES = sorted(p.stem for p in FILES.glob("*.cfg"))
+AS_JSON = {"err-disks", "hvm", "pv-partitions", "pvh", "refused"}
 WORDS = {
     "accepted": [x for key in ("disk.backend", "vif.accel", "vtpm", "cpuid", "memroy", "unused") for x in ("--accept-loss", key)],
 }
@@ -52,7 +53,8 @@ def test_json(name):
     assert (got["guest"] is None) == bool(errors)
     assert got["ok"] == (not errors and all(lost["accepted"] for lost in got["not_carried"]))
     assert b"topsecret" not in done.stdout
-    golden(FILES / f"{name}.json", json.dumps(got, indent=1, ensure_ascii=False) + "\n")
+    if name in AS_JSON:
+        golden(FILES / f"{name}.json", json.dumps(got, indent=1, ensure_ascii=False) + "\n")
 
 
 def test_every_name_has_its_files():
