@@ -41,8 +41,8 @@ enum plan_fill {
 struct plan_source {
 	char path[4096];
 	uint64_t bytes;
-	char type[32];	    /* libblkid's TYPE: "ext4", "swap", "LVM2_member" */
-	char table[16];	    /* PTTYPE of a whole disk: "dos", "gpt" */
+	char type[32];	/* libblkid's TYPE: "ext4", "swap", "LVM2_member" */
+	char table[16]; /* PTTYPE of a whole disk: "dos", "gpt" */
 	char uuid[64];
 	char label[256];    /* UTF-8, a '?' for each byte that is none */
 	uint32_t swap_page; /* bytes of a page of its swap header; 0: no swap */

@@ -54,6 +54,8 @@ static bool check_source(const struct plan_source *s, const char *where, char *e
 		return plan_fail(err, "%s: a control character", where);
 	if (!s->bytes || s->bytes > PLAN_SECTORS_MAX * SECTOR_BYTES)
 		return plan_fail(err, "%s: no source has %" PRIu64 " bytes", where, s->bytes);
+	if (s->hibernated)
+		return plan_fail(err, "%s: the source holds the memory of a guest", where);
 	if (!page_is_valid(s->swap_page))
 		return plan_fail(err, "%s: no page of swap has %u bytes", where, s->swap_page);
 	return true;
@@ -71,7 +73,7 @@ static bool check_fill(const struct plan_disk *d, const struct plan_part *p, con
 		return plan_fail(err, "%s: smaller than its source", where);
 	if (p->fill == PLAN_COPY)
 		return true;
-	if (!p->source.swap_page || p->source.hibernated ||
+	if (!p->source.swap_page ||
 	    p->sectors * SECTOR_BYTES / p->source.swap_page < SWAP_PAGES_MIN ||
 	    strlen(p->source.label) > SWAP_LABEL_MAX)
 		return plan_fail(err, "%s: cannot become swap", where);

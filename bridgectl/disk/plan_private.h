@@ -32,8 +32,8 @@ bool plan_name_is_valid(const char *name);
  * Finds the volume of one string of disk = [ … ] on this host and probes it. `name` is for
  * the message: "xvda2".
  */
-bool plan_source_find(const struct diskspec *spec, const char *name, plan_probe_fn probe,
-		      void *arg, struct plan_source *ret, char *err);
+bool plan_source_find(const struct diskspec *spec, const char *name, plan_probe_fn probe, void *arg,
+		      struct plan_source *ret, char *err);
 /* What there is to say about a source in the plan. */
 void plan_source_notes(struct plan *p, const char *name, const struct diskspec *spec,
 		       const struct plan_part *part);

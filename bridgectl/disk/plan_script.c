@@ -115,7 +115,10 @@ static void make_swap(struct script *s, const struct plan_part *p)
 {
 	const struct plan_source *src = &p->source;
 
-	fprintf(s->f, "\n# partition %u: new swap in place of ", p->number);
+	fputs("\n# ", s->f);
+	if (p->number)
+		fprintf(s->f, "partition %u: ", p->number);
+	fputs("new swap in place of ", s->f);
 	quote_word(s->f, src->path);
 	fputs("\n# (mkswap warns of holes in a file: the volume has none)\nswap=$(mktemp)\n", s->f);
 	fprintf(s->f, "truncate --size=%" PRIu64 " \"$swap\"\n", p->sectors * SECTOR_BYTES);
@@ -138,11 +141,11 @@ static void copy_here(struct script *s, const struct plan_part *p)
 	fputs("dd if=", s->f);
 	quote_word(s->f, p->source.path);
 	fprintf(s->f,
-		" of=\"$disk\" bs=1M count=%" PRIu64 " seek=%" PRIu64
-		" iflag=fullblock,count_bytes conv=notrunc,%sfsync status=progress\n",
+		" of=\"$disk\" bs=1M count=%" PRIu64 " seek=%" PRIu64 " \\\n"
+		"\tiflag=fullblock,count_bytes conv=notrunc,%sfsync status=progress\n",
 		p->source.bytes, p->start * SECTOR_BYTES / MIB, s->w->dir ? "sparse," : "");
-	fprintf(s->f, "cmp --bytes=%" PRIu64 " --ignore-initial=0:%" PRIu64 " ", p->source.bytes,
-		p->start * SECTOR_BYTES);
+	fprintf(s->f, "cmp --bytes=%" PRIu64 " --ignore-initial=0:%" PRIu64 " \\\n\t",
+		p->source.bytes, p->start * SECTOR_BYTES);
 	quote_word(s->f, p->source.path);
 	fputs(" \"$disk\"\n", s->f);
 }
@@ -151,15 +154,15 @@ static void copy_there(struct script *s, const struct plan_part *p)
 {
 	quote_remote(s, "dd bs=1M status=none if=", p->source.path);
 	fprintf(s->f,
-		" |\n\tdd of=\"$disk\" bs=1M count=%" PRIu64 " seek=%" PRIu64
-		" iflag=fullblock,count_bytes conv=notrunc,%sfsync status=progress\n",
+		" |\n\tdd of=\"$disk\" bs=1M count=%" PRIu64 " seek=%" PRIu64 " \\\n"
+		"\t\tiflag=fullblock,count_bytes conv=notrunc,%sfsync status=progress\n",
 		p->source.bytes, p->start * SECTOR_BYTES / MIB, s->w->dir ? "sparse," : "");
 	fputs("there=$(", s->f);
 	quote_remote(s, "sha256sum <", p->source.path);
 	fprintf(s->f,
 		")\n"
-		"here=$(dd if=\"$disk\" bs=1M skip=%" PRIu64 " count=%" PRIu64
-		" iflag=fullblock,count_bytes status=none | sha256sum)\n"
+		"here=$(dd if=\"$disk\" bs=1M skip=%" PRIu64 " count=%" PRIu64 " \\\n"
+		"\tiflag=fullblock,count_bytes status=none | sha256sum)\n"
 		"[ \"$there\" = \"$here\" ] || { echo \"$disk differs from its source\" >&2; "
 		"exit 1; }\n",
 		p->start * SECTOR_BYTES / MIB, p->source.bytes);

@@ -86,7 +86,8 @@ static int look_at_group(const struct plan *p, const char *vg, struct space *s, 
 		r = -EBADMSG;
 	}
 	proc_result_fini(&result);
-	s->needed = bytes_needed(p, extent);
+	if (!r)
+		s->needed = bytes_needed(p, extent);
 	return r;
 }
 

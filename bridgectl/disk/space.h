@@ -8,7 +8,7 @@ struct space {
 	char place[4096];      /* the volume group or folder */
 	uint64_t needed, free; /* bytes; extents of a group are counted whole */
 	bool fits;
-	bool sparse; /* files take what is written only: more may be promised than there is */
+	bool sparse;	/* files take what is written only: more may be promised than there is */
 	json_t *exists; /* array of the paths that are there already. Owned. */
 };
 

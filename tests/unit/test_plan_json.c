@@ -14,31 +14,22 @@
 #include "bridgectl/disk/plan.h"
 #include "common/util.h"
 
-#define SOURCE(path, bytes, page)                                                          \
-	"{'path':'" path "','bytes':" bytes ",'type':'ext4','table':'','uuid':'','label':" \
-	"'','swap_page':" page ",'hibernated':false}"
+#define REST "'type':'ext4','table':'','uuid':'','label':'','hibernated':false"
 
 static const char good[] =
 	"{'plan':1,'guest':'web1','notes':['a'],'disks':[{'name':'web1-disk','target':'vda',"
 	"'vdev':'xvda','label':'gpt','sectors':14336,'readonly':false,'partitions':["
 	"{'number':3,'start':2048,'sectors':2048,'fill':'bios-boot','boot':false},"
 	"{'number':1,'start':4096,'sectors':2048,'fill':'swap','boot':false,"
-	"'source':" SOURCE(
-		"/dev/a", "1048576",
-		"4096") "},"
-			"{'number':7,'start':6144,'sectors':6144,'fill':'copy','boot':false,"
-			"'source':" SOURCE(
-				"/dev/b", "3145727",
-				"0") "}]},"
-				     "{'name':'web1-disk-b','target':'vdb','vdev':'xvdb','label':'msdos','sectors':6144,"
-				     "'readonly':true,'partitions':[{'number':4,'start':2048,'sectors':2048,'fill':'copy',"
-				     "'boot':true,'source':" SOURCE(
-					     "/dev/c", "1",
-					     "0") "}]},"
-						  "{'name':'web1-disk-c','target':'vdc','vdev':'xvdc','label':'whole','sectors':7,"
-						  "'readonly':true,'partitions':[{'number':0,'start':0,'sectors':7,'fill':'copy',"
-						  "'boot':false,'source':" SOURCE("/dev/d", "3584",
-										  "0") "}]}]}";
+	"'source':{'path':'/dev/a','bytes':1048576,'swap_page':4096," REST "}},"
+	"{'number':7,'start':6144,'sectors':6144,'fill':'copy','boot':false,"
+	"'source':{'path':'/dev/b','bytes':3145727,'swap_page':0," REST "}}]},"
+	"{'name':'web1-disk-b','target':'vdb','vdev':'xvdb','label':'msdos','sectors':6144,"
+	"'readonly':true,'partitions':[{'number':4,'start':2048,'sectors':2048,'fill':'copy',"
+	"'boot':true,'source':{'path':'/dev/c','bytes':1,'swap_page':0," REST "}}]},"
+	"{'name':'web1-disk-c','target':'vdc','vdev':'xvdc','label':'whole','sectors':7,"
+	"'readonly':true,'partitions':[{'number':0,'start':0,'sectors':7,'fill':'copy','boot':false,"
+	"'source':{'path':'/dev/d','bytes':3584,'swap_page':0," REST "}}]}]}";
 
 /* `good` with the nth `from` replaced by `to`, read; NULL and `err` when it is refused. */
 static struct plan *altered(const char *from, unsigned nth, const char *to, char *err)
@@ -144,7 +135,7 @@ static const struct {
 	{ "'swap_page':4096", 0, "'swap_page':0", "cannot become swap" },
 	{ "'swap_page':4096", 0, "'swap_page':4097", "no page of swap" },
 	{ "'swap_page':4096", 0, "'swap_page':4294967296", "above" },
-	{ "'hibernated':false", 0, "'hibernated':true", "cannot become swap" },
+	{ "'hibernated':false", 0, "'hibernated':true", "holds the memory" },
 	{ "'label':''", 0, "'label':'12345678901234567'", "cannot become swap" },
 	{ "'label':''", 0, "'label':'a\\nb'", "a control character" },
 	{ "'/dev/b'", 0, "'dev/b'", "no absolute path" },

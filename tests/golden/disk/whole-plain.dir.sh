@@ -1,0 +1,28 @@
+#!/bin/sh
+# The disks of guest web1, as bridgectl disk layout has planned them.
+# Makes new volumes only, and stops at the first failure. Shut the guest down first:
+# what is copied while it runs is of no use.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+
+# --- web1-disk: vda, now xvda, 6M ---
+
+disk=/tmp/l2t-DIRECTRY/new/web1-disk.img
+[ ! -e "$disk" ] || { echo "$disk exists already" >&2; exit 1; }
+truncate --size=6291456 "$disk"
+# The rest of a new file reads as zeros.
+dd if=/tmp/l2t-DIRECTRY/disk.img of="$disk" bs=1M count=6291456 seek=0 \
+	iflag=fullblock,count_bytes conv=notrunc,sparse,fsync status=progress
+cmp --bytes=6291456 --ignore-initial=0:0 \
+	/tmp/l2t-DIRECTRY/disk.img "$disk"
+
+# --- web1-disk-b: vdb, now xvdb, 1K ---
+
+disk=/tmp/l2t-DIRECTRY/new/web1-disk-b.img
+[ ! -e "$disk" ] || { echo "$disk exists already" >&2; exit 1; }
+truncate --size=1024 "$disk"
+# The rest of a new file reads as zeros.
+dd if=/tmp/l2t-DIRECTRY/odd.img of="$disk" bs=1M count=1000 seek=0 \
+	iflag=fullblock,count_bytes conv=notrunc,sparse,fsync status=progress
+cmp --bytes=1000 --ignore-initial=0:0 \
+	/tmp/l2t-DIRECTRY/odd.img "$disk"
