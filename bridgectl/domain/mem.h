@@ -40,6 +40,18 @@ static inline char *mem_strdup_or_null(const char *s)
 	return s ? mem_strdup(s) : NULL;
 }
 
+/* Cuts to `max` bytes, of which the last three are then "...", between characters of UTF-8. */
+static inline void mem_cut(char *s, size_t max)
+{
+	size_t n = max - 3;
+
+	if (strlen(s) <= max)
+		return;
+	for (unsigned i = 0; i < 3 && (s[n] & 0xc0) == 0x80; i++)
+		n--;
+	memcpy(s + n, "...", 4);
+}
+
 /*
  * Room for one more element of `size` behind `n` others, zeroed; the array doubles whenever `n` is
  * a power of two, so it needs no capacity of its own.

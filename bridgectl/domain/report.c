@@ -25,6 +25,12 @@ const char *report_severity_name(enum report_severity severity)
 	return names[severity];
 }
 
+/* Of a character of UTF-8. */
+static bool is_inside(char c)
+{
+	return (c & 0xc0) == 0x80;
+}
+
 /* A key that is asked for twice is wrong once. */
 static bool is_there(const struct report *r, const struct report_item *item)
 {
@@ -60,6 +66,7 @@ void report_add(struct report *r, enum report_severity severity, unsigned line, 
 	if (vasprintf(&item.text, fmt, ap) < 0)
 		item.text = mem_must(NULL);
 	va_end(ap);
+	mem_cut(item.text, REPORT_TEXT_MAX); /* it may quote very much of the file */
 	if (is_there(r, &item)) {
 		free(item.text);
 		return;
@@ -78,11 +85,6 @@ void report_fini(struct report *r)
 		free(r->items[i].text);
 	free(r->items);
 	*r = (struct report){ 0 };
-}
-
-static bool is_inside(char c)
-{
-	return (c & 0xc0) == 0x80;
 }
 
 /* `n` characters on from `s`, not beyond `end`. */

@@ -12,6 +12,8 @@ enum report_severity {
 
 /* So many are kept; the rest is counted. */
 #define REPORT_MAX 200
+/* Bytes of one text. */
+#define REPORT_TEXT_MAX 600
 
 struct report_item {
 	enum report_severity severity;

@@ -58,12 +58,7 @@ char *xl_value_show(const struct xl_value *v)
 		fputs(v->n ? "]" : "[]", f);
 	fclose(f);
 	mem_must(s);
-	if (size > SHOWN_MAX) {
-		size = SHOWN_MAX;
-		while ((s[size] & 0xc0) == 0x80) /* not within a character */
-			size--;
-		memcpy(s + size, "...", 4);
-	}
+	mem_cut(s, SHOWN_MAX);
 	return s;
 }
 
@@ -473,8 +468,8 @@ const char *xl_foreign(const char *text, size_t len)
 	if (text[n] == '(')
 		return "this is SXP, as xm printed it; give the file that `xm create` was given";
 	if (text[n] == '{')
-		return "this is JSON, as `xl list -l` prints it; give the file that `xl create` was "
-		       "given";
+		return "this is JSON, as `xl list -l` prints it; give the file that "
+		       "`xl create` was given";
 	if (text[n] == '<')
 		return "this is XML; give the file that `xl create` or `xm create` was given";
 	return NULL;

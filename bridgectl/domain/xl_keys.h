@@ -19,8 +19,8 @@ struct xl_key {
 	/* For people: what it does in Xen, or what becomes of it. */
 	const char *note;
 	/*
-	 * XL_KEY_LOST: values, separated by spaces, with which nothing is lost, besides None, "", 0,
-	 * False and []; NULL: there are no others.
+	 * XL_KEY_LOST: values, separated by spaces, with which nothing is lost, besides None, "",
+	 * 0, False and []; NULL: there are no others.
 	 */
 	const char *neutral;
 };

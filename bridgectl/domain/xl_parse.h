@@ -21,12 +21,13 @@ struct xl_file {
 };
 
 #define XL_DEPTH_MAX 16
-#define XL_ASSIGNS_MAX 5000
+#define XL_ASSIGNS_MAX 2000
 
 /*
  * Reads what `xl create` reads, and of Python, which `xm create` ran, as much as can be known
  * without running it; the rest is skipped with a warning, and what depends on it is XL_UNKNOWN.
- * Never fails: what is wrong is in ret->report, and its n_errors is not 0. Free with xl_file_fini().
+ * Never fails: what is wrong is in ret->report, and its n_errors is not 0. Free with
+ * xl_file_fini().
  */
 void xl_parse(const char *text, size_t len, struct xl_file *ret);
 void xl_file_fini(struct xl_file *file);

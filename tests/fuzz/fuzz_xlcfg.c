@@ -27,7 +27,8 @@ static void check_report(const struct report *r, const char *text, size_t len)
 		const struct report_item *item = &r->items[i];
 		char *quote = report_quote(text, len, item->line, item->column, &caret);
 
-		CHECK(item->line <= lines && item->text[0] && strlen(item->text) < 4 * len + 4096);
+		CHECK(item->line <= lines && item->text[0] &&
+		      strlen(item->text) <= REPORT_TEXT_MAX);
 		if (quote)
 			CHECK(caret <= 100 && strlen(quote) <= 400);
 		errors += item->severity == REPORT_ERROR;
