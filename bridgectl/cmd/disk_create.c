@@ -30,8 +30,9 @@ struct job {
 	struct create_options o;
 	char dir[PATH_MAX];
 	const char *to;
-	time_t shown;
+	time_t shown; /* of the last line */
 	bool on_terminal;
+	bool open_line; /* on a terminal: the cursor is behind one */
 };
 
 static volatile sig_atomic_t stopped;
@@ -169,17 +170,21 @@ static void show_progress(void *arg, const char *path, uint64_t done, uint64_t t
 	_cleanup_free_ char *clean = NULL;
 	time_t now = time(NULL);
 
-	if (!total || (now - j->shown < (j->on_terminal ? 1 : PROGRESS_S) && done < total))
-		return;
-	/* What takes no time is not worth a line. */
-	if (!j->shown && done == total)
+	if (!total || now - j->shown < (j->on_terminal ? 1 : PROGRESS_S))
 		return;
 	j->shown = now;
+	j->open_line = j->on_terminal;
 	clean = out_clean(path);
 	fprintf(stderr, "%szeroing %s: %s of %s (%u %%)%s", j->on_terminal ? "\r" : "", clean,
 		unit_bytes((double)done, so_far), unit_bytes((double)total, all),
-		(unsigned)(100.0 * (double)done / (double)total),
-		j->on_terminal && done < total ? "\033[K" : "\n");
+		(unsigned)(100.0 * (double)done / (double)total), j->on_terminal ? "\033[K" : "\n");
+}
+
+static void end_progress(struct job *j)
+{
+	if (j->open_line)
+		fputs("\r\033[K", stderr);
+	j->open_line = false;
 }
 
 static const char *what_of(const struct plan_part *p)
@@ -257,14 +262,16 @@ static enum exit_code create_here(struct job *j, const struct plan *p)
 		return EXIT_FAILED;
 	}
 	j->on_terminal = isatty(STDERR_FILENO);
+	j->shown = time(NULL);
 	j->o.stop = &stopped;
 	j->o.arg = j;
 	if (!j->call->json && !j->call->quiet)
 		j->o.progress = show_progress;
 	catch_signals();
 	r = dry_run ? create_check(p, &j->o, made, err) : create_run(p, &j->o, made, err);
+	end_progress(j);
 	if (r < 0) {
-		cmd_error("%s%s", err, dry_run ? "" : "; nothing was made");
+		cmd_error("%s", err);
 		return EXIT_FAILED;
 	}
 	show(j, made, p->n_disks, dry_run);

@@ -325,17 +325,25 @@ static void add_to(char *err, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Says what is left. */
 static void undo_disk(const struct create_options *o, struct create_made *m, char *err)
 {
 	char why[VOLUME_ERRLEN];
 
-	if (m->kind == CREATE_FILE && m->bytes && unlink(m->path) < 0)
-		add_to(err, "; %s is left behind: %s", m->path, strerror(errno));
-	if (m->kind == CREATE_VOLUME && m->bytes &&
-	    volume_remove(o->where.vg, m->disk->name, why) < 0)
-		add_to(err, "; volume %s is left behind: %s", m->path, why);
 	if (m->kind == CREATE_ONTO && m->opened)
 		add_to(err, "; %s is half done, and what was on it is gone", m->path);
+	if (m->kind == CREATE_FILE && m->bytes) {
+		if (unlink(m->path) < 0)
+			add_to(err, "; %s is left behind: %s", m->path, strerror(errno));
+		else
+			add_to(err, "; %s is removed again", m->path);
+	}
+	if (m->kind == CREATE_VOLUME && m->bytes) {
+		if (volume_remove(o->where.vg, m->disk->name, why) < 0)
+			add_to(err, "; volume %s is left behind: %s", m->path, why);
+		else
+			add_to(err, "; volume %s is removed again", m->path);
+	}
 	m->bytes = 0;
 }
 
