@@ -186,12 +186,12 @@ static const char *why(const struct conn *c)
 	return reason ? reason : "no memory";
 }
 
-static bool handshake(struct conn *c, bool server, char *err)
+static bool handshake(struct conn *c, bool server, unsigned timeout_ms, char *err)
 {
 	bool ok;
 
 	ERR_clear_error();
-	conn_io_set_deadline(&c->io, CONN_TIMEOUT_MS);
+	conn_io_set_deadline(&c->io, timeout_ms);
 	ok = ssl_new(c, server) && (server ? SSL_accept(c->ssl) : SSL_connect(c->ssl)) == 1;
 	OPENSSL_cleanse(c->key, sizeof(c->key));
 	conn_io_set_deadline(&c->io, 0);
@@ -205,7 +205,8 @@ static bool handshake(struct conn *c, bool server, char *err)
 	return ok;
 }
 
-struct conn *conn_new(int fd, const uint8_t *key, bool server, char *err)
+struct conn *conn_new_within(int fd, const uint8_t *key, bool server, unsigned timeout_ms,
+			     char *err)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int r;
@@ -216,7 +217,7 @@ struct conn *conn_new(int fd, const uint8_t *key, bool server, char *err)
 		return NULL;
 	}
 	c->rekey_bytes = CONN_REKEY_BYTES;
-	r = conn_io_init(&c->io, fd);
+	r = conn_io_init(&c->io, fd, timeout_ms);
 	if (r < 0) {
 		snprintf(err, CONN_ERRLEN, "connection: %s", strerror(-r));
 		conn_free(c, false);
@@ -224,11 +225,16 @@ struct conn *conn_new(int fd, const uint8_t *key, bool server, char *err)
 	}
 	if (key)
 		memcpy(c->key, key, sizeof(c->key));
-	if (key && !handshake(c, server, err)) {
+	if (key && !handshake(c, server, timeout_ms, err)) {
 		conn_free(c, false);
 		return NULL;
 	}
 	return c;
+}
+
+struct conn *conn_new(int fd, const uint8_t *key, bool server, char *err)
+{
+	return conn_new_within(fd, key, server, CONN_TIMEOUT_MS, err);
 }
 
 void conn_free(struct conn *c, bool orderly)
@@ -327,8 +333,7 @@ const char *conn_cipher(const struct conn *c)
 	return c->ssl ? SSL_get_cipher_name(c->ssl) : "plain";
 }
 
-void conn_tune(struct conn *c, unsigned timeout_ms, uint64_t rekey_bytes)
+void conn_set_rekey(struct conn *c, uint64_t rekey_bytes)
 {
-	conn_io_set_timeout(&c->io, timeout_ms);
 	c->rekey_bytes = rekey_bytes;
 }

@@ -15,7 +15,6 @@
 #include <sys/time.h>
 #include <time.h>
 
-#include "bridgectl/transfer/conn.h"
 #include "common/util.h"
 
 #define BUFFER_BYTES (256u << 10)
@@ -41,7 +40,7 @@ static unsigned tick_ms(const struct conn_io *io)
 	return MAX(io->timeout_ms / TICKS, 1u);
 }
 
-void conn_io_set_timeout(struct conn_io *io, unsigned timeout_ms)
+static void set_timeout(struct conn_io *io, unsigned timeout_ms)
 {
 	struct timeval tv;
 
@@ -62,7 +61,7 @@ void conn_io_set_deadline(struct conn_io *io, unsigned timeout_ms)
 	io->deadline_us = timeout_ms ? now_us() + timeout_ms * US_PER_MS : 0;
 }
 
-int conn_io_init(struct conn_io *io, int fd)
+int conn_io_init(struct conn_io *io, int fd, unsigned timeout_ms)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
@@ -79,7 +78,7 @@ int conn_io_init(struct conn_io *io, int fd)
 		set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 		set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	}
-	conn_io_set_timeout(io, CONN_TIMEOUT_MS);
+	set_timeout(io, timeout_ms);
 	return 0;
 }
 

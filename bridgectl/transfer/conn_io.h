@@ -27,9 +27,8 @@ struct conn_io {
 };
 
 /* Takes the socket over, also on failure. -ENOMEM or what the socket said. */
-int conn_io_init(struct conn_io *io, int fd);
+int conn_io_init(struct conn_io *io, int fd, unsigned timeout_ms);
 void conn_io_fini(struct conn_io *io);
-void conn_io_set_timeout(struct conn_io *io, unsigned timeout_ms);
 /* Fails everything with -ETIMEDOUT when it is not called with 0 within so long. */
 void conn_io_set_deadline(struct conn_io *io, unsigned timeout_ms);
 void conn_io_abort(struct conn_io *io);
@@ -40,8 +39,10 @@ int conn_io_read(struct conn_io *io, void *buf, size_t len);
 int conn_io_write(struct conn_io *io, const struct iovec *iov, unsigned n);
 int conn_io_flush(struct conn_io *io);
 
-/* For tests: other limits than the usual ones. */
-void conn_tune(struct conn *c, unsigned timeout_ms, uint64_t rekey_bytes);
+/* For tests: conn_new() and TLS with other limits than the usual ones. */
+struct conn *conn_new_within(int fd, const uint8_t *key, bool server, unsigned timeout_ms,
+			     char *err);
+void conn_set_rekey(struct conn *c, uint64_t rekey_bytes);
 /* The TLS cipher's name, or "plain". */
 const char *conn_cipher(const struct conn *c);
 
