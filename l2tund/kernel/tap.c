@@ -20,10 +20,12 @@
 #include "common/util.h"
 #include "l2tund/kernel/lanes.h"
 #include "l2tund/kernel/os_linux.h"
+#include "l2tund/kernel/pace.h"
 
 #define FRAMES_PER_TURN 64
 #define BYTES_PER_TURN ((size_t)128 * 1024) /* about two full super-frames */
 #define BATCH_BYTES ((size_t)64 * 1024)	    /* after as much what was read is worked off */
+#define PACED_BYTES ((size_t)16 * 1024)	    /* super-frames need not gather */
 #define FRAME_MAX (VNET_HDR_BYTES + 65550)  /* a super-frame of 64 KiB with VLAN tag */
 #define FRAME_ALIGN ((size_t)64)	    /* a cache line */
 #define QUEUE_LEN 1000			    /* as Ethernet devices have it */
@@ -47,6 +49,7 @@ _Static_assert(BATCH_BYTES + FRAME_ALIGN + FRAME_MAX <= SCRATCH_BYTES, "a batch 
 struct tap_queue {
 	struct os_tap *tap;
 	int fd;
+	struct pace pace;
 	struct loop_fd *event;	    /* watched by the main thread, */
 	struct lane_fd *lane_event; /* or by a lane */
 };
@@ -111,41 +114,48 @@ static ssize_t tap_read_one(struct tap_queue *q, unsigned lane, uint8_t *buf)
 	return n;
 }
 
+/* What was read since the queue was found ready. */
+struct turn {
+	unsigned frames;
+	size_t bytes;
+};
+
 /*
  * Frames one behind the other until nothing waits or they are enough to be worked off together:
- * as much as one super-frame, so that all is still in the cache then. How many bytes
- * that were, 0: none; or an error that came in the end.
+ * as much as one super-frame, so that all is still in the cache then. What the last read gave:
+ * bytes, 0 when nothing was left, or an error.
  */
-static ssize_t tap_batch(struct tap_queue *q, unsigned lane, unsigned *frames)
+static ssize_t tap_batch(struct tap_queue *q, unsigned lane, struct turn *turn)
 {
 	const struct os_tap *t = q->tap;
 	uint8_t *buf = os_scratch(t->ol, lane);
 	size_t at = 0;
 	ssize_t n = 1;
 
-	while (at < BATCH_BYTES && *frames < FRAMES_PER_TURN && !t->closed) {
+	while (at < BATCH_BYTES && turn->frames < FRAMES_PER_TURN && !t->closed) {
 		n = tap_read_one(q, lane, buf + at);
 		if (n <= 0)
 			break;
 		at += ((size_t)n + FRAME_ALIGN - 1) / FRAME_ALIGN * FRAME_ALIGN;
-		++*frames;
+		turn->frames++;
 	}
 	if (at && !t->closed)
 		t->ops->drained(t->arg, lane);
-	return n <= 0 ? n : (ssize_t)at;
+	turn->bytes += at;
+	return n;
 }
 
 static void tap_drain(struct tap_queue *q, unsigned lane)
 {
 	const struct os_tap *t = q->tap;
-	unsigned frames = 0;
-	size_t bytes = 0;
+	struct turn turn = { 0 };
 	ssize_t n = 1;
 
-	while (n > 0 && frames < FRAMES_PER_TURN && bytes < BYTES_PER_TURN && !t->closed) {
-		n = tap_batch(q, lane, &frames);
-		bytes += n > 0 ? (size_t)n : 0;
-	}
+	pace_begin(&q->pace);
+	while (n > 0 && turn.frames < FRAMES_PER_TURN && turn.bytes < BYTES_PER_TURN && !t->closed)
+		n = tap_batch(q, lane, &turn);
+	if (!t->closed)
+		pace_end(&q->pace, n == 0 && turn.bytes < PACED_BYTES);
 	/* Other errors pass, these say that the device is no more. */
 	if ((n == -EBADFD || n == -ENODEV) && !t->closed)
 		tap_lost(q, lane, (int)n);
