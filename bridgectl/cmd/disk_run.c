@@ -16,7 +16,7 @@
 #include "bridgectl/transfer/jobs.h"
 
 #define CONNECTIONS_DEFAULT 4
-#define CONNECTIONS_MAX 32
+#define CONNECTIONS_MAX 16 /* WIRE_CONNECTIONS_MAX */
 #define RETRIES_DEFAULT 3
 #define DOWNTIME_DEFAULT_S 10
 

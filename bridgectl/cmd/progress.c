@@ -17,6 +17,7 @@
 #define JSON_EVERY_MS 1000
 #define BAR_MAX 24u
 #define BAR_MIN 8u
+#define WIDTH_FOR_BAR 36u
 #define PARTS_MAX 8
 #define PART_LEN 96
 
@@ -53,18 +54,25 @@ static const char *doing(const struct conduct_state *st, char *buf)
 
 static unsigned copy_parts(const struct conduct_state *st, char parts[][PART_LEN], unsigned n)
 {
-	char a[UNIT_LEN], b[UNIT_LEN];
 	double part = st->total ? (double)st->covered / (double)st->total : 1;
+	char a[UNIT_LEN];
 
 	/* 100 % is for what is complete. */
 	part = part > 1 ? 1 : part > 0.99 && st->covered < st->total ? 0.99 : part;
 	snprintf(parts[n++], PART_LEN, "%3.0f %%", part * 100);
-	snprintf(parts[n++], PART_LEN, "%s of %s", unit_bytes((double)st->covered, a),
-		 unit_bytes((double)st->total, b));
-	if (st->rate > 0)
-		snprintf(parts[n++], PART_LEN, "%s/s", unit_bytes(st->rate, a));
 	if (st->eta_s < PREDICT_UNKNOWN && st->covered < st->total)
 		snprintf(parts[n++], PART_LEN, "%s left", unit_duration_s(st->eta_s + 0.5, a));
+	if (st->rate > 0)
+		snprintf(parts[n++], PART_LEN, "%s/s", unit_bytes(st->rate, a));
+	return n;
+}
+
+static unsigned byte_parts(const struct conduct_state *st, char parts[][PART_LEN], unsigned n)
+{
+	char a[UNIT_LEN], b[UNIT_LEN];
+
+	snprintf(parts[n++], PART_LEN, "%s of %s", unit_bytes((double)st->covered, a),
+		 unit_bytes((double)st->total, b));
 	return n;
 }
 
@@ -95,7 +103,7 @@ static void draw_bar(const struct conduct_state *st, unsigned width, bool utf8, 
 const char *progress_line(const struct conduct_state *st, unsigned width, bool utf8, char *buf)
 {
 	char parts[PARTS_MAX][PART_LEN], what[PART_LEN], bar[3 * BAR_MAX + 1] = "";
-	bool copies = st->phase == PHASE_PASS;
+	bool copies = st->phase == PHASE_PASS, draws = copies && width >= WIDTH_FOR_BAR;
 	unsigned n = 0, used, room = width ? width : PROGRESS_LINE_LEN / 4;
 
 	if (copies)
@@ -104,20 +112,22 @@ const char *progress_line(const struct conduct_state *st, unsigned width, bool u
 		unit_bytes((double)st->verified, parts[n++]);
 	if (st->warm)
 		n = warm_parts(st, parts, n);
+	if (copies)
+		n = byte_parts(st, parts, n);
 	snprintf(buf, PROGRESS_LINE_LEN, "%.*s", (int)room, doing(st, what));
-	used = out_columns(buf);
+	used = out_columns(buf) + (draws ? BAR_MIN + 2 : 0);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned more = 2 + out_columns(parts[i]);
 
 		if (used + more > room)
-			break;
+			continue;
 		strcat(strcat(buf, "  "), parts[i]);
 		used += more;
 	}
-	if (!copies || !width || room - used < BAR_MIN + 2)
+	if (!draws)
 		return buf;
 	/* Behind the first word. */
-	draw_bar(st, MIN(room - used - 2, BAR_MAX), utf8, bar);
+	draw_bar(st, MIN(room - used + BAR_MIN, BAR_MAX), utf8, bar);
 	used = (unsigned)strlen(doing(st, what));
 	memmove(buf + used + 2 + strlen(bar), buf + used, strlen(buf + used) + 1);
 	memcpy(buf + used, "  ", 2);

@@ -81,10 +81,14 @@ static int open_both(struct conductor *c)
 			   "keep_content", keep);
 	if (c->o->kind == CONDUCT_VERIFY)
 		json_object_set_new(params, "verify", json_true());
+	else if (!keep && !c->o->target.partition)
+		json_object_set_new(params, "create", json_true());
 	json_decref(s);
 	if (conductor_ask(c, TARGET, "open", params, &t) < 0)
 		return -1;
 	take_target(c, t);
+	if (json_is_true(json_object_get(t, "created")))
+		conductor_say(c, "%s was made.", c->o->target.path);
 	json_decref(t);
 	c->opened = true;
 	return conductor_ask(c, SOURCE, "seed", json_pack("{ss}", "seed", c->seed), NULL);
@@ -106,7 +110,10 @@ static int compare_sha256(struct conductor *c)
 
 	if (!c->o->sha256)
 		return 0;
-	if (conductor_ask_both(c, "sha256", NULL, answers) < 0)
+	conductor_reset(c, "", c->pass, c->state.bytes);
+	c->state.phase = PHASE_SHA256;
+	if (conductor_ask_both(c, "sha256", json_pack("{sI}", "length", (json_int_t)c->state.bytes),
+			       answers) < 0)
 		return -1;
 	for (int i = 0; i < ENDS; i++)
 		digests[i] = json_string_value(json_object_get(answers[i], "sha256")) ?: "?";
@@ -134,8 +141,8 @@ static const struct {
 } phases[] = {
 	{ PHASE_START, start_ends },	  { PHASE_START, say_hello },
 	{ PHASE_OPEN, open_both },	  { PHASE_CONNECT, conductor_connect },
-	{ PHASE_CONNECT, set_rate },	  { PHASE_PASS, conductor_passes },
-	{ PHASE_SHA256, compare_sha256 }, { PHASE_DONE, complete },
+	{ PHASE_CONNECT, set_rate },	  { PHASE_CONNECT, conductor_passes },
+	{ PHASE_SETTLE, compare_sha256 }, { PHASE_DONE, complete },
 };
 
 /* --- Around them --- */
@@ -155,7 +162,7 @@ static int run_once(struct conductor *c)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(phases) && !r; i++) {
 		c->state.phase = phases[i].phase;
-		conductor_show(c, true);
+		conductor_show(c, false);
 		r = phases[i].run(c);
 	}
 	end_both(c);
@@ -180,7 +187,8 @@ static int retry(struct conductor *c, unsigned *tries)
 	(*tries)++;
 	wait_s = MIN(wait_s, BACKOFF_MAX_S);
 	conductor_say(c, "%s; trying again in %u s.", c->result->message, wait_s);
-	c->result->code[0] = c->result->message[0] = '\0';
+	c->result->code[0] = c->result->message[0] = c->failed.code[0] = '\0';
+	c->lost_now = c->lost_seen = 0;
 	c->moved = false;
 	c->state.phase = PHASE_START;
 	return conductor_pause(c, wait_s * 1000);

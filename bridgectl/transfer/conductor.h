@@ -31,7 +31,7 @@ struct conduct_options {
 	const char *compress; /* "auto", "never", "always" */
 	bool sha256, fresh;
 	double max_downtime_s;
-	unsigned retries;	  /* after the network or an end failed, without progress between */
+	unsigned retries;	  /* after a failure of the network or an end, without progress */
 	const char *data_address; /* where the listening end is reached; NULL: as ssh reaches it */
 	uint16_t data_port;	  /* 0: any */
 	const char *run_dir;	  /* of the socket; NULL: none */

@@ -149,7 +149,7 @@ static void take_pass_progress(struct conductor *c, const json_t *j)
 	st->zero = conductor_uint(j, "zero_bytes");
 	st->same = conductor_uint(j, "same_bytes");
 	st->dirty = conductor_uint(j, "dirty_bytes");
-	st->lost |= conductor_uint(j, "lost") != 0;
+	st->lost = conductor_uint(j, "lost") > c->lost_seen;
 	measure(c, &(struct sample){ conductor_now_us(), st->covered, st->sent, st->dirty });
 	st->rate = c->rate.value;
 	st->sent_rate = c->sent_rate.value;
@@ -157,17 +157,35 @@ static void take_pass_progress(struct conductor *c, const json_t *j)
 	st->eta_s = predict_eta_s(over(st->total, st->covered), st->rate);
 }
 
+/* The reason behind a connection that the target closes, which is all that the source sees. */
+static void take_failed(struct conductor *c, const json_t *j)
+{
+	const char *code = json_string_value(json_object_get(j, "code"));
+	const char *message = json_string_value(json_object_get(j, "message"));
+
+	if (c->failed.code[0] || !code || !message)
+		return;
+	snprintf(c->failed.code, sizeof(c->failed.code), "%s", code);
+	snprintf(c->failed.message, sizeof(c->failed.message), "%s", message);
+}
+
 void conductor_event(void *arg, struct end *e, const char *event, const json_t *line)
 {
 	struct conductor *c = arg;
-	const char *text = json_string_value(json_object_get(line, "message"));
+	struct conduct_state *st = &c->state;
 
-	if (!strcmp(event, "progress") && e == c->ends[SOURCE] && c->state.phase == PHASE_PASS)
+	if (!strcmp(event, "failed")) {
+		take_failed(c, line);
+	} else if (strcmp(event, "progress") != 0) {
+		return;
+	} else if (st->phase == PHASE_PASS && e == c->ends[SOURCE]) {
 		take_pass_progress(c, line);
-	else if (!strcmp(event, "progress") && c->state.phase == PHASE_SETTLE)
-		c->state.verified = conductor_uint(line, "verified_bytes");
-	else if (text)
-		conductor_say(c, "%s: %s", end_name(e), text);
+	} else if (st->phase == PHASE_SETTLE) {
+		st->verified = conductor_uint(line, "verified_bytes");
+	} else if (st->phase == PHASE_SHA256 && e == c->ends[SOURCE]) {
+		st->covered = conductor_uint(line, "covered_bytes");
+		st->total = conductor_uint(line, "total_bytes");
+	}
 }
 
 /* --- What others ask --- */
@@ -301,22 +319,26 @@ static int wait_turn(struct conductor *c)
 	return 0;
 }
 
-/* The network failed: often because an end did, and that says more. */
-static void wait_last_words(struct conductor *c)
+/* A connection failed: often because an end did, and that says more. */
+static bool wait_last_words(struct conductor *c)
 {
 	uint64_t until = conductor_now_us() + LAST_WORDS_US;
 
-	while (!gone(c) && conductor_now_us() < until)
+	while (!gone(c) && !c->failed.code[0] && !c->stop && conductor_now_us() < until)
 		turn(c, 50);
+	return c->failed.code[0] && strcmp(c->failed.code, "connection") != 0;
 }
 
 static int refused(struct conductor *c, int which, const struct end_call *call)
 {
-	if (!strcmp(call->code, "connection"))
-		wait_last_words(c);
+	bool connection = !strcmp(call->code, "connection");
+
+	if (connection && wait_last_words(c) && !c->stop)
+		return conductor_fail(c, c->failed.code, "%s: %s", end_name(c->ends[TARGET]),
+				      c->failed.message);
 	if (c->stop)
 		return conductor_fail(c, "stopped", "stopped");
-	if (!strcmp(call->code, "connection") && gone(c))
+	if (connection && gone(c))
 		return conductor_fail(c, "connection", "%s", end_why(gone(c)));
 	if (!strcmp(call->code, "ended"))
 		return conductor_fail(c,

@@ -1,8 +1,8 @@
 /*
  * Passes, from the first to the last.
  *
- * A pass is: the target is told, the source sends, the target settles (all flushed, noted in the map,
- * read back). What the next one must do depends on what is known: nothing (compare digests), or
+ * A pass is: the target is told, the source sends, the target settles (all flushed, noted in the
+ * map, read back). What the next one must do depends on what is known: nothing (compare digests), or
  * which chunks were written meanwhile (tracking). Tracking that has lost an event knows nothing.
  *
  * A warm copy ends its last pass with the guest off. When tracking sees writes even then, the guest
@@ -33,7 +33,7 @@ static void add_to_result(struct conductor *c, const json_t *r)
 	c->state.same = conductor_uint(r, "same_bytes");
 	c->state.wire = conductor_uint(r, "wire_bytes");
 	c->state.dirty = conductor_uint(r, "dirty_bytes");
-	c->state.lost |= conductor_uint(r, "lost") != 0;
+	c->state.lost = conductor_uint(r, "lost") > c->lost_seen;
 	c->state.covered = c->state.total;
 	c->state.sent_in_all = res->sent;
 }
@@ -161,7 +161,8 @@ static int ask_dirty(struct conductor *c)
 	if (conductor_ask(c, SOURCE, "dirty", NULL, &r) < 0)
 		return -1;
 	c->state.dirty = conductor_uint(r, "bytes");
-	c->state.lost |= conductor_uint(r, "lost") != 0;
+	c->state.lost = conductor_uint(r, "lost") > c->lost_seen;
+	c->lost_now = conductor_uint(r, "lost");
 	json_decref(r);
 	if (c->state.phase == PHASE_WAIT && !c->state.lost) {
 		uint64_t then = MIN(c->last.dirty, c->state.dirty);
@@ -194,11 +195,9 @@ static int warm_pass(struct conductor *c)
 {
 	if (knows_dirty(c))
 		return one_pass(c, "dirty");
-	if (c->state.tracking) {
+	if (c->state.tracking)
 		conductor_say(c, "Events of the write tracking were lost: comparing all of it.");
-		if (track(c) < 0)
-			return -1;
-	}
+	c->lost_seen = c->lost_now;
 	return one_pass(c, "delta");
 }
 
@@ -255,17 +254,20 @@ static int last_pass(struct conductor *c, bool *ret_still)
 	*ret_still = false;
 	c->state.final = true;
 	for (unsigned i = 0; i < FINAL_TRIES; i++) {
+		bool compares;
+
 		if (ask_dirty(c) < 0)
 			return -1;
-		if (!knows_dirty(c)) {
+		compares = !knows_dirty(c);
+		if (compares) {
 			if (c->state.tracking)
 				conductor_say(c, "Events of the write tracking were lost: the last "
 						 "pass compares all of the disk.");
-			c->state.tracking = false;
+			c->lost_seen = c->lost_now;
 		} else if (i && !c->state.dirty) {
 			return 0;
 		}
-		if (one_pass(c, knows_dirty(c) ? "dirty" : "delta") < 0)
+		if (one_pass(c, compares ? "delta" : "dirty") < 0)
 			return -1;
 		c->result->final_read += c->state.read;
 		c->result->final_sent += c->state.sent + c->state.zero;
@@ -290,8 +292,6 @@ static int finish_warm(struct conductor *c)
 		conductor_say(c, "The source is still written to, so the guest is not off: waiting "
 				 "again. Turn it off, then repeat: bridgectl disk finish");
 		c->finish = c->state.final = false;
-		if (track(c) < 0)
-			return -1;
 	}
 	c->result->downtime_s = (double)(conductor_now_us() - c->finish_us) / US_PER_S;
 	conductor_say(c, "The last pass read %llu chunks of 64 KiB and sent %llu.",

@@ -1,4 +1,7 @@
-/* What the files conductor*.c share. Functions that return int: 0, or -1 with c->result saying why. */
+/*
+ * What the files conductor*.c share. Functions that return int: 0, or -1 with c->result saying
+ * why.
+ */
 #ifndef BRIDGECTL_TRANSFER_CONDUCTOR_PRIVATE_H
 #define BRIDGECTL_TRANSFER_CONDUCTOR_PRIVATE_H
 
@@ -31,6 +34,9 @@ struct conductor {
 	bool stop, finish;	     /* asked for */
 	struct end_call stops[ENDS]; /* "stop" on its way to both */
 	bool stopping;
+	struct end_call failed; /* what the target said went wrong, in an event of its own */
+	uint64_t lost_now;	/* how often tracking lost events */
+	uint64_t lost_seen;	/* and how many of these were made good by comparing all */
 	uint64_t stop_by_us;
 
 	/* What the target knew when it was opened. */
@@ -63,6 +69,7 @@ void conductor_reset(struct conductor *c, const char *kind, unsigned pass, uint6
 void conductor_show(struct conductor *c, bool now);
 /* An event for those who are connected to the socket. Takes `j`. */
 void conductor_tell(struct conductor *c, const char *event, json_t *j);
+/* Numbers, lengths of arrays, 1 for true; 0 when it is not there. */
 uint64_t conductor_uint(const json_t *j, const char *key);
 
 /* --- conductor_wire.c, conductor_pass.c: phases --- */

@@ -1,6 +1,6 @@
 /*
- * Running copies: each one listens on a Unix socket of its own, RUN_DIR/ID.sock, for `bridgectl disk
- * status`, `finish`, `rate` and `stop`. Requests and answers are JSON lines as everywhere. The
+ * Running copies: each one listens on a Unix socket of its own, RUN_DIR/ID.sock, for `bridgectl
+ * disk status`, `finish`, `rate` and `stop`. Requests and answers are JSON lines as everywhere. The
  * directory is its owner's alone (0700), so whoever connects is that user or root.
  */
 #ifndef BRIDGECTL_TRANSFER_JOBS_H

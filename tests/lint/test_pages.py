@@ -38,7 +38,7 @@ def help_of(variable, *arguments):
 
 
 def options_in(text):
-    return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)))
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)))
 
 
 def commands_in(text):
