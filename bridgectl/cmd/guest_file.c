@@ -136,7 +136,9 @@ bool guest_file_read(const struct cmd_call *call, const char *path, struct guest
 		accept[n++] = key;
 	xl_parse(f.text, f.len, &f.file);
 	f.guest = xl_guest(&f.file, accept, n);
-	qsort(f.file.report.items, f.file.report.n, sizeof(f.file.report.items[0]), compare);
+	if (f.file.report.n)
+		qsort(f.file.report.items, f.file.report.n, sizeof(f.file.report.items[0]),
+		      compare);
 	f.ok = !f.file.report.n_errors && !guest_refused(f.guest);
 	print_report(call, &f);
 	*ret = f;
