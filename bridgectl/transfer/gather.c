@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -34,6 +36,7 @@ struct gather {
 	int fd;
 	uint64_t until_ms;
 	pthread_t thread;
+	int wake;			 /* an eventfd */
 	struct guest guests[GUESTS_MAX]; /* of the accepting thread but for `done` */
 
 	pthread_mutex_t lock;
@@ -129,6 +132,12 @@ static bool claim(struct gather *g, const struct wire *w, struct fail *f)
 	return !taken;
 }
 
+/* Whoever waits for the next call is not needed any more. */
+static void wake(struct gather *g)
+{
+	eventfd_write(g->wake, 1);
+}
+
 /*
  * The greeting went well, or not: then somebody else may have the number. He is done in the same
  * breath, or the last one could be hurried out with the strangers.
@@ -142,6 +151,8 @@ static void claimed(struct guest *guest, const struct wire *w, bool well)
 		g->got.wires[w->number] = *w;
 		g->got.n++;
 		guest->done = true;
+		if (g->got.n == g->n)
+			wake(g);
 	} else {
 		g->got.wires[w->number].digest = NULL;
 	}
@@ -258,19 +269,29 @@ static bool is_over(struct gather *g)
 	return over;
 }
 
+static void take_call(struct gather *g)
+{
+	struct timespec nap = { 0, 10000000 };
+	char err[CONN_ERRLEN];
+	int fd;
+
+	if (conn_accept(g->fd, 0, &fd, err) == 0)
+		seat_guest(g, fd);
+	else /* he is gone, or there are no descriptors left */
+		nanosleep(&nap, NULL);
+}
+
 static void *gather_main(void *arg)
 {
 	struct gather *g = arg;
-	char err[CONN_ERRLEN];
 
 	while (!is_over(g)) {
-		struct timespec nap = { 0, 20000000 };
-		int fd;
+		bool room = see_off(g, false) < GUESTS_MAX;
+		struct pollfd fds[2] = { { .fd = g->wake, .events = POLLIN },
+					 { .fd = room ? g->fd : -1, .events = POLLIN } };
 
-		if (see_off(g, false) == GUESTS_MAX || conn_accept(g->fd, POLL_MS, &fd, err) < 0)
-			nanosleep(&nap, NULL);
-		else
-			seat_guest(g, fd);
+		if (poll(fds, 2, POLL_MS) > 0 && fds[1].revents)
+			take_call(g);
 	}
 	close(g->fd);
 	see_off(g, true);
@@ -292,11 +313,14 @@ struct gather *gather_listen(int fd, unsigned n, const struct wire_setup *s, int
 	g->setup = s;
 	g->n = n;
 	g->fd = fd;
+	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g->until_ms = now_ms() + (uint64_t)limit_ms;
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->changed, NULL);
-	if (pthread_create(&g->thread, NULL, gather_main, g) == 0)
+	if (g->wake >= 0 && pthread_create(&g->thread, NULL, gather_main, g) == 0)
 		return g;
+	if (g->wake >= 0)
+		close(g->wake);
 	close(fd);
 	free(g);
 	return NULL;
@@ -327,6 +351,7 @@ void gather_stop(struct gather *g)
 {
 	pthread_mutex_lock(&g->lock);
 	g->stop = true;
+	wake(g);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -337,6 +362,7 @@ void gather_free(struct gather *g)
 	gather_stop(g);
 	pthread_join(g->thread, NULL);
 	gathered_free(&g->got, false);
+	close(g->wake);
 	pthread_cond_destroy(&g->changed);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
