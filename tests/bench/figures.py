@@ -15,8 +15,9 @@ class Results:
         self.missed = []
         self._headed = False
 
-    def add(self, name, unit, values, below=None, worst=None):
-        """The goal is a median below `below`, or that no value is above `worst`."""
+    def add(self, name, unit, values, below=None, worst=None, above=None):
+        """The goal is a median below `below` or of at least `above`, or that no value is above
+        `worst`."""
         if not self._headed:
             print(f"{'':58} {'median':>9} {'min':>9} {'max':>9}  runs  goal")
             self._headed = True
@@ -24,14 +25,17 @@ class Results:
         verdict = ""
         if below is not None:
             verdict = self._judge(name, median < below, f"median < {below:g}")
+        if above is not None:
+            verdict = self._judge(name, median >= above, f"median >= {above:g}")
         if worst is not None:
             verdict = self._judge(name, max(values) <= worst, f"all <= {worst:g}")
         print(f"{name + ', ' + unit:58} {median:9.3f} {min(values):9.3f} {max(values):9.3f}"
               f" {len(values):5}  {verdict}", flush=True)
         self.keep({"name": name, "unit": unit, "median": median, "min": min(values),
                    "max": max(values), "values": values, "goal_below": below,
-                   "goal_worst": worst, "time": time.time(), "kernel": platform.release(),
-                   "cpus": os.cpu_count(), "load": os.getloadavg()[0]})
+                   "goal_worst": worst, "goal_above": above, "time": time.time(),
+                   "kernel": platform.release(), "cpus": os.cpu_count(),
+                   "load": os.getloadavg()[0]})
 
     def keep(self, record):
         """A line of the JSON file."""

@@ -17,7 +17,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-import frames  # noqa: E402  (needs the path above)
+import disks  # noqa: E402  (needs the path above)
+import frames  # noqa: E402
 import report  # noqa: E402
 import throughput  # noqa: E402
 import topology  # noqa: E402
@@ -136,6 +137,7 @@ PARTS = {
     "mesh": (lambda results, rounds, quick: topology.bench_mesh(results, rounds), 20),
     "flood": (lambda results, rounds, quick: topology.bench_flood(results, rounds), 5),
     "rest": (lambda results, rounds, quick: topology.bench_rest(results, 6 if quick else 30), 0),
+    "disk": (lambda results, rounds, quick: disks.bench_disk(results, rounds), 5),
     "idle": (lambda results, rounds, quick: bench_idle(results, 6 if quick else 30), 0),
 }
 

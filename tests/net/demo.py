@@ -9,41 +9,15 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from lab import Lab, missing, wait_for  # noqa: E402  (needs the path above)
+import demo_disk  # noqa: E402  (needs the path above)
+from lab import Lab, missing, wait_for  # noqa: E402
 from node import BRIDGECTL, L2TUND, Node  # noqa: E402
+from show import Failed, heading, result_line, run  # noqa: E402
 
 BRIDGE = "br-sv"
 TUNNEL = "sv"
 ADDRESSES = {"kvm1": "10.9.0.1", "xen1": "10.9.0.2"}
 FORWARDING_S = 15
-
-
-class Failed(Exception):
-    """A step did not show what it should."""
-
-
-def heading(text):
-    print(f"\n== {text}\n", flush=True)
-
-
-def indent(text):
-    for line in text.rstrip().splitlines():
-        print(f"    {line}")
-
-
-def run(netns, *argv, check=True):
-    """Shows a command, runs it, shows what it printed."""
-    shown = [argv[0].rsplit("/", 1)[-1], *argv[1:]]
-    print(f"{netns.name}# {' '.join(shown)}", flush=True)
-    result = netns.run(*argv, check=False)
-    indent(result.stdout + result.stderr)
-    if check and result.returncode != 0:
-        raise Failed(f"`{' '.join(shown)}` ended with status {result.returncode}")
-    return result
-
-
-def result_line(text):
-    print(f"  -> {text}", flush=True)
 
 
 def make_hosts(lab):
@@ -63,7 +37,7 @@ def make_hosts(lab):
         node.peer(other.name, other, address=wan.endpoint(other.host))
         node.tunnel(TUNNEL, other.name, BRIDGE)
         node.write_config()
-    return nodes, guests
+    return wan, nodes, guests
 
 
 def parted(guest):
@@ -107,7 +81,7 @@ def stop(nodes):
 
 def show(lab):
     heading("Two hosts, each with a bridge and a guest on it, joined by an underlay network")
-    nodes, guests = make_hosts(lab)
+    wan, nodes, guests = make_hosts(lab)
 
     heading("Keys and configuration files (bridgectl keygen made the keys)")
     for node in nodes:
@@ -126,6 +100,9 @@ def show(lab):
     heading("What bridgectl shows")
     for node in nodes:
         run(node.host, BRIDGECTL, "-s", node.control, "status")
+
+    kvm, xen = (node.host for node in nodes)
+    demo_disk.show(lab, old=xen, new=kvm, address=wan.address(xen))
 
     heading("Stop")
     stop(nodes)
