@@ -95,8 +95,19 @@ static void zero_volume(struct script *s, const struct plan_disk *d)
 			end, end);
 }
 
+/* Its sectors are those of the device; the guest's are 512 bytes whatever the device has. */
+static void check_sectors(struct script *s)
+{
+	if (s->w->vg)
+		fputs("[ \"$(blockdev --getss \"$disk\")\" -eq 512 ] || {\n"
+		      "\techo \"$disk: not sectors of 512 bytes; use bridgectl disk create\" >&2\n"
+		      "\texit 1\n}\n",
+		      s->f);
+}
+
 static void make_table(struct script *s, const struct plan_disk *d)
 {
+	check_sectors(s);
 	fprintf(s->f,
 		"sfdisk --quiet \"$disk\" <<'TABLE'\n"
 		"label: %s\nunit: sectors\n\n",

@@ -75,6 +75,7 @@ static bool find_drbd(const struct diskspec *s, const char *name, plan_probe_fn 
 	static const char *const ends[] = { "", "/0" };
 	const char *r = s->resource;
 	char path[512];
+	char why[PLAN_ERRLEN];
 	int e = -ENOENT;
 
 	if (!r || !plan_name_is_valid(r))
@@ -83,14 +84,14 @@ static bool find_drbd(const struct diskspec *s, const char *name, plan_probe_fn 
 		if (snprintf(path, sizeof(path), "/dev/drbd/by-res/%s%s", r, ends[i]) >=
 		    (int)sizeof(path))
 			return plan_fail(err, "%s: too long a name of a resource", name);
-		e = probe(arg, path, ret, err);
+		e = probe(arg, path, ret, why);
 	}
 	if (e == -ENOENT || e == -ENODEV)
 		return plan_fail(err,
 				 "%s: DRBD resource %s is not up on this host "
 				 "(/dev/drbd/by-res/%s)",
 				 name, r, r);
-	return e == 0;
+	return !e || plan_fail(err, "%s: %.480s", name, why);
 }
 
 bool plan_source_find(const struct diskspec *s, const char *name, plan_probe_fn probe, void *arg,

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "common/util.h"
+
 void quote_word(FILE *f, const char *s)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -30,13 +32,11 @@ void quote_word(FILE *f, const char *s)
 
 void quote_words(FILE *f, const char *s)
 {
-	char word[256];
-
 	for (s += strspn(s, " "); *s; s += strspn(s, " ")) {
 		size_t len = strcspn(s, " ");
+		_cleanup_free_ char *word = strndup(s, len);
 
-		snprintf(word, sizeof(word), "%.*s", (int)len, s);
-		quote_word(f, word);
+		quote_word(f, word ? word : "");
 		fputc(' ', f);
 		s += len;
 	}

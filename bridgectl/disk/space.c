@@ -24,8 +24,10 @@ static uint64_t bytes_needed(const struct plan *p, uint64_t unit)
 {
 	uint64_t sum = 0;
 
+	/* Each is below 2^60; together they may be more than JSON has. */
 	for (unsigned i = 0; i < p->n_disks; i++)
-		sum += round_up(p->disks[i].sectors * SECTOR_BYTES, unit);
+		sum = MIN(sum + round_up(p->disks[i].sectors * SECTOR_BYTES, unit),
+			  (uint64_t)INT64_MAX);
 	return sum;
 }
 
@@ -104,7 +106,7 @@ static int look_at_folder(const struct plan *p, const char *dir, struct space *s
 		plan_fail(err, "%s is not a folder on this host", dir);
 		return -ENOTDIR;
 	}
-	s->free = fs.f_bavail * fs.f_frsize;
+	s->free = MIN((uint64_t)fs.f_bavail * fs.f_frsize, (uint64_t)INT64_MAX);
 	s->needed = bytes_needed(p, 1);
 	s->sparse = true;
 	return 0;

@@ -510,6 +510,22 @@ def test_broken_files(volumes):
     assert layout(config, "--accept-loss", "tsc_mode").returncode == 0
 
 
+def test_a_source_in_use(volumes):
+    """Somebody has the device for himself, as a mount has it, and is writing to it."""
+    need("losetup")
+    loop = loop_device(volumes.ext("root.img", 8 * MIB, IDS[1]))
+    try:
+        fd = os.open(loop, os.O_RDWR | os.O_EXCL)
+        os.pwrite(fd, b"x" * 4096, 5 * MIB)
+        config = volumes.config(f"phy:{loop},xvda1,w")
+        plan = json.loads(layout(config, "--json").stdout)
+        os.close(fd)
+    finally:
+        run("losetup", "--detach", loop)
+    source = plan["disks"][0]["partitions"][0]["source"]
+    assert (source["path"], source["bytes"], source["type"], source["uuid"]) == (loop, 8 * MIB, "ext4", IDS[1])
+
+
 def test_nothing_is_written(volumes):
     need("strace")
     config = make(volumes, "numbers")

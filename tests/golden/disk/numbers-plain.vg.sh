@@ -11,6 +11,10 @@ disk=/dev/vg0/web1-disk
 lvcreate --yes --wipesignatures y --addtag bridgectl --name web1-disk --size 15728640b vg0
 blkdiscard --zeroout --offset 0 --length 2097152 "$disk"
 blkdiscard --zeroout --offset 13631488 "$disk"
+[ "$(blockdev --getss "$disk")" -eq 512 ] || {
+	echo "$disk: not sectors of 512 bytes; use bridgectl disk create" >&2
+	exit 1
+}
 sfdisk --quiet "$disk" <<'TABLE'
 label: gpt
 unit: sectors

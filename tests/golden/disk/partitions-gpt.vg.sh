@@ -12,6 +12,10 @@ lvcreate --yes --wipesignatures y --addtag bridgectl --name web1-disk --size 503
 blkdiscard --zeroout --offset 0 --length 2097152 "$disk"
 blkdiscard --zeroout --offset 28315136 --length 1044992 "$disk"
 blkdiscard --zeroout --offset 38797312 "$disk"
+[ "$(blockdev --getss "$disk")" -eq 512 ] || {
+	echo "$disk: not sectors of 512 bytes; use bridgectl disk create" >&2
+	exit 1
+}
 sfdisk --quiet "$disk" <<'TABLE'
 label: gpt
 unit: sectors

@@ -12,6 +12,10 @@ lvcreate --yes --wipesignatures y --addtag bridgectl --name web1-disk --size 387
 blkdiscard --zeroout --offset 0 --length 6291456 "$disk"
 blkdiscard --zeroout --offset 27266560 --length 1044992 "$disk"
 blkdiscard --zeroout --offset 37748736 "$disk"
+[ "$(blockdev --getss "$disk")" -eq 512 ] || {
+	echo "$disk: not sectors of 512 bytes; use bridgectl disk create" >&2
+	exit 1
+}
 sfdisk --quiet "$disk" <<'TABLE'
 label: dos
 unit: sectors
