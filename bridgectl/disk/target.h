@@ -63,8 +63,8 @@ int target_user(const char *path, char *buf, size_t size);
 int target_content(int fd, uint64_t bytes, char *buf, size_t size);
 
 /*
- * libblkid's TYPE of what begins at byte `start` of `fd` and has `bytes`: "ext4", "swap", "" when it
- * knows nothing there; "several" when it knows too much. 0 or negative errno.
+ * libblkid's TYPE of what begins at byte `start` of `fd` and has `bytes`: "ext4", "swap", "" when
+ * it knows nothing there; "several" when it knows too much. 0 or negative errno.
  */
 int target_type(int fd, uint64_t start, uint64_t bytes, char *buf, size_t size);
 

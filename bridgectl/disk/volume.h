@@ -20,8 +20,8 @@ struct volume {
 
 /*
  * Makes volume `name` in group `vg`, `bytes` rounded up to extents. lvcreate(8) wipes its beginning
- * and the signatures that it knows; all else is as the last tenant has left it. 0, or negative errno
- * and LVM's own words in `err` (VOLUME_ERRLEN): -EEXIST never, LVM's exit is -EREMOTEIO.
+ * and the signatures that it knows; all else is as the last tenant has left it. 0, or negative
+ * errno and a sentence in `err` (VOLUME_ERRLEN); -EREMOTEIO: LVM's own words.
  */
 int volume_create(const char *vg, const char *name, uint64_t bytes, char *err);
 

@@ -10,8 +10,8 @@
 typedef int (*zero_step_fn)(void *arg, uint64_t bytes);
 
 /*
- * Makes `bytes` from `start` on read as zeros: holes in a file, BLKZEROOUT on a device, else written
- * ones. Does not sync. 0, what `step` stopped with, or negative errno. `step` may be NULL.
+ * Makes `bytes` from `start` on read as zeros: holes in a file, BLKZEROOUT on a device, else
+ * written ones. Does not sync. 0, what `step` stopped with, or negative errno. `step` may be NULL.
  */
 int zero_range(const struct target *t, uint64_t start, uint64_t bytes, zero_step_fn step,
 	       void *arg);
