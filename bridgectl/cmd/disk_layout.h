@@ -1,4 +1,4 @@
-/* From a guest's configuration file and a command's options to a plan: of `disk layout` and create. */
+/* From a configuration file and a command's options to a plan, for `disk layout` and create. */
 #ifndef BRIDGECTL_CMD_DISK_LAYOUT_H
 #define BRIDGECTL_CMD_DISK_LAYOUT_H
 

@@ -1,4 +1,4 @@
-/* The plan as a shell script: what an administrator would type, with lvcreate, sfdisk, mkswap, dd. */
+/* The plan as a shell script: what one would type, with lvcreate, sfdisk, mkswap and dd. */
 #ifndef BRIDGECTL_DISK_PLAN_SCRIPT_H
 #define BRIDGECTL_DISK_PLAN_SCRIPT_H
 

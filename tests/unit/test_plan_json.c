@@ -28,8 +28,8 @@ static const char good[] =
 	"'readonly':true,'partitions':[{'number':4,'start':2048,'sectors':2048,'fill':'copy',"
 	"'boot':true,'source':{'path':'/dev/c','bytes':1,'swap_page':0," REST "}}]},"
 	"{'name':'web1-disk-c','target':'vdc','vdev':'xvdc','label':'whole','sectors':7,"
-	"'readonly':true,'partitions':[{'number':0,'start':0,'sectors':7,'fill':'copy','boot':false,"
-	"'source':{'path':'/dev/d','bytes':3584,'swap_page':0," REST "}}]}]}";
+	"'readonly':true,'partitions':[{'number':0,'start':0,'sectors':7,'fill':'copy',"
+	"'boot':false,'source':{'path':'/dev/d','bytes':3584,'swap_page':0," REST "}}]}]}";
 
 /* `good` with the nth `from` replaced by `to`, read; NULL and `err` when it is refused. */
 static struct plan *altered(const char *from, unsigned nth, const char *to, char *err)
