@@ -229,7 +229,7 @@ char *plan_script(const struct plan *p, const struct plan_where *w)
 		"# The disks of guest %s, as bridgectl disk layout has planned them.\n"
 		"# Makes new volumes only, and stops at the first failure. Shut the guest down "
 		"first:\n# what is copied while it runs is of no use.\n"
-		"set -eu\nPATH=$PATH:/usr/sbin:/sbin\n",
+		"set -eu\numask 077\nPATH=$PATH:/usr/sbin:/sbin\n",
 		p->guest);
 	for (unsigned i = 0; i < p->n_disks; i++)
 		one_disk(&s, &p->disks[i]);

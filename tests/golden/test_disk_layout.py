@@ -244,7 +244,7 @@ def test_script_for_files(volumes, guest, options):
     ok("sh", input=script, cwd=volumes.dir)
     for disk in plan["disks"]:
         image = volumes.path("new") / f"{disk['name']}.img"
-        assert image.stat().st_size == disk["sectors"] * 512
+        assert image.stat().st_size == disk["sectors"] * 512 and image.stat().st_mode & 0o777 == 0o600
         compare(image, disk)
     assert before == {p: p.read_bytes() for p in volumes.dir.glob("*.img")}
     # And it makes nothing twice.

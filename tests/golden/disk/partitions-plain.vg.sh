@@ -3,6 +3,7 @@
 # Makes new volumes only, and stops at the first failure. Shut the guest down first:
 # what is copied while it runs is of no use.
 set -eu
+umask 077
 PATH=$PATH:/usr/sbin:/sbin
 
 # --- web1-disk: vda, now xvda, 37M ---
