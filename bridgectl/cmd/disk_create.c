@@ -234,6 +234,35 @@ static void show_disk(const struct job *j, const struct create_made *m, bool dry
 		show_parts(o, d);
 }
 
+/* The commands that fill it. What goes to another host does not know the name of this one. */
+static void show_next(const struct job *j, const struct create_made *m)
+{
+	const char *from = cmd_option(j->call, "--from");
+	const struct plan_disk *d = m->disk;
+
+	for (unsigned i = 0; (from || !j->o.elsewhere) && i < d->n_parts; i++) {
+		const struct plan_part *p = &d->parts[i];
+		_cleanup_free_ char *words = NULL;
+		size_t len;
+		FILE *f = p->fill == PLAN_COPY ? open_memstream(&words, &len) : NULL;
+
+		if (!f)
+			continue;
+		if (from) {
+			fputs("--from ", f);
+			quote_word(f, from);
+			fputc(' ', f);
+		}
+		quote_word(f, p->source.path);
+		fputc(' ', f);
+		quote_word(f, m->path);
+		if (d->label != PLAN_WHOLE)
+			fprintf(f, " --partition %u", p->number);
+		if (fclose(f) == 0)
+			out_line(&j->call->out, STYLE_DIM, "  next: bridgectl disk copy %s", words);
+	}
+}
+
 static void show(const struct job *j, const struct create_made *made, unsigned n, bool dry_run)
 {
 	struct out *o = &j->call->out;
@@ -246,8 +275,11 @@ static void show(const struct job *j, const struct create_made *made, unsigned n
 		json_decref(doc);
 		return;
 	}
-	for (unsigned i = 0; !o->quiet && i < n; i++)
+	for (unsigned i = 0; !o->quiet && i < n; i++) {
 		show_disk(j, &made[i], dry_run);
+		if (!dry_run)
+			show_next(j, &made[i]);
+	}
 }
 
 static enum exit_code create_here(struct job *j, const struct plan *p)
@@ -366,6 +398,8 @@ static enum exit_code create_there(const struct job *j, const struct plan *p)
 	}
 	if (!layout_ssh_words(ssh, argv, j->to, command))
 		return EXIT_USAGE;
+	/* Ctrl-C ends ssh; what it leaves there is told below. */
+	catch_signals();
 	code = run_with_input(argv, in);
 	if (code == EXIT_DONE || code == EXIT_FAILED || code == EXIT_USAGE)
 		return (enum exit_code)code;

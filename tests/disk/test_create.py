@@ -2,6 +2,7 @@
 halfway is gone again."""
 import json
 import os
+import random
 import shlex
 import signal
 import subprocess
@@ -67,6 +68,32 @@ def test_text_names_path_and_partitions(ctl, guest, folder):
     text = ctl.ok("disk", "create", guest, "--dir", folder)
     assert str(folder / "web1-disk.img") in text
     assert "new swap" in text and "to be copied" in text
+    path, root = folder / "web1-disk.img", guest.with_name("root.img")
+    assert f"next: bridgectl disk copy {root} {path} --partition 2" in text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_guests(ctl, folder, tmp_path, seed):
+    """Volumes of any size and number: no partition is smaller than its source, none overlaps."""
+    rng = random.Random(seed)
+    numbers = rng.sample(range(1, rng.choice([5, 16])), rng.randint(1, 4))
+    sizes = {n: rng.choice([SECTOR, MIB, 1000001, rng.randint(1, 1 << 32)]) for n in numbers}
+    for number, size in sizes.items():
+        image(tmp_path / f"{number}.img", size)
+    disks = [f"file:{tmp_path}/{n}.img,xvda{n},w" for n in numbers]
+    config = tmp_path / "any.cfg"
+    config.write_text(f'name = "any"\nmemory = 64\nbootloader = "pygrub"\ndisk = {disks}\n')
+    plan = ctl.json("disk", "layout", config)["disks"][0]
+    ctl.ok("disk", "create", config, "--dir", folder)
+    path = folder / "any-disk.img"
+    expect_as_planned(path, plan)
+    end = 2048
+    for number, part in sorted(sfdisk(path)[1].items(), key=lambda item: item[1]["start"]):
+        assert part["start"] >= end and part["start"] % 2048 == 0
+        assert part["size"] * SECTOR >= sizes.get(number, 0)
+        end = part["start"] + part["size"]
+    assert path.stat().st_size >= (end + 2048) * SECTOR
+    assert path.stat().st_blocks * 512 < MIB
 
 
 def test_plan_as_json(ctl, guest, folder, tmp_path):
