@@ -36,7 +36,7 @@ struct conn {
 	uint64_t rekey_bytes, since_rekey;
 };
 
-/* --- The socket as a BIO ------------------------------------------------------------------------- */
+/* --- The socket as a BIO ------------------------------------------------------------------ */
 
 static int bio_write(BIO *b, const char *data, size_t len, size_t *ret_len)
 {
@@ -82,7 +82,7 @@ static BIO *bio_new(struct conn *c)
 	return b;
 }
 
-/* --- The key ------------------------------------------------------------------------------------- */
+/* --- The key ------------------------------------------------------------------------------ */
 
 static SSL_SESSION *session_of_key(SSL *ssl)
 {
@@ -122,7 +122,7 @@ static int key_of_client(SSL *ssl, const unsigned char *id, size_t len, SSL_SESS
 	return 1;
 }
 
-/* --- The handshake ------------------------------------------------------------------------------- */
+/* --- The handshake ------------------------------------------------------------------------ */
 
 /* As the kernel says, in words that are the same on x86 and ARM. */
 static bool processor_has_aes(void)
@@ -258,7 +258,7 @@ void conn_abort(struct conn *c)
 	conn_io_abort(&c->io);
 }
 
-/* --- Bytes --------------------------------------------------------------------------------------- */
+/* --- Bytes -------------------------------------------------------------------------------- */
 
 /* What a call into TLS ended with; stays, as the records after it make no sense. */
 static int tls_error(struct conn *c, int result)

@@ -52,7 +52,7 @@ struct map {
 	int failed;		 /* the file could not be written: final */
 };
 
-/* --- Bits and runs ------------------------------------------------------------------------------- */
+/* --- Bits and runs ------------------------------------------------------------------------ */
 
 static bool get_bit(const uint64_t *bits, uint64_t i)
 {
@@ -114,7 +114,7 @@ static int runs_add(struct runs *rs, uint64_t chunk, size_t at)
 	return 0;
 }
 
-/* --- Batches ------------------------------------------------------------------------------------- */
+/* --- Batches ------------------------------------------------------------------------------ */
 
 static uint8_t *digest_at(const struct map_batch *b, size_t at)
 {
@@ -247,7 +247,7 @@ struct map_batch *map_take(struct map *m)
 	return b;
 }
 
-/* --- Opening ------------------------------------------------------------------------------------- */
+/* --- Opening ------------------------------------------------------------------------------ */
 
 static int scan_piece(struct map *m, uint64_t first, uint32_t n, uint8_t *buf, uint64_t *bytes)
 {
@@ -429,7 +429,7 @@ void map_close(struct map *m, bool done)
 	free(m);
 }
 
-/* --- The file ------------------------------------------------------------------------------------ */
+/* --- The file ----------------------------------------------------------------------------- */
 
 /* What cannot be written stays so: nobody knows what of it is on the disk. */
 static int finish(struct map *m, int r)
@@ -510,7 +510,7 @@ int map_touch(struct map *m, uint64_t first, uint32_t n)
 	return finish(m, r);
 }
 
-/* --- Digests ------------------------------------------------------------------------------------- */
+/* --- Digests ------------------------------------------------------------------------------ */
 
 /* The newest that is known of each chunk. */
 static int look_up(struct map *m, uint64_t first, uint32_t n, uint8_t *ret)

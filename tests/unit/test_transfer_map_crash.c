@@ -35,7 +35,7 @@ static const struct map_subject subject = { "source", "target", CHUNKS *(uint64_
 static char base[] = "map-crash-XXXXXX", dir[64], dir_after[64];
 static struct prng prng;
 
-/* --- The map's file ------------------------------------------------------------------------------ */
+/* --- The map's file ----------------------------------------------------------------------- */
 
 static struct op {
 	bool truncate;
@@ -136,7 +136,7 @@ int fdatasync(int fd)
 	return sync_noted(fd);
 }
 
-/* --- The target ---------------------------------------------------------------------------------- */
+/* --- The target --------------------------------------------------------------------------- */
 
 static struct chunk {
 	unsigned durable, current;
@@ -181,7 +181,7 @@ static void target_crash(void)
 	}
 }
 
-/* --- What must be true after a crash --------------------------------------------------------------- */
+/* --- What must be true after a crash ------------------------------------------------------ */
 
 static void write_image(const uint8_t *image)
 {
@@ -247,7 +247,7 @@ static void look_at_every_crash(void)
 	noting = true;
 }
 
-/* --- A transfer ---------------------------------------------------------------------------------- */
+/* --- A transfer --------------------------------------------------------------------------- */
 
 static int note(struct map *m, uint64_t chunk)
 {
