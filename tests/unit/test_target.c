@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
@@ -459,27 +460,124 @@ static void read_only(void **state)
 	close(l.fd);
 }
 
-/* A sysfs of our own with what blkback shows there. */
+static void swapped_to(void **state)
+{
+	struct loop l;
+	int r;
+
+	(void)state;
+	RUN("mkswap", disk);
+	l = loop_new(disk);
+	if (swapon(l.path, 0) < 0) {
+		close(l.fd);
+		skip();
+	}
+	r = open_with(l.path, &(struct target_want){ .overwrite = true });
+	assert_int_equal(swapoff(l.path), 0);
+	assert_int_equal(r, -EBUSY);
+	assert_says("swapped to");
+	close(l.fd);
+}
+
+/* --- A sysfs of our own --- */
+
+static char fake_sys[96];
+
+static void sys_file(const char *text, const char *fmt, ...) _printf_(2, 3);
+
+static void sys_file(const char *text, const char *fmt, ...)
+{
+	char path[256], parent[256];
+	va_list ap;
+	int n = snprintf(path, sizeof(path), "%s/", fake_sys);
+
+	va_start(ap, fmt);
+	vsnprintf(path + n, sizeof(path) - (size_t)n, fmt, ap);
+	va_end(ap);
+	snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(path, '/') - path), path);
+	RUN("mkdir", "-p", parent);
+	make_file(path, 0);
+	write_at(path, 0, text);
+}
+
+/* "major:minor" of a device, in sysfs's own form or in blkback's. */
+static const char *number_of(const struct loop *l, const char *fmt, char buf[32])
+{
+	struct stat st;
+
+	assert_int_equal(fstat(l->fd, &st), 0);
+	if (!strcmp(fmt, "hex"))
+		snprintf(buf, 32, "%x:%x", major(st.st_rdev), minor(st.st_rdev));
+	else
+		snprintf(buf, 32, "%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	return buf;
+}
+
+static void use_fake_sys(void)
+{
+	snprintf(fake_sys, sizeof(fake_sys), "%s/sys", folder);
+	target_sys = fake_sys;
+}
+
 static void a_running_xen_guests(void **state)
 {
 	struct loop l = loop_new(disk);
-	char path[256], text[32];
-	struct stat st;
+	char number[32];
 
 	(void)state;
-	assert_int_equal(fstat(l.fd, &st), 0);
-	snprintf(path, sizeof(path), "%s/sys/bus/xen-backend/devices/vbd-7-51712", folder);
-	RUN("mkdir", "-p", path);
-	strcat(path, "/physical_device");
-	make_file(path, 0);
-	snprintf(text, sizeof(text), "%x:%x\n", major(st.st_rdev), minor(st.st_rdev));
-	write_at(path, 0, text);
-	snprintf(path, sizeof(path), "%s/sys", folder);
-	target_sys = path;
+	use_fake_sys();
+	sys_file(number_of(&l, "hex", number), "bus/xen-backend/devices/vbd-7-51712/%s",
+		 "physical_device");
 	assert_int_equal(open_plain(l.path), -EBUSY);
 	assert_says("running Xen domain 7");
-	RUN("rm", "-r", path);
+	RUN("rm", "-r", fake_sys);
 	close(l.fd);
+}
+
+/* A holder has a better name than its node when it is of device-mapper. */
+static void held_by_lvm(void **state)
+{
+	struct loop l = loop_new(disk);
+	char number[32];
+
+	(void)state;
+	use_fake_sys();
+	sys_file("", "dev/block/%s/holders/dm-3", number_of(&l, "dec", number));
+	assert_int_equal(open_plain(l.path), -EBUSY);
+	assert_says("used by dm-3");
+	sys_file("vg0-web1", "block/dm-3/dm/name");
+	assert_int_equal(open_plain(l.path), -EBUSY);
+	assert_says("used by vg0-web1");
+	RUN("rm", "-r", fake_sys);
+	close(l.fd);
+}
+
+/* Disk and partition share their bytes: who uses one is in the way of the other. */
+static void partitions_and_disks_are_kin(void **state)
+{
+	struct loop whole = loop_new(disk), part;
+	char a[32], b[32];
+	int pipe;
+	pid_t pid;
+
+	(void)state;
+	make_file(second, DISK_BYTES);
+	part = loop_new(second);
+	use_fake_sys();
+	number_of(&whole, "dec", a);
+	number_of(&part, "dec", b);
+	sys_file("1", "dev/block/%s/part1/partition", a);
+	sys_file(b, "dev/block/%s/part1/dev", a);
+	pid = other_opens(part.path, O_RDWR, F_UNLCK, &pipe);
+	assert_int_equal(open_plain(whole.path), -EBUSY);
+	assert_says("open for writing in");
+	other_ends(pid, pipe);
+	assert_int_equal(open_with(whole.path, &(struct target_want){ .not_this = part.path }),
+			 -EXDEV);
+	assert_int_equal(open_plain(whole.path), 0);
+	RUN("rm", "-r", fake_sys);
+	close(part.fd);
+	close(whole.fd);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -503,7 +601,10 @@ int main(void)
 		TEST(locked_as_qemu_does),
 		TEST(busy_by_another_transfer),
 		TEST(read_only),
+		TEST(swapped_to),
 		TEST(a_running_xen_guests),
+		TEST(held_by_lvm),
+		TEST(partitions_and_disks_are_kin),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
