@@ -22,6 +22,7 @@
 #define SHOW_US (200 * US_PER_MS)
 #define TELL_US US_PER_S
 #define TAU_SHOWN_S 3.0
+#define SAMPLE_MIN_US (2 * US_PER_MS)
 #define HELLO_LOCAL_US (20 * US_PER_S)
 #define HELLO_SSH_US (180 * US_PER_S) /* somebody may be typing a password */
 
@@ -112,27 +113,28 @@ static uint64_t over(uint64_t now, uint64_t then)
 	return now > then ? now - then : 0;
 }
 
-/* Rates from two samples; what they say for the prediction depends on the kind of the pass. */
-static void measure(struct conductor *c, const struct sample *s)
+void conductor_measure(struct conductor *c)
 {
-	uint64_t us = s->us - c->last.us, covered = over(s->covered, c->last.covered);
-	uint64_t sent = over(s->sent, c->last.sent);
-	bool dirty_pass = !strcmp(c->state.kind, "dirty");
+	const struct conduct_state *st = &c->state;
+	struct sample now = { conductor_now_us(), st->covered, st->sent, st->dirty };
+	uint64_t us = now.us - c->last.us, covered = over(now.covered, c->last.covered);
+	uint64_t sent = over(now.sent, c->last.sent);
+	bool dirty_pass = !strcmp(st->kind, "dirty");
 	/* In a pass over dirty chunks those that it takes are none any more. */
-	uint64_t written = over(s->dirty + (dirty_pass ? covered : 0), c->last.dirty);
+	uint64_t written = over(now.dirty + (dirty_pass ? covered : 0), c->last.dirty);
 
-	if (us < 50 * US_PER_MS)
+	if (us < SAMPLE_MIN_US)
 		return;
 	predict_mean_add(&c->rate, (double)covered, (double)us / US_PER_S, TAU_SHOWN_S);
 	predict_mean_add(&c->sent_rate, (double)sent, (double)us / US_PER_S, TAU_SHOWN_S);
-	if (c->state.tracking && !c->state.lost)
+	if (st->tracking && !st->lost)
 		predict_written(&c->predict, written, us);
-	if (!strcmp(c->state.kind, "delta"))
+	if (!strcmp(st->kind, "delta"))
 		predict_scanned(&c->predict, covered, us);
 	/* Zeros and what is there already say nothing about sending. */
 	if (sent > covered / 2)
 		predict_copied(&c->predict, sent, us);
-	c->last = *s;
+	c->last = now;
 }
 
 static void take_pass_progress(struct conductor *c, const json_t *j)
@@ -150,7 +152,7 @@ static void take_pass_progress(struct conductor *c, const json_t *j)
 	st->same = conductor_uint(j, "same_bytes");
 	st->dirty = conductor_uint(j, "dirty_bytes");
 	st->lost = conductor_uint(j, "lost") > c->lost_seen;
-	measure(c, &(struct sample){ conductor_now_us(), st->covered, st->sent, st->dirty });
+	conductor_measure(c);
 	st->rate = c->rate.value;
 	st->sent_rate = c->sent_rate.value;
 	st->dirty_rate = c->predict.write.weight > 0 ? c->predict.write.value : -1;

@@ -34,6 +34,8 @@ static void add_to_result(struct conductor *c, const json_t *r)
 	c->state.wire = conductor_uint(r, "wire_bytes");
 	c->state.dirty = conductor_uint(r, "dirty_bytes");
 	c->state.lost = conductor_uint(r, "lost") > c->lost_seen;
+	c->state.covered = conductor_uint(r, "covered_bytes");
+	conductor_measure(c);
 	c->state.covered = c->state.total;
 	c->state.sent_in_all = res->sent;
 }
@@ -207,11 +209,13 @@ static void say_waiting(struct conductor *c, bool shrinks)
 				     " It does not get shorter: the guest writes as fast as "
 				     "this copies.";
 	const char *id = c->state.id;
+	char takes[64] = "";
 
-	conductor_say(c,
-		      "Ready: the last pass will take about %.1f s.%s Turn the guest off, then "
-		      "run: bridgectl disk finish%s%s",
-		      c->state.downtime_s, more, *id ? " " : "", id);
+	if (c->state.downtime_s < PREDICT_UNKNOWN)
+		snprintf(takes, sizeof(takes), ": the last pass will take about %.1f s",
+			 c->state.downtime_s);
+	conductor_say(c, "Ready%s.%s Turn the guest off, then run: bridgectl disk finish%s%s",
+		      takes, more, *id ? " " : "", id);
 }
 
 /* A guest that writes faster than this copies must not keep it busy for ever: then `helped` is

@@ -64,6 +64,8 @@ int conductor_pause(struct conductor *c, unsigned ms);
 void conductor_event(void *arg, struct end *e, const char *event, const json_t *line);
 json_t *conductor_serve(void *arg, const char *method, const json_t *params, const char **ret_code,
 			char *err);
+/* Rates from the counters now and last time; what they predict depends on the kind of pass. */
+void conductor_measure(struct conductor *c);
 /* A new pass: its counters and rates. */
 void conductor_reset(struct conductor *c, const char *kind, unsigned pass, uint64_t total);
 void conductor_show(struct conductor *c, bool now);

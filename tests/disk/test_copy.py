@@ -474,6 +474,34 @@ def test_killed_conductor(slow):
     assert result["sent_bytes"] < SIZE, "ends that are left alone keep what is written"
 
 
+@long_only("two minutes of processes that are killed at random")
+@pytest.mark.timeout(600)
+def test_killed_fifty_times(here):
+    rng = random.Random(5)
+    disk = image_with_table(here.dir / "disk", [4, 64, 4])
+    source = here.dir / "source"
+    source.write_bytes(mixed(60 * MIB + 512, 9))
+    words = [source, disk, "--partition", 2, "--overwrite"]
+    done = 0
+    for _ in range(50):
+        with here.running(*words, "--rate", "24M", "--retries", "0") as process:
+            pause = threading.Event()
+            pause.wait(rng.uniform(0.02, 1.5))
+            victims = {"conductor": process.pid, **agents(process)}
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victims[rng.choice(sorted(victims))], signal.SIGKILL)
+            process.wait(30)
+            done += process.returncode == DONE
+        for pid in victims.values():
+            wait_for(lambda pid=pid: not alive(pid), 20, "an end outlives its conductor")
+        data = disk.read_bytes()
+        assert data[MIB:5 * MIB].count(0xA5) == 4 * MIB
+        assert data[69 * MIB:].count(0xA5) == len(data) - 69 * MIB
+    here.copy(*words)
+    assert same(source, disk, b_offset=5 * MIB)
+    assert done < 25, "most of these copies were to be killed"
+
+
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
@@ -627,9 +655,10 @@ def test_finish_while_the_guest_still_writes(here):
         state = here.wait_status(lambda c: c["phase"] == "wait")
         if not state["tracking"]:
             skip("writes cannot be watched here")
+        assert state["downtime_s"] < 30
         here.run("disk", "finish", "--no-wait")
-        here.wait_status(lambda c: c["final"])
-        here.wait_status(lambda c: c["phase"] == "wait" and not c["final"])
+        here.wait_status(lambda c: c["pass"] >= state["pass"] + 3 and c["phase"] == "wait"
+                         and not c["final"])
         writer.__exit__()
         _, lines = finish_warm(here, process)
         assert same(here.dir / "image", target)

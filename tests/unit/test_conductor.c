@@ -526,13 +526,13 @@ static void argv_there(void **state)
 		struct end_spec s = { .role = "source", .path = paths[i], .host = "kvm1" };
 		const char *words[END_WORDS_MAX];
 		char number[32], *cmd, got[256] = "";
-		char **argv;
+		char **argv, **all;
 		FILE *f;
 
 		s.program = "printf '%s|' ";
 		s.ssh = "/usr/bin/ssh -p 22  -i key";
 		end_words(&s, number, words);
-		argv = end_argv(&s, words);
+		argv = all = end_argv(&s, words);
 		assert_string_equal(argv[0], "/usr/bin/ssh");
 		assert_string_equal(argv[4], "key");
 		for (cmd = argv[0]; *argv; argv++)
@@ -549,6 +549,7 @@ static void argv_there(void **state)
 		assert_true(asprintf(&cmd, "agent|source|--|%s|", paths[i]) > 0);
 		assert_string_equal(got, cmd);
 		free(cmd);
+		free(all);
 	}
 }
 
