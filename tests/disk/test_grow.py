@@ -311,3 +311,22 @@ def test_stopped_between_steps(ctl, gpt):
     assert "stopped on request" in said
     assert gpt.stat().st_size == 26 * MIB
     assert is_clean(gpt, LAST) and dump(gpt, LAST) == content
+
+
+@pytest.mark.parametrize("victim", ["e2fsck -f -p", "resize2fs /dev", "e2fsck -f -n"])
+def test_killed_at_a_step(ctl, gpt, victim):
+    """kill -9 while a step's program runs: the data is whole, and a second run ends what is left."""
+    content = ext4(gpt, LAST)
+    name = victim.split()[0]
+    real = run("sh", "-c", f"command -v {name}").strip()
+    script = ctl.program(name, f'case "{name} $*" in "{victim}"*) kill -9 $PPID; exit 1;; esac\n'
+                         f'exec {real} "$@"')
+    assert ctl.run("disk", "grow", gpt, "+10M").returncode == -9
+    script.unlink()
+    assert is_clean(gpt, LAST) and dump(gpt, LAST) == content
+    grown = gpt.stat().st_size == 36 * MIB
+    assert grown == (victim != "e2fsck -f -p")
+    again = ctl.run("disk", "grow", gpt, "+0" if grown else "+10M")
+    assert again.returncode == 0 or "no room that is not used" in again.stderr
+    assert fs_bytes(gpt, LAST) == sfdisk(gpt)[1][2]["size"] * SECTOR == 35 * MIB - LAST * SECTOR
+    assert is_clean(gpt, LAST) and dump(gpt, LAST) == content
