@@ -92,7 +92,8 @@ static const char *characters_on(const char *s, const char *end, unsigned n)
 {
 	while (s < end && n) {
 		s++;
-		while (s < end && is_inside(*s))
+		/* At most three bytes: the file may be no UTF-8. */
+		for (unsigned i = 0; i < 3 && s < end && is_inside(*s); i++)
 			s++;
 		n--;
 	}
