@@ -15,7 +15,7 @@ from traffic import assert_pings, ping, pinging, tcp_both_ways
 BLAST_RATE = 200_000  # what a guest may try; what the machine can do is printed
 BLAST_LEAST = 15_000  # several times what the policer lets pass
 BLAST_S = 5  # more than twice the time after which a silent peer is dead
-LOSS_MAX = 0.05  # a busy machine loses some; the policer would take nearly all
+LOSS_MAX = 0.03  # a busy machine loses some; the policer would take nearly all
 POLICER_BURST = 1000
 REPEATS = 20  # of one frame in 100 ms are a storm
 HOLD_DOWN_S = 10
