@@ -205,15 +205,17 @@ static void tell_done(struct cmd_call *call, const json_t *r)
 	double bytes = view_num(r, "bytes"), s = view_num(r, "seconds");
 	struct out *o = &call->out;
 
-	out_line(o, STYLE_GOOD, "done: %s in %.1f s (%s/s), verified", unit_bytes(bytes, a), s,
-		 unit_bytes(s > 0 ? bytes / s : 0, b));
+	/* A warm copy's time is mostly waiting. */
+	if (json_object_get(r, "downtime_s"))
+		out_line(o, STYLE_GOOD, "done: %s, verified; %.1f s from disk finish to the end",
+			 unit_bytes(bytes, a), view_num(r, "downtime_s"));
+	else
+		out_line(o, STYLE_GOOD, "done: %s in %.1f s (%s/s), verified", unit_bytes(bytes, a),
+			 s, unit_bytes(s > 0 ? bytes / s : 0, b));
 	out_line(o, STYLE_NONE, "  sent %s (%s on the wire), zeros %s, the same already %s",
 		 unit_bytes(view_num(r, "sent_bytes"), a), unit_bytes(view_num(r, "wire_bytes"), b),
 		 unit_bytes(view_num(r, "zero_bytes"), c),
 		 unit_bytes(view_num(r, "same_bytes"), d));
-	if (json_object_get(r, "downtime_s"))
-		out_line(o, STYLE_NONE, "  %.1f s from disk finish to the end",
-			 view_num(r, "downtime_s"));
 }
 
 enum exit_code disk_run_tell(struct cmd_call *call, const json_t *r)

@@ -215,22 +215,26 @@ static void conclude(struct conductor *c, int r)
 				     0;
 }
 
-static void listen_for_jobs(struct conductor *c)
+static int listen_for_jobs(struct conductor *c)
 {
-	char err[JOBS_ERRLEN], id[JOBS_ID_LEN];
+	char err[JOBS_ERRLEN] = "no --run-dir", id[JOBS_ID_LEN];
 
 	jobs_id(c->o->target.path, c->o->target.partition, id);
 	c->state.id = "";
-	if (!c->o->run_dir)
-		return;
-	c->jobs = jobs_listen(c->o->run_dir, id, conductor_serve, c, err);
+	if (c->o->run_dir)
+		c->jobs = jobs_listen(c->o->run_dir, id, conductor_serve, c, err);
 	if (c->jobs)
 		c->state.id = jobs_own_id(c->jobs);
-	else
+	else if (c->o->kind == CONDUCT_WARM)
+		return conductor_fail(c, "usage",
+				      "a warm copy needs a socket for `bridgectl disk finish`: %s",
+				      err);
+	else if (c->o->run_dir)
 		conductor_say(c,
-			      "`bridgectl disk status`, `finish`, `rate` and `stop` will not "
-			      "find this copy: %s.",
+			      "`bridgectl disk status`, `rate` and `stop` will not find this "
+			      "copy: %s.",
 			      err);
+	return 0;
 }
 
 static void block_signals(sigset_t *ret_old, int *ret_fd)
@@ -287,10 +291,11 @@ void conduct(const struct conduct_options *o, const struct conduct_ui *ui,
 	predict_init(&c.predict);
 	sigaction(SIGPIPE, &ignore, &old_pipe);
 	block_signals(&old, &c.signals);
-	listen_for_jobs(&c);
-	do
-		r = run_once(&c);
-	while (r < 0 && retry(&c, &tries) == 0);
+	r = listen_for_jobs(&c);
+	if (!r)
+		do
+			r = run_once(&c);
+		while (r < 0 && retry(&c, &tries) == 0);
 	conclude(&c, r);
 	tell_result(&c);
 	jobs_free(c.jobs);

@@ -17,6 +17,7 @@
 #include "common/jsonline.h"
 
 #define STOP_MAX_US (60 * US_PER_S) /* for flushing what is written: a slow disk */
+#define STOP_EARLY_US US_PER_S	    /* nothing was written yet */
 #define LAST_WORDS_US (2 * US_PER_S)
 #define TICK_MS 250
 #define SHOW_US (200 * US_PER_MS)
@@ -292,7 +293,8 @@ static void tell_stop(struct conductor *c)
 	if (c->stopping)
 		return;
 	c->stopping = true;
-	c->stop_by_us = conductor_now_us() + STOP_MAX_US;
+	c->stop_by_us =
+		conductor_now_us() + (c->state.phase < PHASE_CONNECT ? STOP_EARLY_US : STOP_MAX_US);
 	for (int i = 0; i < ENDS; i++)
 		if (c->ends[i])
 			end_ask(c->ends[i], "stop", NULL, &c->stops[i]);

@@ -27,6 +27,7 @@
 #define EXIT_NOT_FOUND 127 /* of shells and of our own child */
 #define EXIT_SSH 255
 #define ENDING_MS 2000 /* from the end of its output to its own */
+#define SILENT_MS 300
 #define KILLED_MS 5000 /* a process that waits for a disk takes its time */
 
 struct end {
@@ -303,6 +304,9 @@ void end_free(struct end *e, int wait_ms)
 		return;
 	if (e->fd >= 0)
 		shutdown(e->fd, SHUT_WR);
+	/* It has done nothing yet: an ssh that hangs. */
+	if (!e->answered)
+		wait_ms = MIN(wait_ms, SILENT_MS);
 	await_end(e->pid, wait_ms, &status);
 	for (unsigned i = 0; i < e->n_pipes; i++) {
 		kill(e->pipes[i], SIGTERM);

@@ -168,14 +168,18 @@ def ended(process, timeout=60):
     return process.returncode, [json.loads(line) for line in out.splitlines()], err
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as found:
+        return list(map(int, found.read().split()))
+
+
 def agents(process):
     """{role: process id} of the local ends."""
     found = {}
-    with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as children:
-        for pid in map(int, children.read().split()):
-            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if b"agent" in words:
-                found[words[words.index(b"agent") + 1].decode()] = pid
+    for pid in children(process.pid):
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"agent" in words:
+            found[words[words.index(b"agent") + 1].decode()] = pid
     return found
 
 
@@ -414,6 +418,22 @@ def test_stopped_by_signal(slow, number):
     assert 20 <= part <= 95
     result = goes_on(place, source, target)
     assert result["sent_bytes"] <= SIZE * (1 - part / 100) + 8 * MIB, "what was there was sent again"
+
+
+def test_stopped_while_ssh_hangs(here):
+    hang = here.dir / "hang"
+    hang.write_text("#!/bin/sh\nexec sleep 60\n")
+    hang.chmod(0o755)
+    source = random_file(here.dir / "source", MIB)
+    with here.running(source, "/x", "--to", "nobody", "--ssh", str(hang)) as process:
+        wait_for(lambda: b"sleep" in b"".join(
+            pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(process.pid)),
+            10, "no ssh is started")
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code, lines, _ = ended(process)
+    assert code == FAILED and lines[-1]["outcome"] == "stopped"
+    assert time.monotonic() - began < 8
 
 
 def test_resumed_copy_says_what_is_there(slow):
