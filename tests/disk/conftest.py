@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import lab  # noqa: E402  (needs the path above)
+from copies import Hosts, Place  # noqa: E402
 from node import BRIDGECTL  # noqa: E402
 
 SECTOR = 512
@@ -112,6 +113,20 @@ def loop():
     yield make
     for device in made:
         subprocess.run(["losetup", "--detach", device], check=False)
+
+
+@pytest.fixture
+def here(tmp_path):
+    if not os.access(BRIDGECTL, os.X_OK):
+        pytest.fail(f"{BRIDGECTL} is missing: build first, or set BRIDGECTL")
+    place = Place(tmp_path)
+    yield place
+    shutil.rmtree(place.run_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def hosts(here, net):
+    return Hosts(net, here.dir)
 
 
 def run(*words, **more):
