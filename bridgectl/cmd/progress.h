@@ -22,8 +22,8 @@ struct conduct_ui progress_ui(struct progress *p);
 void progress_clear(struct progress *p);
 
 /*
- * The line by itself, of at most `width` columns (0: any): what it does, bar, part, time left, rate,
- * bytes; when warm also what is dirty, how fast it grows, and the predicted downtime.
+ * The line by itself, of at most `width` columns (0: any): what it does, bar, part, time left,
+ * rate, bytes; when warm also what is dirty, how fast it grows, and the predicted downtime.
  */
 const char *progress_line(const struct conduct_state *st, unsigned width, bool utf8, char *buf);
 

@@ -16,6 +16,8 @@
 #define END_MAX_MS 10000 /* for a process whose input was closed; it may be flushing */
 #define BACKOFF_FIRST_S 1
 #define BACKOFF_MAX_S 60
+#define LOCKED_WAIT_S 5
+#define LOCKED_MAX_US (180 * US_PER_S) /* TCP on the other host may take as long to give up */
 
 /* --- Phases --- */
 
@@ -172,19 +174,36 @@ static int run_once(struct conductor *c)
 /* Whether it is the network's or a process's fault, so that another try may go well. */
 static bool may_retry(const struct conductor *c)
 {
-	return !c->stop && (!strcmp(c->result->code, "connection") ||
-			    (c->opened && !strcmp(c->result->code, "unreachable")));
+	return !strcmp(c->result->code, "connection") ||
+	       (c->opened && !strcmp(c->result->code, "unreachable"));
+}
+
+/*
+ * After the network was cut the end over there still waits for it, and holds its lock on the
+ * target: that refusal passes.
+ */
+static bool may_be_ours(const struct conductor *c)
+{
+	return c->failed_us && !strcmp(c->result->code, "refused") &&
+	       c->state.phase == PHASE_OPEN && conductor_now_us() - c->failed_us < LOCKED_MAX_US;
 }
 
 static int retry(struct conductor *c, unsigned *tries)
 {
 	unsigned wait_s = BACKOFF_FIRST_S << MIN(*tries, 6u);
 
-	if (c->moved)
-		*tries = 0;
-	if (!may_retry(c) || *tries >= c->o->retries)
+	if (c->stop)
 		return -1;
-	(*tries)++;
+	if (may_be_ours(c)) {
+		wait_s = LOCKED_WAIT_S;
+	} else {
+		if (c->moved)
+			*tries = 0;
+		if (!may_retry(c) || *tries >= c->o->retries)
+			return -1;
+		(*tries)++;
+		c->failed_us = conductor_now_us();
+	}
 	wait_s = MIN(wait_s, BACKOFF_MAX_S);
 	conductor_say(c, "%s; trying again in %u s.", c->result->message, wait_s);
 	c->result->code[0] = c->result->message[0] = c->failed.code[0] = '\0';
@@ -209,7 +228,7 @@ static void conclude(struct conductor *c, int r)
 									 CONDUCT_FAILED;
 	res->resumable = c->opened && c->o->kind != CONDUCT_VERIFY;
 	for (unsigned i = 0; i < ARRAY_SIZE(hopeless); i++)
-		res->resumable &= strcmp(res->code, hopeless[i]) != 0;
+		res->resumable &= c->failed_us || strcmp(res->code, hopeless[i]) != 0;
 	res->done = c->pass	   ? -1 :
 		    c->state.total ? (double)c->state.covered / (double)c->state.total :
 				     0;

@@ -2,8 +2,8 @@
  * Passes, from the first to the last.
  *
  * A pass is: the target is told, the source sends, the target settles (all flushed, noted in the
- * map, read back). What the next one must do depends on what is known: nothing (compare digests), or
- * which chunks were written meanwhile (tracking). Tracking that has lost an event knows nothing.
+ * map, read back). What the next one must do depends on what is known: nothing (compare digests),
+ * or which chunks were written meanwhile (tracking). Tracking that has lost an event knows nothing.
  *
  * A warm copy ends its last pass with the guest off. When tracking sees writes even then, the guest
  * is not off, and the copy goes back to waiting rather than telling that all is well.

@@ -30,6 +30,7 @@ struct conductor {
 	struct predict predict;
 	struct sample last;
 	struct predict_mean rate, sent_rate; /* as displayed */
+	uint64_t failed_us; /* when the network or an end failed last, 0: never */
 	uint64_t began_us, shown_us, told_us, finish_us;
 	bool stop, finish;	     /* asked for */
 	struct end_call stops[ENDS]; /* "stop" on its way to both */

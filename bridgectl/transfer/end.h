@@ -1,7 +1,7 @@
 /*
  * An end of a transfer as the conductor sees it: a process of `bridgectl agent`, here or behind
- * ssh, that is asked in JSON lines and tells of its progress (doc/transfer.md). Nothing here waits but
- * end_free(): the conductor polls end_fd() and end_stderr_fd().
+ * ssh, that is asked in JSON lines and tells of its progress (doc/transfer.md). Nothing here waits
+ * but end_free(): the conductor polls end_fd() and end_stderr_fd().
  */
 #ifndef BRIDGECTL_TRANSFER_END_H
 #define BRIDGECTL_TRANSFER_END_H
