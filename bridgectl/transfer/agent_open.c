@@ -331,6 +331,7 @@ static json_t *target_result(struct agent *a, const struct agent_params *p, stru
 	if ((p->verify ? no_map(&state, f) : open_map(a, p, &state, f)) < 0)
 		return NULL;
 	a->distrust = state.doubt || p->keep_content;
+	a->flush_ms = (unsigned)p->flush_ms;
 	a->window.fresh = !p->verify && !state.resumed && is_all_hole(&a->window);
 	digest_init(&a->wire.digest, state.seed);
 	a->wire.known_bytes = a->distrust ? MAX(state.known_bytes, 1) : state.known_bytes;

@@ -33,6 +33,7 @@ struct agent {
 	char identity[MAP_IDENTITY_LEN];
 	struct map *map;
 	bool distrust;
+	unsigned flush_ms; /* 0: the usual */
 	struct wire_setup wire;
 	bool seeded;	/* the digests' secret is there */
 	bool connected; /* `gather` may still be at work */

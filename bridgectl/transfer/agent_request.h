@@ -44,6 +44,7 @@ enum agent_mode { MODE_TLS, MODE_PLAIN };
 struct agent_params {
 	uint32_t given; /* bits, see agent_given_key() */
 	uint64_t version, length, port, connections, pass, bytes_per_s;
+	uint64_t flush_ms, timeout_ms; /* 0: the usual ones */
 	bool fresh, keep_content, create, verify, local, on;
 	int mode, kind, compress; /* enum agent_mode, pass_kind, pass_compress */
 	char source[MAP_IDENTITY_LEN];

@@ -47,6 +47,7 @@ static int take_setup(struct agent *a, const struct agent_params *p, bool local,
 	a->wire.tls = !local && p->mode == MODE_TLS;
 	a->wire.local = local;
 	a->wire.window = a->window.length;
+	a->wire.timeout_ms = (unsigned)p->timeout_ms;
 	return 0;
 }
 
@@ -173,8 +174,14 @@ static int make_sender(struct agent *a, struct fail *f)
 
 static int make_receiver(struct agent *a, struct fail *f)
 {
-	struct receiver_setup setup = { &a->window,	&a->wire.digest, a->map, a->distrust,
-					a->target.path, agent_failed,	 a };
+	struct receiver_setup setup = { .window = &a->window,
+					.digest = &a->wire.digest,
+					.map = a->map,
+					.distrust = a->distrust,
+					.flush_ms = a->flush_ms,
+					.path = a->target.path,
+					.failed = agent_failed,
+					.arg = a };
 	struct receiver *r = receiver_new(&setup, &a->connections, f);
 
 	if (!r)

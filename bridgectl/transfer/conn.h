@@ -23,6 +23,9 @@ struct conn;
  * handshake; both ends prove that they have the key. NULL and a sentence in `err` (CONN_ERRLEN).
  */
 struct conn *conn_new(int fd, const uint8_t *key, bool server, char *err);
+/* The same with another timeout than CONN_TIMEOUT_MS. */
+struct conn *conn_new_within(int fd, const uint8_t *key, bool server, unsigned timeout_ms,
+			     char *err);
 /* Ends TLS in order when `orderly`, closes, frees. NULL is fine. */
 void conn_free(struct conn *c, bool orderly);
 /* From another thread: whoever is blocked on it returns with -ECONNABORTED. */

@@ -39,9 +39,7 @@ int conn_io_read(struct conn_io *io, void *buf, size_t len);
 int conn_io_write(struct conn_io *io, const struct iovec *iov, unsigned n);
 int conn_io_flush(struct conn_io *io);
 
-/* For tests: conn_new() and TLS with other limits than the usual ones. */
-struct conn *conn_new_within(int fd, const uint8_t *key, bool server, unsigned timeout_ms,
-			     char *err);
+/* For tests: TLS with another limit than the usual one. */
 void conn_set_rekey(struct conn *c, uint64_t rekey_bytes);
 /* The TLS cipher's name, or "plain". */
 const char *conn_cipher(const struct conn *c);

@@ -68,6 +68,12 @@ void gathered_abort(struct gathered *g)
 			conn_abort(g->wires[i].conn);
 }
 
+static struct conn *new_conn(int fd, const struct wire_setup *s, bool server, char *err)
+{
+	return conn_new_within(fd, s->tls ? s->key : NULL, server,
+			       s->timeout_ms ? s->timeout_ms : CONN_TIMEOUT_MS, err);
+}
+
 /* --- Calling --- */
 
 static int call_once(struct wire *ret, const char *address, unsigned number,
@@ -80,7 +86,7 @@ static int call_once(struct wire *ret, const char *address, unsigned number,
 	r = conn_connect(address, CALL_MS, &fd, err);
 	if (r < 0)
 		return fail_set(f, FAIL_CONNECTION, "%s", err);
-	c = conn_new(fd, s->tls ? s->key : NULL, false, err);
+	c = new_conn(fd, s, false, err);
 	if (!c)
 		return fail_set(f, FAIL_CONNECTION, "%s", err);
 	if (s->local && s->role == WIRE_TARGET) {
@@ -195,7 +201,7 @@ static void *guest_main(void *arg)
 	struct gather *g = guest->gather;
 	struct fail f = { 0 };
 	char err[CONN_ERRLEN] = "";
-	struct conn *c = conn_new(guest->fd, g->setup->tls ? g->setup->key : NULL, true, err);
+	struct conn *c = new_conn(guest->fd, g->setup, true, err);
 	bool well = false;
 
 	if (!c)

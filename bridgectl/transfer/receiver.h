@@ -17,9 +17,10 @@
 struct receiver_setup {
 	struct window *window;
 	const struct digest *digest;
-	struct map *map;  /* NULL: it only answers questions, from the disk */
-	bool distrust;	  /* chunks it does not know may be there: they are read and hashed */
-	const char *path; /* for sentences */
+	struct map *map;   /* NULL: it only answers questions, from the disk */
+	bool distrust;	   /* chunks it does not know may be there: they are read and hashed */
+	unsigned flush_ms; /* between two commits; 0: 5 s */
+	const char *path;  /* for sentences */
 	/* Called once, from any thread, when something failed; NULL: nobody wants to know. */
 	void (*failed)(void *arg, const struct fail *f);
 	void *arg;

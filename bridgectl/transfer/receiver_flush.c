@@ -105,10 +105,16 @@ static void flush_once(struct receiver *r)
 /* Waits with the lock for a wish or until the time is over. */
 static void wait_wish(struct receiver *r)
 {
+	long ms = r->setup.flush_ms ? r->setup.flush_ms : FLUSH_MS;
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += FLUSH_MS / 1000;
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
 	while (!r->flush_wanted && !r->quit)
 		if (pthread_cond_timedwait(&r->changed, &r->lock, &until) == ETIMEDOUT)
 			return;

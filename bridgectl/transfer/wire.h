@@ -25,6 +25,7 @@ enum wire_role { WIRE_SOURCE = 's', WIRE_TARGET = 't' };
 struct wire_setup {
 	enum wire_role role; /* of this end */
 	uint8_t key[CONN_KEY_BYTES];
+	unsigned timeout_ms; /* of silence; 0: CONN_TIMEOUT_MS */
 	bool tls;
 	bool local; /* Unix sockets that nobody else can reach: the source greets, whoever called */
 	struct digest digest;
