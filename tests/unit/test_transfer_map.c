@@ -1,4 +1,4 @@
-/* The map's file: made, found again, locked, thrown away, damaged in every way; notes and batches. */
+/* The map file: made, found again, locked, thrown away, damaged in every way; notes, batches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
