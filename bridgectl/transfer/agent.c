@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 
 #include "bridgectl/transfer/agent_private.h"
 #include "bridgectl/transfer/identity.h"
@@ -235,6 +236,14 @@ static bool take_input(struct agent *a, struct jsonline *lines, int in)
 	return r == 0;
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 static void tell_progress(struct agent *a)
 {
 	json_t *line;
@@ -253,14 +262,17 @@ static void serve(struct agent *a, int in, int signals)
 	struct pollfd fds[2] = { { .fd = in, .events = POLLIN },
 				 { .fd = signals, .events = POLLIN } };
 	struct jsonline lines;
+	uint64_t told = now_ms();
 	bool more = true;
 
 	jsonline_init(&lines, AGENT_LINE_MAX);
 	while (more && !atomic_load(&a->gone)) {
 		int n = poll(fds, 2, PROGRESS_MS);
 
-		if (n == 0)
+		if (now_ms() - told >= PROGRESS_MS) {
 			tell_progress(a);
+			told = now_ms();
+		}
 		if (n > 0 && fds[1].revents)
 			more = false;
 		else if (n > 0)

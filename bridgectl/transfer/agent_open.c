@@ -315,15 +315,15 @@ static void hex(const uint8_t *b, size_t n, char *ret)
 		snprintf(ret + 2 * i, 3, "%02x", b[i]);
 }
 
-static json_t *target_result(struct agent *a, const struct agent_params *p, struct fail *f)
+static json_t *target_result(struct agent *a, const struct agent_params *p, bool *ret_created,
+			     struct fail *f)
 {
 	char seed[2 * DIGEST_SEED_BYTES + 1];
 	struct map_state state;
-	bool created = false;
 	uint64_t room = 0;
 	size_t disk;
 
-	if (open_target(a, p, &created, f) < 0 || open_place(a, p, &room, f) < 0 ||
+	if (open_target(a, p, ret_created, f) < 0 || open_place(a, p, &room, f) < 0 ||
 	    identify(a, &disk, f) < 0)
 		return NULL;
 	if (!p->verify && check_not_source(a, p, disk, f) < 0)
@@ -339,14 +339,22 @@ static json_t *target_result(struct agent *a, const struct agent_params *p, stru
 	hex(state.seed, sizeof(state.seed), seed);
 	return json_pack("{s:s, s:I, s:b, s:b, s:s, s:b, s:b, s:I, s:b, s:I}", "identity",
 			 a->identity, "bytes", (json_int_t)room, "block", a->window.block,
-			 "created", created, "seed", seed, "resumed", state.resumed, "doubt",
+			 "created", *ret_created, "seed", seed, "resumed", state.resumed, "doubt",
 			 state.doubt, "pass", (json_int_t)state.pass, "pass_ended",
 			 state.pass_ended, "known_bytes", (json_int_t)state.known_bytes);
 }
 
 json_t *agent_open_target(struct agent *a, const struct agent_params *p, struct fail *f)
 {
-	return check_not_open(a, f) < 0 ? NULL : opened(a, target_result(a, p, f));
+	bool created = false;
+	json_t *result;
+
+	if (check_not_open(a, f) < 0)
+		return NULL;
+	result = target_result(a, p, &created, f);
+	if (!result && created)
+		unlink(a->target.path);
+	return opened(a, result);
 }
 
 json_t *agent_complete(struct agent *a, const struct agent_params *p, struct fail *f)
