@@ -178,7 +178,7 @@ static void test_suggestions(void **state)
 	assert_usage("xy", "try bridgectl --help");
 	assert_usage("watch", "watch: not supported yet");
 	assert_usage("tunnel add sv", "tunnel add: not supported yet");
-	assert_usage("disk layout x", "disk: not supported yet");
+	assert_usage("domain convert x", "domain convert: not supported yet");
 	assert_usage("migrate run x", "migrate: not supported yet");
 	assert_usage(
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
