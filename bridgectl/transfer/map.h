@@ -66,7 +66,7 @@ void map_set_stamp(struct map *m, uint64_t stamp);
  */
 int map_touch(struct map *m, uint64_t first, uint32_t n);
 
-/* Digests of `n` chunks from `first` on; those not known (or touched and not yet committed) are 0. */
+/* Digests of `n` chunks from `first` on; zero: not known, or touched and not yet committed. */
 int map_get(struct map *m, uint64_t first, uint32_t n, uint8_t *ret);
 /*
  * These chunks were written, or read and hashed, and not flushed: kept in memory until the next

@@ -1,5 +1,5 @@
 /*
- * The file of a map: two slots of 4 KiB for the header, of which the newer whole one counts, so that
+ * The file of a map: two slots of 4 KiB for the header, the newer whole one counts, so that
  * a torn write costs one change at most; then 16 bytes a chunk, zeros where nothing is known.
  */
 #ifndef BRIDGECTL_TRANSFER_MAP_FILE_H

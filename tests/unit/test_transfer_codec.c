@@ -1,4 +1,4 @@
-/* Compression: what comes back is what went in, hostile frames are refused, and when it is tried. */
+/* Compression: what comes back is what went in, hostile frames are refused, when it is tried. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

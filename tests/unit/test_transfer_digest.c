@@ -1,4 +1,4 @@
-/* Digests: the same on all machines, different with another seed; zeros are found and only those. */
+/* Digests: the same everywhere, different with another seed; zeros are found and only those. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

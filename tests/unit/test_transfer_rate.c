@@ -1,4 +1,4 @@
-/* The limit: how much passes in a while, bursts, debts, changes on the way, clocks, large numbers. */
+/* The limit: how much passes in a while, bursts, debts, changes on the way, odd numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
