@@ -214,8 +214,7 @@ const struct cmd cmd_table[] = {
 		       { "--ssh", 0, "COMMAND", "not ssh; \"ssh -p 2222 -i FILE\"" },
 		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" },
 		       { "--data-address", 0, "ADDRESS", "where HOST is reached for data" },
-		       { "--data-port", 0, "PORT", "on which HOST listens for data" },
-		       { "--state-dir", 0, "DIR", "where B's host keeps what is done" } },
+		       { "--data-port", 0, "PORT", "on which HOST listens for data" } },
 	  .summary = "compare two disks by digests, write nothing",
 	  .text = "Exit code 0: A and the same length of B are equal; 1: they differ, and how much "
 		  "and where first is printed, or it failed.",

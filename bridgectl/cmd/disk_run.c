@@ -19,6 +19,7 @@
 #define CONNECTIONS_MAX 16 /* WIRE_CONNECTIONS_MAX */
 #define RETRIES_DEFAULT 3
 #define DOWNTIME_DEFAULT_S 10
+#define SECONDS_MAX 3600
 
 /* --- Options --- */
 
@@ -42,7 +43,7 @@ static bool number(struct cmd_call *call, const char *name, uint64_t min, uint64
 	return true;
 }
 
-static bool seconds(struct cmd_call *call, const char *name, double *value)
+static bool seconds(struct cmd_call *call, const char *name, double min, double *value)
 {
 	const char *text = cmd_option(call, name);
 	char *end;
@@ -50,9 +51,10 @@ static bool seconds(struct cmd_call *call, const char *name, double *value)
 	if (!text)
 		return true;
 	*value = strtod(text, &end);
-	if (!*end && end != text && *value >= 0 && *value <= 1e6)
+	if (!*end && end != text && *value >= min && *value <= SECONDS_MAX)
 		return true;
-	cmd_error("%s: %s takes seconds, not \"%s\"", call->cmd->words, name, text);
+	cmd_error("%s: %s takes seconds, at least %g and at most %d, not \"%s\"", call->cmd->words,
+		  name, min, SECONDS_MAX, text);
 	return false;
 }
 
@@ -95,9 +97,11 @@ static bool numbers(struct cmd_call *call, struct conduct_options *o)
 	    !number(call, "--data-port", 1, 65535, &port) ||
 	    !number(call, "--partition", 1, 128, &partition) ||
 	    !number(call, "--source-partition", 1, 128, &from) ||
-	    !seconds(call, "--max-downtime", &o->max_downtime_s) ||
-	    !bytes(call, "--rate", &o->rate))
+	    !seconds(call, "--max-downtime", 0, &o->max_downtime_s) ||
+	    !seconds(call, "--flush-interval", 0.01, &o->flush_s) ||
+	    !seconds(call, "--timeout", 1, &o->timeout_s) || !bytes(call, "--rate", &o->rate))
 		return false;
+	o->source.timeout_s = o->target.timeout_s = (unsigned)o->timeout_s;
 	o->connections = (unsigned)connections;
 	o->retries = (unsigned)retries;
 	o->data_port = (uint16_t)port;

@@ -69,6 +69,11 @@ static void take_target(struct conductor *c, const json_t *t)
 		 json_string_value(json_object_get(t, "seed")) ?: "");
 }
 
+static json_int_t ms_of(double seconds)
+{
+	return MAX((json_int_t)(seconds * 1000), 1);
+}
+
 static int open_both(struct conductor *c)
 {
 	bool keep = c->o->kind == CONDUCT_DELTA || c->o->kind == CONDUCT_FINAL ||
@@ -81,6 +86,8 @@ static int open_both(struct conductor *c)
 	params = json_pack("{sO?sIsbsb}", "source", json_object_get(s, "identity"), "length",
 			   (json_int_t)c->state.bytes, "fresh", c->o->fresh && !c->opened,
 			   "keep_content", keep);
+	if (c->o->flush_s > 0)
+		json_object_set_new(params, "flush_ms", json_integer(ms_of(c->o->flush_s)));
 	if (c->o->kind == CONDUCT_VERIFY)
 		json_object_set_new(params, "verify", json_true());
 	else if (!keep && !c->o->target.partition)

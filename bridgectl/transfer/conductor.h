@@ -31,10 +31,11 @@ struct conduct_options {
 	const char *compress; /* "auto", "never", "always" */
 	bool sha256, fresh;
 	double max_downtime_s;
-	unsigned retries;	  /* after a failure of the network or an end, without progress */
-	const char *data_address; /* where the listening end is reached; NULL: as ssh reaches it */
-	uint16_t data_port;	  /* 0: any */
-	const char *run_dir;	  /* of the socket; NULL: none */
+	double flush_s, timeout_s; /* 0: the usual ones; see doc/transfer.md */
+	unsigned retries;	   /* after a failure of the network or an end, without progress */
+	const char *data_address;  /* where the listening end is reached; NULL: as ssh reaches it */
+	uint16_t data_port;	   /* 0: any */
+	const char *run_dir;	   /* of the socket; NULL: none */
 };
 
 enum conduct_phase {

@@ -108,6 +108,9 @@ static int connect_direct(struct conductor *c)
 	params = json_pack("{sssssIsIss}", "mode", mode, "key", key, "connections",
 			   (json_int_t)c->o->connections, "port", (json_int_t)c->o->data_port,
 			   "address", c->o->data_address ? c->o->data_address : "");
+	if (c->o->timeout_s > 0)
+		json_object_set_new(params, "timeout_ms",
+				    json_integer((json_int_t)(c->o->timeout_s * 1000)));
 	if (conductor_ask(c, listener, "listen", json_incref(params), &where) < 0) {
 		json_decref(params);
 		return -1;

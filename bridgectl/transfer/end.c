@@ -95,6 +95,9 @@ static _Noreturn void run_child(const struct end_spec *s, char **argv, int io, i
 	sigaction(SIGHUP, &ignore, NULL);
 	sigaction(SIGPIPE, &normal, NULL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Started with closed standard files, these may be such themselves. */
+	io = fcntl(io, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	err = fcntl(err, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (dup2(io, STDIN_FILENO) >= 0 && dup2(io, STDOUT_FILENO) >= 0 &&
 	    dup2(err, STDERR_FILENO) >= 0) {
 		if (s->host || s->program)

@@ -14,9 +14,7 @@
 
 #define ARGV_MAX 64
 
-/* Added to ssh itself only: a network that is cut is noticed within a minute. */
-static const char *const ssh_options[] = { "-T", "-x", "-oServerAliveInterval=15",
-					   "-oServerAliveCountMax=3" };
+#define ALIVE_S 15 /* three questions of ssh: a network that is cut is noticed within a minute */
 
 bool end_host_valid(const char *host)
 {
@@ -98,13 +96,26 @@ static bool is_ssh(const char *word)
 	return !strcmp(slash ? slash + 1 : word, "ssh");
 }
 
+/* After the user's own, since ssh takes the first of each. */
+static unsigned ssh_options(const struct end_spec *s, char alive[40], const char **argv)
+{
+	unsigned every_s = s->timeout_s ? MAX(s->timeout_s / 3, 1u) : ALIVE_S, n = 0;
+
+	snprintf(alive, 40, "-oServerAliveInterval=%u", every_s);
+	argv[n++] = "-T";
+	argv[n++] = "-x";
+	argv[n++] = alive;
+	argv[n++] = "-oServerAliveCountMax=3";
+	return n;
+}
+
 static char **remote_argv(const struct end_spec *s, const char *const words[])
 {
 	_cleanup_free_ char *line = remote_line(s, words);
 	_cleanup_free_ char *ssh = strdup(s->ssh ? s->ssh : "ssh");
 	const char *argv[ARGV_MAX];
+	char *save, alive[40];
 	unsigned n = 0;
-	char *save;
 
 	if (!line || !ssh)
 		return NULL;
@@ -113,9 +124,8 @@ static char **remote_argv(const struct end_spec *s, const char *const words[])
 		argv[n++] = w;
 	if (!n)
 		argv[n++] = "ssh";
-	/* After the user's own, since ssh takes the first of each. */
-	for (unsigned i = 0; is_ssh(argv[0]) && i < ARRAY_SIZE(ssh_options); i++)
-		argv[n++] = ssh_options[i];
+	if (is_ssh(argv[0]))
+		n += ssh_options(s, alive, argv + n);
 	argv[n++] = "--";
 	argv[n++] = s->host;
 	argv[n++] = line;

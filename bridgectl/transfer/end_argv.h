@@ -15,6 +15,7 @@ struct end_spec {
 	const char *path;
 	unsigned partition; /* 0: all of it */
 	bool overwrite;
+	unsigned timeout_s;    /* of silence on the network, 0: the usual */
 	const char *state_dir; /* NULL: the agent's own choice */
 	const char *program;   /* bridgectl there; NULL: "bridgectl" there, this program here */
 	const char *ssh;       /* "ssh -p 22 -i FILE", split at spaces; NULL: "ssh" */

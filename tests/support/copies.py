@@ -91,10 +91,11 @@ class Place:
 
     def words(self, *words):
         # Sockets' paths are short: pytest's folders are not.
-        common = ["--run-dir", self.run_dir]
+        common = [] if words[1] == "verify" else ["--run-dir", self.run_dir]
         if words[1] in ("copy", "verify"):
-            common = ["--state-dir", str(self.dir / "state")] + self.options
-            common += ["--run-dir", self.run_dir] if words[1] == "copy" else []
+            common += self.options
+        if words[1] == "copy":
+            common += ["--state-dir", str(self.dir / "state")]
         return [BRIDGECTL, *map(str, words), *common]
 
     @property
