@@ -185,6 +185,8 @@ const struct cmd cmd_table[] = {
 		       { "--overwrite", 0, NULL, "what is on DST may go" },
 		       { "--fresh", 0, NULL, "forget an earlier copy that was broken off" },
 		       { "--retries", 0, "N", "after the network failed without progress (3)" },
+		       { "--timeout", 0, "SECONDS", "of silence, then the network is cut (30)" },
+		       { "--flush-interval", 0, "SECONDS", "between notes of what is done (5)" },
 		       { "--ssh", 0, "COMMAND", "not ssh; \"ssh -p 2222 -i FILE\"" },
 		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" },
 		       { "--data-address", 0, "ADDRESS", "where HOST is reached for data" },
