@@ -115,24 +115,6 @@ static struct plan *get_plan(struct cmd_call *call)
 	return first == '{' ? p : plan_of_config(call);
 }
 
-static bool keep_disk(struct plan *p, const char *wanted)
-{
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < p->n_disks; i++) {
-		struct plan_disk *d = &p->disks[i];
-
-		if (strcmp(d->target, wanted) && strcmp(d->vdev, wanted) && strcmp(d->name, wanted))
-			free(d->parts);
-		else
-			p->disks[kept++] = *d;
-	}
-	p->n_disks = kept;
-	if (!kept)
-		cmd_error("the plan has no disk %s", wanted);
-	return kept > 0;
-}
-
 static bool rename_disk(struct plan *p, const char *name)
 {
 	char err[PLAN_ERRLEN];
@@ -157,7 +139,11 @@ static bool narrow(struct cmd_call *call, struct plan *p)
 {
 	const char *disk = cmd_option(call, "--disk"), *name = cmd_option(call, "--name");
 
-	return (!disk || keep_disk(p, disk)) && (!name || rename_disk(p, name));
+	if (disk && !plan_keep(p, disk)) {
+		cmd_error("the plan has no disk %s", disk);
+		return false;
+	}
+	return !name || rename_disk(p, name);
 }
 
 /* --- Here --- */

@@ -102,6 +102,7 @@ static int check_space(const struct plan *p, const struct create_options *o, cha
 	return r;
 }
 
+/* Of the disks that --disk leaves out as well: with --overwrite they would be gone. */
 static int check_not_a_source(const struct plan *p, const char *onto, char *err)
 {
 	struct place place;
@@ -110,12 +111,14 @@ static int check_not_a_source(const struct plan *p, const char *onto, char *err)
 	if (stat(onto, &st) < 0)
 		return 0;
 	place_from_stat(&st, &place);
-	for (unsigned k = 0; k < p->disks[0].n_parts; k++) {
-		const char *source = p->disks[0].parts[k].source.path;
+	for (unsigned i = 0; i < p->n_disks + p->n_others; i++)
+		for (unsigned k = 0; k < p->disks[i].n_parts; k++) {
+			const char *source = p->disks[i].parts[k].source.path;
 
-		if (*source && !stat(source, &st) && place_reaches(&place, &st))
-			return fail(err, -EXDEV, "%s is a source of the plan (%s)", onto, source);
-	}
+			if (*source && !stat(source, &st) && place_reaches(&place, &st))
+				return fail(err, -EXDEV, "%s is a source of the plan (%s)", onto,
+					    source);
+		}
 	return 0;
 }
 

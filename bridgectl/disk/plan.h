@@ -73,6 +73,7 @@ struct plan {
 	char guest[64];
 	struct plan_disk disks[PLAN_DISKS_MAX];
 	unsigned n_disks;
+	unsigned n_others; /* behind these: not to be made; their sources are not to be lost */
 	json_t *notes; /* array of sentences for the reader */
 };
 
@@ -90,6 +91,9 @@ typedef int (*plan_probe_fn)(void *arg, const char *path, struct plan_source *re
 struct plan *plan_compute(const struct guest *g, const struct plan_options *o, plan_probe_fn probe,
 			  void *arg, char *err);
 void plan_free(struct plan *p);
+
+/* Leaves the one disk that is called so: its target, vdev or name. False: there is none. */
+bool plan_keep(struct plan *p, const char *wanted);
 
 /* Whether all rules above hold for every number; else a sentence in `err` (PLAN_ERRLEN). */
 bool plan_check(const struct plan *p, char *err);

@@ -23,10 +23,27 @@ void plan_free(struct plan *p)
 {
 	if (!p)
 		return;
-	for (unsigned i = 0; i < p->n_disks; i++)
+	for (unsigned i = 0; i < p->n_disks + p->n_others; i++)
 		free(p->disks[i].parts);
 	json_decref(p->notes);
 	free(p);
+}
+
+bool plan_keep(struct plan *p, const char *wanted)
+{
+	unsigned all = p->n_disks + p->n_others, kept = 0;
+
+	for (unsigned i = 0; i < p->n_disks; i++) {
+		struct plan_disk d = p->disks[i];
+
+		if (strcmp(d.target, wanted) && strcmp(d.vdev, wanted) && strcmp(d.name, wanted))
+			continue;
+		p->disks[i] = p->disks[kept];
+		p->disks[kept++] = d;
+	}
+	p->n_disks = kept;
+	p->n_others = all - kept;
+	return kept > 0;
 }
 
 bool plan_fail(char *err, const char *fmt, ...)

@@ -211,6 +211,18 @@ def test_onto_a_source(ctl, guest, tmp_path):
     assert digest(tmp_path / "root.img") == before
 
 
+def test_onto_the_source_of_a_disk_that_is_left_out(ctl, tmp_path):
+    """--disk makes one disk, and what is on the others is to be copied later."""
+    small, large = image(tmp_path / "a.img", MIB), image(tmp_path / "b.img", 8 * MIB, 7)
+    config = tmp_path / "two.cfg"
+    config.write_text(f'name = "two"\nmemory = 64\nbootloader = "pygrub"\n'
+                      f'disk = ["file:{small},xvda1,w", "file:{large},xvdb1,w"]\n')
+    before = digest(large)
+    said = ctl.refused("disk", "create", config, "--disk", "vda", "--onto", large, "--overwrite")
+    assert "is a source of the plan" in said
+    assert digest(large) == before
+
+
 def test_onto_what_is_mounted(ctl, guest, tmp_path, loop):
     need("unshare", "mount")
     device = loop(image(tmp_path / "busy.img", total(ctl, guest)))
