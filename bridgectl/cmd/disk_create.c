@@ -84,35 +84,54 @@ static struct plan *read_plan(const char *name, FILE *f)
 	return plan_of_text(name, text, n);
 }
 
-static struct plan *plan_of_config(struct cmd_call *call)
+static struct plan *plan_of_config(struct cmd_call *call, FILE *from)
 {
 	struct layout l = { .call = call };
 	struct guest_file f;
 	struct plan *p;
 
-	if (!layout_read_shape(&l) || !guest_file_read(call, call->args[0], &f))
+	if (!layout_read_shape(&l) || !guest_file_read_from(call, call->args[0], from, &f))
 		return NULL;
 	p = layout_plan(&l, &f);
 	guest_file_fini(&f);
 	return p;
 }
 
+/* What these ask for was decided when the plan was made. */
+static bool fits_a_plan(const struct cmd_call *call)
+{
+	static const char *const shapes[] = { "--label", "--copy-swap", "--grow-last",
+					      "--accept-loss" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++)
+		if (cmd_option(call, shapes[i])) {
+			cmd_error("%s changes nothing in a plan that is made; give it to disk "
+				  "layout, or give the configuration here",
+				  shapes[i]);
+			return false;
+		}
+	return true;
+}
+
 /* A configuration cannot begin with '{'. */
 static struct plan *get_plan(struct cmd_call *call)
 {
 	const char *name = call->args[0];
-	bool is_stdin = !strcmp(name, "-");
-	FILE *f = is_stdin ? stdin : fopen(name, "re");
+	FILE *f = guest_file_open(name);
 	int first = f ? getc(f) : EOF;
 	struct plan *p = NULL;
 
+	if (!f)
+		return NULL;
 	if (first != EOF)
 		ungetc(first, f);
-	if (first == '{')
-		p = read_plan(name, f);
-	if (f && !is_stdin)
+	if (first != '{')
+		p = plan_of_config(call, f);
+	else if (fits_a_plan(call))
+		p = read_plan(f == stdin ? "standard input" : name, f);
+	if (f != stdin)
 		fclose(f);
-	return first == '{' ? p : plan_of_config(call);
+	return p;
 }
 
 static bool rename_disk(struct plan *p, const char *name)

@@ -11,7 +11,7 @@
 
 #include "bridgectl/domain/xl_scan.h"
 
-static FILE *open_file(const char *path)
+FILE *guest_file_open(const char *path)
 {
 	struct stat st;
 	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
@@ -29,20 +29,15 @@ static FILE *open_file(const char *path)
 }
 
 /* Up to one byte more than a file may have. NULL: told. */
-static char *read_all(const char *path, size_t *ret_len)
+static char *read_all(const char *path, FILE *f, size_t *ret_len)
 {
 	_cleanup_free_ char *text = malloc(XL_FILE_MAX + 2);
-	FILE *f = open_file(path);
 	bool failed;
 
-	if (!f)
-		return NULL;
 	*ret_len = text ? fread(text, 1, XL_FILE_MAX + 1, f) : 0;
 	failed = !text || ferror(f);
 	if (failed)
 		cmd_error("cannot read %s: %s", path, strerror(errno ? errno : EIO));
-	if (f != stdin)
-		fclose(f);
 	if (failed)
 		return NULL;
 	text[*ret_len] = '\0';
@@ -119,11 +114,22 @@ void guest_file_tell_refused(const struct guest_file *f)
 
 bool guest_file_read(const struct cmd_call *call, const char *path, struct guest_file *ret)
 {
+	FILE *from = guest_file_open(path);
+	bool ok = from && guest_file_read_from(call, path, from, ret);
+
+	if (from && from != stdin)
+		fclose(from);
+	return ok;
+}
+
+bool guest_file_read_from(const struct cmd_call *call, const char *path, FILE *from,
+			  struct guest_file *ret)
+{
 	struct guest_file f = { .name = strcmp(path, "-") ? path : "standard input" };
 	const char *accept[CMD_GIVEN_MAX], *foreign, *key;
 	unsigned n = 0;
 
-	f.text = read_all(path, &f.len);
+	f.text = read_all(path, from, &f.len);
 	if (!f.text)
 		return false;
 	foreign = xl_foreign(f.text, f.len);

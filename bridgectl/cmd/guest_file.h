@@ -21,6 +21,10 @@ struct guest_file {
  * result with guest_file_fini().
  */
 bool guest_file_read(const struct cmd_call *call, const char *path, struct guest_file *ret);
+/* In two steps, for who looks at its beginning: a pipe has one only. NULL: told. */
+FILE *guest_file_open(const char *path);
+bool guest_file_read_from(const struct cmd_call *call, const char *path, FILE *from,
+			  struct guest_file *ret);
 /* One sentence about the keys that were not accepted; nothing when there are none. */
 void guest_file_tell_refused(const struct guest_file *f);
 void guest_file_fini(struct guest_file *f);

@@ -106,6 +106,25 @@ def test_plan_as_json(ctl, guest, folder, tmp_path):
         expect_as_planned(folder / f"{name}.img", json.loads(plan)["disks"][0])
 
 
+def test_configuration_from_a_pipe(ctl, guest, folder, tmp_path):
+    """A pipe has its beginning once; a large file would lose its first part without a word."""
+    os.mkfifo(tmp_path / "pipe")
+    text = guest.read_text() + "# so long that one buffer is not enough\n" * 1000
+    with subprocess.Popen(["sh", "-c", f"cat >{tmp_path}/pipe"], stdin=subprocess.PIPE) as cat:
+        cat.stdin.write(text.encode())
+        cat.stdin.close()
+        ctl.ok("disk", "create", tmp_path / "pipe", "--dir", folder)
+    assert (folder / "web1-disk.img").exists()
+
+
+def test_plan_is_not_changed_by_options(ctl, guest, folder):
+    plan = ctl.ok("disk", "layout", guest, "--json")
+    for option in ["--grow-last", "10M"], ["--label", "gpt"], ["--copy-swap"]:
+        said = ctl.refused("disk", "create", "-", "--dir", folder, *option, stdin=plan)
+        assert option[0] in said and "disk layout" in said
+    assert not any(folder.iterdir())
+
+
 def test_plan_that_makes_no_sense(ctl, guest, folder):
     plan = ctl.json("disk", "layout", guest)
     plan["disks"][0]["partitions"][1]["start"] += 1
