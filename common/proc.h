@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#define PROC_ERRLEN 256
+#define PROC_ERRLEN 4096
 
 struct proc_limits {
 	int timeout_ms;

@@ -411,7 +411,9 @@ static enum exit_code create_there(const struct job *j, const struct plan *p)
 	if (code == 127)
 		cmd_error("%s: there is no bridgectl; see --remote-bridgectl", j->to);
 	else
-		cmd_error("%s: the connection was lost; look there for what was made", j->to);
+		cmd_error("%s: ssh failed or was cut off (exit code %d); if it had begun, look "
+			  "there for what was made",
+			  j->to, code);
 	return EXIT_FAILED;
 }
 

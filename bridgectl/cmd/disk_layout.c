@@ -138,18 +138,32 @@ static char *remote_command(const struct layout *l)
 	return NULL;
 }
 
-/* What it said on standard error, without its own name in front. */
-static const char *remote_words(const struct proc_result *r)
+/*
+ * What it said on standard error: the last sentence of bridgectl there, without its name in
+ * front, because what is to be warned of was said here already; else the last line, ssh's or a
+ * shell's.
+ */
+static const char *remote_words(const struct proc_result *r, int *ret_len)
 {
 	static const char name[] = "bridgectl: ";
-	const char *s = r->err;
+	const char *best = r->exit_code == 127 ? "there is no bridgectl; see --remote-bridgectl" :
+						 "it failed without a word";
+	bool is_last = false;
+	size_t len;
 
-	if (!strncmp(s, name, strlen(name)))
-		s += strlen(name);
-	if (*s)
-		return s;
-	return r->exit_code == 127 ? "there is no bridgectl; see --remote-bridgectl" :
-				     "it failed without a word";
+	*ret_len = (int)strlen(best);
+	for (const char *s = r->err; *s; s += len + (s[len] == '\n')) {
+		bool is_its = !strncmp(s, name, strlen(name));
+
+		len = strcspn(s, "\n");
+		if (strspn(s, " \t\r") >= len || (is_last && !is_its))
+			continue;
+		is_last = is_its;
+		best = is_its ? s + strlen(name) : s;
+		*ret_len = (int)(s + len - best);
+		*ret_len -= *ret_len && best[*ret_len - 1] == '\r';
+	}
+	return best;
 }
 
 static struct plan *plan_of_answer(const struct layout *l, const struct proc_result *r)
@@ -159,9 +173,10 @@ static struct plan *plan_of_answer(const struct layout *l, const struct proc_res
 	json_t *j;
 
 	if (r->exit_code) {
-		const char *words = remote_words(r);
+		int len;
+		const char *words = remote_words(r, &len);
 
-		cmd_error("%s: %.*s", l->where.from, (int)strcspn(words, "\n"), words);
+		cmd_error("%s: %.*s", l->where.from, len, words);
 		return NULL;
 	}
 	j = json_loads(r->out ? r->out : "", JSON_REJECT_DUPLICATES, NULL);

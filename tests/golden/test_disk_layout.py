@@ -343,6 +343,12 @@ def test_another_host(volumes):
         ("exit 255", "xen1: it failed without a word"),
         ("echo 'Permission denied (publickey).' >&2; exit 255", "xen1: Permission denied (publickey)."),
         ("echo 'bridgectl: xvda1: no such thing' >&2; exit 1", "bridgectl: xen1: xvda1: no such thing"),
+        ("printf 'ssh: no such host\\r\\n' >&2; exit 255", "bridgectl: xen1: ssh: no such host\n"),
+        (
+            "for i in 1 2 3 4 5 6; do echo 'standard input:4:8: warning: no mac: Xen made a new one up' >&2; done;"
+            "echo '    vif = []' >&2; echo 'bridgectl: xvdb1: no such thing' >&2; echo cut >&2; exit 1",
+            "bridgectl: xen1: xvdb1: no such thing\n",
+        ),
         ("exec /nowhere/bridgectl 2>/dev/null", "there is no bridgectl; see --remote-bridgectl"),
         ("echo hello", "gave no plan; is it of another version?"),
         ("true", "gave no plan"),
