@@ -1,5 +1,5 @@
 /*
- * Room on the target, before anything is made there. Of a volume group vgs(8) tells the free
+ * Room on the target, before anything is made there. Of a volume group LVM tells the free
  * bytes and the extent, to which every volume is rounded up; of a folder the file system tells
  * what is left, and a plan that is larger is a warning only: the files are sparse.
  */
@@ -13,7 +13,7 @@
 #include <sys/statvfs.h>
 
 #include "bridgectl/disk/plan_private.h"
-#include "common/proc.h"
+#include "bridgectl/disk/volume.h"
 
 static uint64_t round_up(uint64_t bytes, uint64_t unit)
 {
@@ -31,66 +31,19 @@ static uint64_t bytes_needed(const struct plan *p, uint64_t unit)
 	return sum;
 }
 
-/* "1073741824B" or without the letter, as the versions of LVM have it. */
-static bool read_bytes(const json_t *row, const char *key, uint64_t *ret)
-{
-	const char *s = json_string_value(json_object_get(row, key));
-	char *end;
-
-	if (!s || *s < '0' || *s > '9')
-		return false;
-	errno = 0;
-	*ret = strtoull(s, &end, 10);
-	return !errno && (!*end || !strcmp(end, "B"));
-}
-
-/* {"report":[{"vg":[{"vg_name":…,"vg_free":…,"vg_extent_size":…}]}]} */
-static bool read_report(const char *text, uint64_t *ret_free, uint64_t *ret_extent)
-{
-	json_t *j = json_loads(text ? text : "", 0, NULL);
-	const json_t *report = json_array_get(json_object_get(j, "report"), 0);
-	const json_t *row = json_array_get(json_object_get(report, "vg"), 0);
-	bool ok = read_bytes(row, "vg_free", ret_free) &&
-		  read_bytes(row, "vg_extent_size", ret_extent) && *ret_extent &&
-		  *ret_extent <= PLAN_SECTORS_MAX;
-
-	json_decref(j);
-	return ok;
-}
-
 static int look_at_group(const struct plan *p, const char *vg, struct space *s, char *err)
 {
-	const char *const argv[] = { "vgs",  "--reportformat",
-				     "json", "--units",
-				     "b",    "--nosuffix",
-				     "-o",   "vg_name,vg_free,vg_extent_size",
-				     vg,     NULL };
-	const struct proc_limits limits = { .timeout_ms = 30000, .out_bytes = 1 << 20 };
-	struct proc_result result;
-	uint64_t extent = 1;
-	int r;
+	char why[VOLUME_ERRLEN];
+	struct volume_group g;
+	int r = volume_group_look(vg, &g, why);
 
-	if (!plan_name_is_valid(vg)) {
-		plan_fail(err, "\"%s\" is no name of a volume group", vg);
-		return -EINVAL;
-	}
-	r = proc_run(argv, &limits, NULL, 0, &result);
 	if (r < 0) {
-		plan_fail(err, "cannot run vgs to look at volume group %s: %s", vg, strerror(-r));
+		plan_fail(err, "%s", why);
 		return r;
 	}
-	if (result.exit_code) {
-		plan_fail(err, "volume group %s: %.*s", vg, (int)strcspn(result.err, "\n"),
-			  result.err);
-		r = -ENOENT;
-	} else if (!read_report(result.out, &s->free, &extent)) {
-		plan_fail(err, "volume group %s: vgs gave no answer that can be read", vg);
-		r = -EBADMSG;
-	}
-	proc_result_fini(&result);
-	if (!r)
-		s->needed = bytes_needed(p, extent);
-	return r;
+	s->free = g.free;
+	s->needed = bytes_needed(p, g.extent);
+	return 0;
 }
 
 static int look_at_folder(const struct plan *p, const char *dir, struct space *s, char *err)

@@ -15,6 +15,7 @@
 
 #define TIMEOUT_MS 120000 /* LVM waits for udev, and for a lock of the group */
 #define ANSWER_BYTES (1U << 20)
+#define BYTES_MAX (UINT64_C(1) << 60) /* more is no size: sums stay below 2^64 */
 
 static int fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
 
@@ -47,12 +48,18 @@ static int check_names(const char *vg, const char *name, char *err)
 	return 0;
 }
 
+/* Of descriptors that we have from a shell; LVM tells of them first. */
+static bool is_warning(const char *line)
+{
+	return strstr(line, "WARNING") || !strncmp(line, "File descriptor ", 16);
+}
+
 /* The first line that is not a warning, without the indent that LVM gives it. */
 static const char *reason(char *text)
 {
 	char *save, *line = strtok_r(text, "\n", &save);
 
-	while (line && strstr(line, "WARNING"))
+	while (line && is_warning(line))
 		line = strtok_r(NULL, "\n", &save);
 	return line ? line + strspn(line, " ") : "it does not say why";
 }
@@ -67,6 +74,10 @@ static int run(const char *const argv[], char **ret_out, char *err)
 
 	if (r == -ENOENT)
 		return fail(err, r, "there is no %s on this host: install lvm2", argv[0]);
+	if (r == -ETIMEDOUT)
+		return fail(err, r,
+			    "%s was stopped after %d s; lvs -a tells what it has done until then",
+			    argv[0], TIMEOUT_MS / 1000);
 	if (r < 0)
 		return fail(err, r, "%s does not run: %s", argv[0], strerror(-r));
 	if (p.exit_code)
@@ -98,6 +109,7 @@ int volume_remove(const char *vg, const char *name, char *err)
 	return r ? r : run(argv, NULL, err);
 }
 
+/* "1073741824B" or without the letter, as the versions of LVM have it. */
 static bool get_bytes(const json_t *row, const char *key, uint64_t *ret)
 {
 	const char *s = json_string_value(json_object_get(row, key));
@@ -107,7 +119,7 @@ static bool get_bytes(const json_t *row, const char *key, uint64_t *ret)
 		return false;
 	errno = 0;
 	*ret = strtoull(s, &end, 10);
-	return !errno && (!*end || !strcmp(end, "B"));
+	return !errno && *ret <= BYTES_MAX && (!*end || !strcmp(end, "B"));
 }
 
 static bool get_name(const json_t *row, const char *key, char buf[128])
@@ -120,19 +132,62 @@ static bool get_name(const json_t *row, const char *key, char buf[128])
 	return true;
 }
 
-/* {"report":[{"lv":[{"vg_name":…, …}]}]} */
-static bool read_report(const char *text, struct volume *ret)
+/* {"report":[{KIND:[{"vg_name":…, …}]}]}: the only row, a new reference; NULL: not so. */
+static json_t *read_row(const char *text, const char *kind)
 {
 	json_t *j = json_loads(text ? text : "", 0, NULL);
 	const json_t *report = json_array_get(json_object_get(j, "report"), 0);
-	const json_t *rows = json_object_get(report, "lv"), *row = json_array_get(rows, 0);
-	struct volume v;
-	bool ok = json_array_size(rows) == 1 && get_name(row, "vg_name", v.vg) &&
-		  get_name(row, "lv_name", v.name) && get_bytes(row, "lv_size", &v.bytes) &&
-		  get_bytes(row, "vg_free", &v.vg_free) &&
-		  get_bytes(row, "vg_extent_size", &v.extent) && v.extent;
+	const json_t *rows = json_object_get(report, kind);
+	json_t *row = json_array_size(rows) == 1 ? json_incref(json_array_get(rows, 0)) : NULL;
 
 	json_decref(j);
+	return row;
+}
+
+static bool read_group(const char *text, struct volume_group *ret)
+{
+	json_t *row = read_row(text, "vg");
+	struct volume_group g;
+	bool ok = get_bytes(row, "vg_free", &g.free) &&
+		  get_bytes(row, "vg_extent_size", &g.extent) && g.extent;
+
+	json_decref(row);
+	if (ok)
+		*ret = g;
+	return ok;
+}
+
+int volume_group_look(const char *vg, struct volume_group *ret, char *err)
+{
+	const char *const argv[] = { "vgs",  "--reportformat",
+				     "json", "--units",
+				     "b",    "--nosuffix",
+				     "-o",   "vg_name,vg_free,vg_extent_size",
+				     vg,     NULL };
+	_cleanup_free_ char *out = NULL;
+	char why[VOLUME_ERRLEN];
+	int r;
+
+	if (!name_is_valid(vg))
+		return fail(err, -EINVAL, "\"%s\" is no name of a volume group", vg);
+	r = run(argv, &out, why);
+	if (r < 0)
+		return fail(err, r, "volume group %s: %.300s", vg, why);
+	if (!read_group(out, ret))
+		return fail(err, -EBADMSG, "volume group %s: vgs gave no answer that can be read",
+			    vg);
+	return 0;
+}
+
+static bool read_volume(const char *text, struct volume *ret)
+{
+	json_t *row = read_row(text, "lv");
+	struct volume v;
+	bool ok = get_name(row, "vg_name", v.vg) && get_name(row, "lv_name", v.name) &&
+		  get_bytes(row, "lv_size", &v.bytes) && get_bytes(row, "vg_free", &v.vg_free) &&
+		  get_bytes(row, "vg_extent_size", &v.extent) && v.extent;
+
+	json_decref(row);
 	if (ok)
 		*ret = v;
 	return ok;
@@ -153,7 +208,7 @@ int volume_find(const char *path, struct volume *ret, char *err)
 	r = run(argv, &out, err);
 	if (r == -EREMOTEIO)
 		return -ENOENT;
-	if (!r && !read_report(out, ret))
+	if (!r && !read_volume(out, ret))
 		return fail(err, -ENOENT, "lvs does not know %s as one volume", path);
 	return r;
 }

@@ -18,6 +18,13 @@ struct volume {
 	uint64_t extent;  /* every volume's size is a multiple of it */
 };
 
+struct volume_group {
+	uint64_t free, extent; /* bytes */
+};
+
+/* Room in a group. 0, or negative errno and a sentence in `err` (VOLUME_ERRLEN). */
+int volume_group_look(const char *vg, struct volume_group *ret, char *err);
+
 /*
  * Makes volume `name` in group `vg`, `bytes` rounded up to extents. lvcreate(8) wipes its beginning
  * and the signatures that it knows; all else is as the last tenant has left it. 0, or negative

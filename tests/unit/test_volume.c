@@ -47,7 +47,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = { "lvcreate", "lvremove", "lvs", "lvextend", "log" };
+	static const char *const names[] = {
+		"lvcreate", "lvremove", "lvs", "lvextend", "vgs", "log"
+	};
 	char path[128];
 
 	(void)state;
@@ -92,6 +94,7 @@ static void reasons_are_lvms_own(void **state)
 {
 	(void)state;
 	make_program("lvcreate",
+		     "echo 'File descriptor 63 (pipe:[7]) leaked on lvcreate invocation.' >&2\n"
 		     "echo '  WARNING: old' >&2\n"
 		     "echo '  Volume group \"vg0\" has insufficient free space' >&2; exit 5");
 	assert_int_equal(volume_create("vg0", "a", MIB, err), -EREMOTEIO);
@@ -159,6 +162,7 @@ static void answers_that_are_none(void **state)
 		REPORT(ROW("20971520") "," ROW("20971520")),
 		REPORT(ROW("-1")),
 		REPORT(ROW("1.5g")),
+		REPORT(ROW("18446744073709551615")),
 	};
 	struct volume v;
 
@@ -168,6 +172,28 @@ static void answers_that_are_none(void **state)
 		assert_int_equal(volume_find("/dev/sda", &v, err), -ENOENT);
 	}
 	assert_int_equal(volume_find("--help", &v, err), -ENOENT);
+}
+
+#define GROUP(extent)                                                                  \
+	"echo '{\"report\":[{\"vg\":[{\"vg_name\":\"vg0\",\"vg_free\":\"104857600B\"," \
+	"\"vg_extent_size\":\"" extent "\"}]}]}'"
+
+static void room_in_a_group(void **state)
+{
+	struct volume_group g = { .free = 1 };
+
+	(void)state;
+	make_program("vgs", GROUP("4194304"));
+	assert_int_equal(volume_group_look("vg0", &g, err), 0);
+	assert_int_equal(g.free, 100 * MIB);
+	assert_int_equal(g.extent, 4 * MIB);
+	make_program("vgs", GROUP("0"));
+	assert_int_equal(volume_group_look("vg0", &g, err), -EBADMSG);
+	assert_int_equal(g.free, 100 * MIB);
+	make_program("vgs", "echo '  Volume group \"vg0\" not found' >&2; exit 5");
+	assert_int_equal(volume_group_look("vg0", &g, err), -EREMOTEIO);
+	assert_string_equal(err, "volume group vg0: vgs: Volume group \"vg0\" not found");
+	assert_int_equal(volume_group_look("-a", &g, err), -EINVAL);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -182,6 +208,7 @@ int main(void)
 		TEST(names_are_no_options_and_no_paths),
 		TEST(found_and_extended),
 		TEST(answers_that_are_none),
+		TEST(room_in_a_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
