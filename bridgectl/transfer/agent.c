@@ -54,6 +54,35 @@ void agent_send(struct agent *a, json_t *line)
 	json_decref(line);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* What broke the connections may have cut off whoever gives us work as well. */
+static void note_cut(struct agent *a, const struct fail *f)
+{
+	uint64_t none = 0;
+
+	if (f->code == FAIL_CONNECTION)
+		atomic_compare_exchange_strong(&a->cut_ms, &none, now_ms());
+}
+
+/*
+ * Cut off for as long as silence counts as a cut: nobody comes back, since new connections need new
+ * agents, and the next one waits for our lock. ssh alone may take hours to notice.
+ */
+static bool is_forsaken(const struct agent *a)
+{
+	uint64_t since_ms = atomic_load(&a->cut_ms);
+	unsigned timeout_ms = a->wire.timeout_ms ? a->wire.timeout_ms : CONN_TIMEOUT_MS;
+
+	return since_ms && now_ms() - since_ms >= timeout_ms;
+}
+
 static json_t *error_object(const struct fail *f)
 {
 	return json_pack("{s:s, s:o}", "code", fail_code_name(f->code), "message",
@@ -69,6 +98,8 @@ static void answer(struct agent *a, json_t *id, json_t *result, const struct fai
 		json_object_set_new(line, "result", result);
 	else
 		json_object_set_new(line, "error", error_object(f));
+	if (!result)
+		note_cut(a, f);
 	agent_send(a, line);
 }
 
@@ -76,6 +107,7 @@ void agent_failed(void *agent, const struct fail *f)
 {
 	json_t *line = error_object(f);
 
+	note_cut(agent, f);
 	json_object_set_new(line, "event", json_string("failed"));
 	agent_send(agent, line);
 }
@@ -236,14 +268,6 @@ static bool take_input(struct agent *a, struct jsonline *lines, int in)
 	return r == 0;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void tell_progress(struct agent *a)
 {
 	json_t *line;
@@ -266,7 +290,7 @@ static void serve(struct agent *a, int in, int signals)
 	bool more = true;
 
 	jsonline_init(&lines, AGENT_LINE_MAX);
-	while (more && !atomic_load(&a->gone)) {
+	while (more && !atomic_load(&a->gone) && !is_forsaken(a)) {
 		int n = poll(fds, 2, PROGRESS_MS);
 
 		if (now_ms() - told >= PROGRESS_MS) {

@@ -18,6 +18,7 @@ struct agent {
 	pthread_mutex_t out_lock;
 	_Atomic bool gone; /* nobody reads our answers any more */
 	_Atomic bool stop;
+	_Atomic uint64_t cut_ms; /* when the connections broke; 0: not yet */
 
 	/* The one long request. The thread that does it owns all that follows but `lock`'s. */
 	pthread_t job;

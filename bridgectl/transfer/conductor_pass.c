@@ -86,11 +86,19 @@ static int begin(struct conductor *c, const char *kind, uint64_t total)
 			     json_pack("{sIss}", "pass", (json_int_t)c->pass, "kind", kind), NULL);
 }
 
+/* Between two disks of one host there is no link to be relieved. */
+static const char *compression(const struct conductor *c)
+{
+	bool local = !c->o->source.host && !c->o->target.host;
+
+	return local && !strcmp(c->o->compress, "auto") ? "never" : c->o->compress;
+}
+
 static int send_pass(struct conductor *c, const char *kind, json_t **ret)
 {
 	return conductor_ask(c, SOURCE, "pass",
 			     json_pack("{sssIss}", "kind", kind, "pass", (json_int_t)c->pass,
-				       "compress", c->o->compress),
+				       "compress", compression(c)),
 			     ret);
 }
 

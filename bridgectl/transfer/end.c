@@ -10,11 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -85,9 +87,23 @@ const struct end_spec *end_spec(const struct end *e)
 
 /* --- The process --- */
 
+/* By its own name where that leads to it still, so that ps(1) shows it. */
+static const char *own_program(char path[PATH_MAX])
+{
+	static const char self[] = "/proc/self/exe";
+	struct stat own, named;
+	ssize_t n = readlink(self, path, PATH_MAX - 1);
+
+	path[MAX(n, 0)] = '\0';
+	if (n <= 0 || stat(self, &own) < 0 || stat(path, &named) < 0)
+		return self;
+	return own.st_dev == named.st_dev && own.st_ino == named.st_ino ? path : self;
+}
+
 static _Noreturn void run_child(const struct end_spec *s, char **argv, int io, int err)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, normal = { .sa_handler = SIG_DFL };
+	char path[PATH_MAX];
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -103,7 +119,7 @@ static _Noreturn void run_child(const struct end_spec *s, char **argv, int io, i
 		if (s->host || s->program)
 			execvp(argv[0], argv);
 		else
-			execv("/proc/self/exe", argv);
+			execv(own_program(path), argv);
 	}
 	dprintf(err, "cannot start %s: %s\n", argv[0], strerror(errno));
 	_exit(EXIT_NOT_FOUND);

@@ -431,6 +431,17 @@ def test_changed_by_somebody_else(agents, disk):
     assert same(disk)
 
 
+def test_nobody_comes_back(agents, disk):
+    """The source is gone, and ssh has not told anybody: the target's lock is not kept for hours."""
+    pair = agents(Pair, *disk, join="tls", wire_params={"timeout_ms": 1000})
+    pair.source.ask("rate", bytes_per_s=MIB)
+    pair.target.ask("begin", **{"pass": 0, "kind": "full"})
+    pair.source.send("pass", **{"pass": 0, "kind": "full", "compress": "never"})
+    pair.source.kill()
+    assert pair.target.process.wait(30) == 0
+    agents(Pair, *disk)
+
+
 def test_killed_and_resumed(agents, disk):
     """kill -9 of either side, ten times, at any moment: what comes of it is always right."""
     rng = random.Random(6)

@@ -95,21 +95,22 @@ class Pair:
     """A source and a target, joined in one of the ways that there are."""
 
     def __init__(self, source, target, state, join="unix", connections=4, source_args=(),
-                 target_args=(), **open_params):
+                 target_args=(), wire_params=None, **open_params):
         self.source = Agent("source", *source_args, source)
         self.target = Agent("target", "--state-dir", state, *target_args, target)
         self.opened_source = self.source.ask("open")
         self.opened = self.target.ask("open", source=self.opened_source["identity"],
                                       length=self.opened_source["bytes"], **open_params)
         self.source.ask("seed", seed=self.opened["seed"])
-        self.join(join, connections)
+        self.join(join, connections, **(wire_params or {}))
 
-    def join(self, how, connections):
+    def join(self, how, connections, **more):
         if how == "unix":
             where = self.target.ask("listen", connections=connections, unix=True)
             self.source.ask("connect", connections=connections, address=where["path"])
             return
-        params = {"connections": connections, "mode": how, "key": os.urandom(32).hex()}
+        params = {"connections": connections, "mode": how, "key": os.urandom(32).hex(),
+                  **more}
         where = self.target.ask("listen", address="127.0.0.1", **params)
         self.source.ask("connect", address=f"127.0.0.1:{where['port']}", **params)
 
