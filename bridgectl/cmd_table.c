@@ -104,11 +104,11 @@ const struct cmd cmd_table[] = {
 	  .args = "FILE",
 	  .options = { { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" } },
 	  .summary = "what a guest's Xen configuration file says",
-	  .text = "Reads a file of `xl create` or `xm create`, - for standard input, and prints the "
-		  "guest as it was understood: how it boots, what each disk is made of, network "
-		  "interfaces. Nothing of the file is ever run. What is in the file and cannot be "
-		  "carried to another hypervisor is listed; then the exit code is 1, unless "
-		  "--accept-loss names the key.",
+	  .text = "Reads a file of `xl create` or `xm create`, - for standard input, and prints "
+		  "the guest as it was understood: how it boots, what each disk is made of, "
+		  "network interfaces. Nothing of the file is ever run. What is in the file and "
+		  "cannot be carried to another hypervisor is listed; then the exit code is 1, "
+		  "unless --accept-loss names the key.",
 	  .fn = cmd_domain_show },
 	{ .words = "disk layout",
 	  .args = "CONFIG",

@@ -1,6 +1,6 @@
 /*
- * Moderation, as network cards have it for interrupts. When frames come so fast that each would wake
- * us, which costs sender and receiver more than the frame itself, they are let gather for
+ * Moderation, as network cards have it for interrupts. When frames come so fast that each would
+ * wake us, which costs sender and receiver more than the frame itself, they are let gather for
  * a moment. A frame after a silence is fetched at once.
  */
 #ifndef L2TUND_KERNEL_PACE_H
