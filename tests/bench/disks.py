@@ -3,7 +3,8 @@
 2 GiB of random bytes, text and zeros in equal parts lie on the left host; each way brings them to
 a new sparse file on the right one. What the cache holds of the source is dropped before each
 time, and every way's clock stops when the target is flushed to its disk. Ours are verified by
-then: read back and compared; none of the others is.
+then: read back and compared; none of the others is. What is said of delta passes is measured with both
+disks in memory, since here a disk gives one gigabyte a second at most.
 """
 import contextlib
 import dataclasses
@@ -13,6 +14,7 @@ import random
 import secrets
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -168,15 +170,15 @@ def nbdcopy_tls(bed):
 
 
 def dd_nc(bed):
-    into = f"nc -l {NC_PORT} | dd of='{bed.target}' bs=1M iflag=fullblock conv=notrunc,fdatasync"
+    into = f"nc -l {NC_PORT} | dd of='{bed.target}' bs=1M iflag=fullblock conv=notrunc,fdatasync status=none"
     with bed.serving("bash", "-c", into, port=NC_PORT) as server:
-        bed.shell(f"dd if='{bed.source}' bs=1M | nc -N {bed.address} {NC_PORT}")
+        bed.shell(f"dd if='{bed.source}' bs=1M status=none | nc -N {bed.address} {NC_PORT}")
         server.wait(timeout=60)
 
 
 def dd_ssh(bed):
-    bed.shell(f"dd if='{bed.source}' bs=1M | {bed.door.command} {bed.door.name} "
-              f"\"dd of='{bed.target}' bs=1M iflag=fullblock conv=notrunc,fdatasync\"")
+    bed.shell(f"dd if='{bed.source}' bs=1M status=none | {bed.door.command} {bed.door.name} "
+              f"\"dd of='{bed.target}' bs=1M iflag=fullblock conv=notrunc,fdatasync status=none\"")
 
 
 def rsync(bed):
@@ -234,7 +236,16 @@ def _full(results, bed, rounds):
                         [a / b for a, b in zip(speeds[ours], speeds[other])], above=bound)
 
 
+def _in_memory(bed):
+    """Both disks, from here on. Gone with the laboratory."""
+    folder = tempfile.mkdtemp(prefix="l2t-", dir="/dev/shm")
+    bed.lab.on_close(shutil.rmtree, folder, True)
+    shutil.copyfile(bed.source, f"{folder}/source.img")
+    bed.source, bed.target = f"{folder}/source.img", f"{folder}/target.img"
+
+
 def _delta(results, bed, rounds):
+    _in_memory(bed)
     bed.new_target()
     bed.copy()
     unchanged, changed = [], []
