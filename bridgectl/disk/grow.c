@@ -11,6 +11,7 @@
 
 #include "bridgectl/disk/grow_private.h"
 #include "bridgectl/disk/loopdev.h"
+#include "bridgectl/disk/probe.h"
 #include "bridgectl/disk/size.h"
 #include "bridgectl/disk/swap.h"
 #include "common/proc.h"
@@ -18,21 +19,6 @@
 
 #define EXT_INCOMPAT_64BIT 0x80
 #define CONTENT_UNIT_MAX UINT64_C(65536) /* the largest block or page */
-
-/* Formats with a head of their own, whose size is not the disk's. */
-static const struct {
-	unsigned at;
-	const char *magic, *name;
-} formats[] = {
-	{ 0, "QFI\xfb", "qcow2" },
-	{ 0, "KDMV", "vmdk" },
-	{ 0, "# Disk DescriptorFile", "vmdk" },
-	{ 0, "vhdxfile", "vhdx" },
-	{ 0, "conectix", "vhd" },
-	{ 64, "\x7f\x10\xda\xbe", "vdi" },
-	{ 0, "QED", "qed" },
-	{ 0, "WithoutFreeSpace", "parallels" },
-};
 
 bool grow_is_ext(const struct grow *g)
 {
@@ -63,15 +49,12 @@ uint64_t grow_content_bytes(const struct grow *g)
 
 static int check_format(const struct target *t, char *err)
 {
-	char head[128] = "";
+	const char *format = t->kind == TARGET_FILE ? probe_image(t->fd) : NULL;
 
-	if (t->kind != TARGET_FILE || pread(t->fd, head, sizeof(head), 0) < 0)
-		return 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(formats); i++)
-		if (!memcmp(head + formats[i].at, formats[i].magic, strlen(formats[i].magic)))
-			return grow_fail(err, -EINVAL, "%s is a %s image, not a raw one", t->path,
-					 formats[i].name);
-	return 0;
+	return format ? grow_fail(err, -EINVAL,
+				  "%s is a %s image, not a raw one; use qemu-img resize", t->path,
+				  format) :
+			0;
 }
 
 /* LVM takes /dev/VG/LV and /dev/mapper/NAME, not /dev/dm-7. */

@@ -112,16 +112,23 @@ static bool name_guest(struct work *w)
 
 /* --- What is in them --- */
 
-static bool is_known(const struct work *w, const struct plan_source *s)
+/* By path, or by another name of the same device or file. */
+static bool is_same(const struct plan_source *a, const struct plan_source *b)
+{
+	return !strcmp(a->path, b->path) ||
+	       ((a->dev || a->inode) && a->dev == b->dev && a->inode == b->inode);
+}
+
+static const struct plan_source *find_same(const struct work *w, const struct plan_source *s)
 {
 	for (unsigned i = 0; i < w->p->n_disks; i++)
 		for (unsigned j = 0; j < w->p->disks[i].n_parts; j++) {
 			const struct plan_source *other = &w->p->disks[i].parts[j].source;
 
-			if (other != s && !strcmp(other->path, s->path))
-				return true;
+			if (other != s && is_same(other, s))
+				return other;
 		}
-	return false;
+	return NULL;
 }
 
 static bool is_swap(const struct plan_source *s)
@@ -131,15 +138,19 @@ static bool is_swap(const struct plan_source *s)
 
 static bool take_source(struct work *w, const struct guest_source *from, struct plan_part *p)
 {
+	const struct plan_source *other;
 	char name[VDEV_NAME_LEN];
 
 	vdev_name(&from->vdev, name);
 	p->number = from->vdev.partition;
 	if (!plan_source_find(&from->spec, name, w->probe, w->arg, &p->source, w->err))
 		return false;
-	if (is_known(w, &p->source))
-		return plan_fail(w->err, "%s: %s is the source of another one, too", name,
-				 p->source.path);
+	other = find_same(w, &p->source);
+	if (other)
+		return plan_fail(w->err, "%s: %.200s is the source of another one, too%s%.200s",
+				 name, p->source.path,
+				 strcmp(other->path, p->source.path) ? ", by the name of " : "",
+				 strcmp(other->path, p->source.path) ? other->path : "");
 	if (p->source.hibernated)
 		return plan_fail(w->err,
 				 "%s: swap %s holds the memory of a guest that hibernates; start "

@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SECTOR_BYTES UINT64_C(512)
 #define PLAN_ALIGN_SECTORS UINT64_C(2048)	    /* 1 MiB */
@@ -47,6 +48,10 @@ struct plan_source {
 	char label[256];    /* UTF-8, a '?' for each byte that is none */
 	uint32_t swap_page; /* bytes of a page of its swap header; 0: no swap */
 	bool hibernated;    /* swap that holds an image of the memory: stop */
+	/* These two are known where it was looked at and stand in no document. */
+	dev_t dev;	   /* of the device, or of the file system that has the file */
+	ino_t inode;	   /* 0: a device, or `dev` is not known either */
+	const char *image; /* "qcow2" when its head is that of such a file; NULL: raw */
 };
 
 struct plan_part {
@@ -74,7 +79,7 @@ struct plan {
 	struct plan_disk disks[PLAN_DISKS_MAX];
 	unsigned n_disks;
 	unsigned n_others; /* behind these: not to be made; their sources are not to be lost */
-	json_t *notes; /* array of sentences for the reader */
+	json_t *notes;	   /* array of sentences for the reader */
 };
 
 struct plan_options {

@@ -9,26 +9,49 @@
 
 #include "bridgectl/disk/plan_private.h"
 #include "bridgectl/disk/probe.h"
-#include "bridgectl/domain/diskspec.h"
+#include "bridgectl/disk/quote.h"
+#include "bridgectl/domain/guest.h"
+
+/* "qemu-img convert -O raw 'my disk.qcow2' 'my disk.qcow2.raw'", for a shell. */
+static char *convert_command(const char *path)
+{
+	_cleanup_free_ char *raw = NULL;
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	fputs("qemu-img convert -O raw ", f);
+	quote_word(f, path);
+	fputc(' ', f);
+	if (asprintf(&raw, "%s.raw", path) < 0)
+		raw = NULL;
+	quote_word(f, raw ? raw : "");
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
 
 static bool is_raw(const struct diskspec *s, const char *name, char *err)
 {
-	const char *format = s->format ? s->format : "raw";
+	const char *format = s->format ? s->format : "raw", *path = s->path ? s->path : "IMAGE";
+	_cleanup_free_ char *command = NULL;
 
 	if (!strcmp(format, "raw"))
 		return true;
+	command = convert_command(path);
 	return plan_fail(err,
 			 "%s: %s is a %s image; make it raw first and name the new file in the "
-			 "configuration: qemu-img convert -O raw %s %s.raw",
-			 name, s->path ? s->path : "it", format, s->path ? s->path : "IMAGE",
-			 s->path ? s->path : "IMAGE");
+			 "configuration: %s",
+			 name, path, format, command ? command : "qemu-img convert -O raw");
 }
 
 /* Only this host's volumes: a driver domain has its own. */
 static bool is_of_this_host(const struct diskspec *s, const char *name, char *err)
 {
-	if (!s->backend || !*s->backend || !strcmp(s->backend, "0") ||
-	    !strcmp(s->backend, "Domain-0"))
+	if (!guest_backend_is_other(s->backend))
 		return true;
 	return plan_fail(err,
 			 "%s: its data is in domain %.64s, not here; copy it to a volume "
@@ -127,6 +150,11 @@ static void note_type(struct plan *p, const char *name, const struct plan_part *
 			  "%s has a volume group of the guest in it: keep the new host's LVM from "
 			  "scanning it (global_filter in lvm.conf).",
 			  name);
+	if (s->image)
+		plan_note(p,
+			  "%s: %s is to be raw, but begins as a %s image does; if it is one, make "
+			  "it raw first: qemu-img convert -O raw.",
+			  name, s->path, s->image);
 	if (part->number && *s->table)
 		plan_note(p,
 			  "%s has a partition table of its own (%s) inside of a partition; it is "

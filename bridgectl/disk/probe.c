@@ -54,6 +54,33 @@ int probe_size(int fd, uint64_t *ret_bytes)
 	return 0;
 }
 
+/* Formats with a head of their own, whose size is not the disk's. */
+static const struct {
+	unsigned at;
+	const char *magic, *name;
+} formats[] = {
+	{ 0, "QFI\xfb", "qcow2" },
+	{ 0, "KDMV", "vmdk" },
+	{ 0, "# Disk DescriptorFile", "vmdk" },
+	{ 0, "vhdxfile", "vhdx" },
+	{ 0, "conectix", "vhd" },
+	{ 64, "\x7f\x10\xda\xbe", "vdi" },
+	{ 0, "QED", "qed" },
+	{ 0, "WithoutFreeSpace", "parallels" },
+};
+
+const char *probe_image(int fd)
+{
+	char head[128] = "";
+
+	if (pread(fd, head, sizeof(head), 0) < 0)
+		return NULL;
+	for (unsigned i = 0; i < ARRAY_SIZE(formats); i++)
+		if (!memcmp(head + formats[i].at, formats[i].magic, strlen(formats[i].magic)))
+			return formats[i].name;
+	return NULL;
+}
+
 static int open_failed(int error, const char *path, char *err)
 {
 	if (error == ENOENT)
@@ -182,6 +209,18 @@ static int look_up(int fd, struct plan_source *s)
 	return r == -1 ? (errno ? -errno : -EIO) : 0;
 }
 
+/* Another name of the same has the same. */
+static int identify(int fd, struct plan_source *s)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	s->dev = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
+	s->inode = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
+	return 0;
+}
+
 /* The beginning of the volume; what its end cuts off is left as it is. */
 static ssize_t read_head(int fd, uint8_t *buf, size_t size)
 {
@@ -239,11 +278,14 @@ int probe_source(void *arg, const char *path, struct plan_source *ret, char *err
 	if (strlen(path) >= sizeof(s.path))
 		return fail(-ENAMETOOLONG, err, "the path %.64s... is too long", path);
 	memcpy(s.path, path, strlen(path) + 1);
-	r = look_up(fd, &s);
+	r = identify(fd, &s);
+	if (!r)
+		r = look_up(fd, &s);
 	if (!r)
 		r = look_for_swap(fd, &s);
 	if (r < 0)
 		return fail(r, err, "%s cannot be read: %s", path, strerror(-r));
+	s.image = probe_image(fd);
 	*ret = s;
 	return 0;
 }

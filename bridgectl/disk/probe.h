@@ -19,6 +19,12 @@
  */
 int probe_source(void *arg, const char *path, struct plan_source *ret, char *err);
 
+/*
+ * The format of images whose head is on `fd`, as "qcow2"; NULL: of none that is known, so it is raw
+ * or cannot be read.
+ */
+const char *probe_image(int fd);
+
 /* Bytes of an open block device or regular file. 0 or negative errno, -ENODEV: another thing. */
 int probe_size(int fd, uint64_t *ret_bytes);
 

@@ -5,6 +5,7 @@
 #include "bridgectl/domain/guest.h"
 
 #include <errno.h>
+#include <strings.h>
 
 #include "bridgectl/domain/mem.h"
 #include "common/util.h"
@@ -144,6 +145,12 @@ int guest_add_source(struct guest *g, struct guest_source *source,
 	d->sources[i] = *source;
 	*source = (struct guest_source){ 0 };
 	return 0;
+}
+
+bool guest_backend_is_other(const char *backend)
+{
+	return backend && *backend && strcmp(backend, "0") != 0 &&
+	       strcasecmp(backend, "Domain-0") != 0;
 }
 
 unsigned guest_refused(const struct guest *g)

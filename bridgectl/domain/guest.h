@@ -114,6 +114,9 @@ int guest_add_source(struct guest *g, struct guest_source *source,
 		     const struct guest_source **ret_other);
 void guest_source_fini(struct guest_source *source);
 
+/* Whether `backend` (NULL: not said) names another domain than the host itself. */
+bool guest_backend_is_other(const char *backend);
+
 /* How many of `lost` were not accepted. */
 unsigned guest_refused(const struct guest *g);
 

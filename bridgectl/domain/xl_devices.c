@@ -36,12 +36,6 @@ static unsigned column_in(const struct xl_value *item, unsigned offset)
 
 /* --- Disks --- */
 
-static bool is_other_domain(const char *backend)
-{
-	return backend && backend[0] && strcmp(backend, "0") != 0 &&
-	       strcasecmp(backend, "Domain-0") != 0;
-}
-
 /* One volume behind two devices: a slip of the pen, which a copy would make worse. */
 static void check_path(struct xl_reader *r, const struct guest_source *s)
 {
@@ -66,7 +60,7 @@ static void check_disk(struct xl_reader *r, const struct guest_source *s)
 	char name[VDEV_NAME_LEN];
 
 	vdev_name(&s->vdev, name);
-	if (is_other_domain(s->spec.backend))
+	if (guest_backend_is_other(s->spec.backend))
 		xl_lose(r, "disk.backend", mem_strdup(s->spec.backend),
 			"another domain than 0 has the disk", s->line, s->column);
 	if (s->spec.other)
@@ -186,7 +180,7 @@ static void add_vif(struct xl_reader *r, const char *text, unsigned line, unsign
 		snprintf(key, sizeof(key), "vif.%s", v->spec.other);
 		xl_lose(r, key, mem_strdup(text), "a part of an interface", line, column);
 	}
-	if (is_other_domain(v->spec.backend))
+	if (guest_backend_is_other(v->spec.backend))
 		xl_lose(r, "vif.backend", mem_strdup(v->spec.backend),
 			"another domain than 0 has the network", line, column);
 }

@@ -501,6 +501,29 @@ def test_refused_guests(volumes, disks, message):
     assert message.replace("@", str(volumes.dir)) in done.stderr.decode(), done.stderr
 
 
+def test_two_names_of_one_volume(volumes):
+    volumes.blank("one.img", MIB)
+    volumes.path("two.img").symlink_to(volumes.path("one.img"))
+    os.link(volumes.path("one.img"), volumes.path("three.img"))
+    for name in "two.img", "three.img":
+        config = volumes.config(f"file:{volumes.path('one.img')},xvda1,w", f"file:{volumes.path(name)},xvda2,w")
+        done = layout(config)
+        assert done.returncode == 1 and not done.stdout
+        assert f"xvda2: {volumes.path(name)} is the source of another one, too" in done.stderr.decode()
+        assert f"by the name of {volumes.path('one.img')}\n" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("magic,kind", [(b"QFI\xfb", "qcow2"), (b"KDMV", "vmdk"), (b"QFI", None)])
+def test_an_image_that_is_called_raw(volumes, magic, kind):
+    volumes.blank("some.img", MIB)
+    with open(volumes.path("some.img"), "r+b") as f:
+        f.write(magic)
+    notes = json.loads(layout(volumes.config(f"file:{volumes.path('some.img')},xvda,w"), "--json").stdout)["notes"]
+    said = [n for n in notes if "image does" in n]
+    assert len(said) == (kind is not None)
+    assert not said or f"begins as a {kind} image does" in said[0]
+
+
 def test_broken_files(volumes):
     done = layout(volumes.path("none.cfg"))
     assert done.returncode == 1 and b"No such file" in done.stderr

@@ -588,8 +588,20 @@ static void test_refused_sources(void **state)
 	s->spec.format = mem_strdup("qcow2");
 	refused(m, "qemu-img convert -O raw /dev/made/0 /dev/made/0.raw");
 	m = made_new();
+	s = add(m, "xvda1", GIB, "");
+	free(s->spec.format);
+	s->spec.format = mem_strdup("qcow2");
+	free(s->spec.path);
+	s->spec.path = mem_strdup("/srv/my disk");
+	refused(m, "qemu-img convert -O raw '/srv/my disk' '/srv/my disk.raw'");
+	m = made_new();
 	add(m, "xvda1", GIB, "")->spec.backend = mem_strdup("storage");
 	refused(m, "in domain storage");
+	m = made_new();
+	s = add(m, "xvda1", GIB, "");
+	s->spec.backend = mem_strdup("domain-0"); /* as the configuration's reader has it */
+	s->spec.path[0] = 'x';
+	refused(m, "not an absolute path");
 	m = made_new();
 	add(m, "xvda1", GIB, "")->spec.path[0] = 'x';
 	refused(m, "not an absolute path");
