@@ -124,13 +124,8 @@ static struct xl_value *items(struct xl_parser *p, const struct xl_token *open, 
 	p->brackets++;
 	*ret_comma = false;
 	while (!xl_at(p, close) && !p->failed) {
-		const struct xl_token *t = xl_peek(p);
-
-		if (t->type == XL_END ||
-		    (t->type == XL_NAME && t->first && t->column == 1 && xl_is(xl_peek2(p), "="))) {
-			xl_fail(p, open, "this %s is never closed", open->text);
+		if (never_closed(p, open))
 			break;
-		}
 		p->depth++;
 		xl_list_add(list, xl_expression(p));
 		p->depth--;
