@@ -14,6 +14,8 @@
 #include "bridgectl/transfer/conductor_private.h"
 
 #define END_MAX_MS 10000 /* for a process whose input was closed; it may be flushing */
+#define END_STEP_MS 50
+#define END_LEFT_MS 300 /* then it is killed */
 #define BACKOFF_FIRST_S 1
 #define BACKOFF_MAX_S 60
 #define LOCKED_WAIT_S 5
@@ -156,10 +158,25 @@ static const struct {
 
 /* --- Around them --- */
 
+/* Both at a time. One that has never answered has nothing to flush. */
+static void await_ends(struct conductor *c)
+{
+	uint64_t until = conductor_now_us() + END_MAX_MS * US_PER_MS;
+	bool gone = false;
+
+	while (!gone && conductor_now_us() < until && !conductor_hurried(c)) {
+		gone = true;
+		for (int i = 0; i < ENDS; i++)
+			if (c->ends[i] && end_answered(c->ends[i]))
+				gone &= end_close(c->ends[i], END_STEP_MS);
+	}
+}
+
 static void end_both(struct conductor *c)
 {
+	await_ends(c);
 	for (int i = 0; i < ENDS; i++) {
-		end_free(c->ends[i], END_MAX_MS);
+		end_free(c->ends[i], END_LEFT_MS);
 		c->ends[i] = NULL;
 		end_call_fini(&c->stops[i]);
 	}

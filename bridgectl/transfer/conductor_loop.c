@@ -256,9 +256,17 @@ static void take_signal(struct conductor *c)
 	if (read(c->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	/* The second time: without waiting for a flush. */
-	if (c->stop)
+	if (c->stop) {
 		c->stop_by_us = 0;
+		c->hurried = true;
+	}
 	c->stop = true;
+}
+
+bool conductor_hurried(struct conductor *c)
+{
+	take_signal(c);
+	return c->hurried;
 }
 
 static void turn(struct conductor *c, int ms)

@@ -30,9 +30,10 @@ struct conductor {
 	struct predict predict;
 	struct sample last;
 	struct predict_mean rate, sent_rate; /* as displayed */
-	uint64_t failed_us; /* when the network or an end failed last, 0: never */
+	uint64_t failed_us;		     /* when the network or an end failed last, 0: never */
 	uint64_t began_us, shown_us, told_us, finish_us;
 	bool stop, finish;	     /* asked for */
+	bool hurried;		     /* asked for twice */
 	struct end_call stops[ENDS]; /* "stop" on its way to both */
 	bool stopping;
 	struct end_call failed; /* what the target said went wrong, in an event of its own */
@@ -70,6 +71,8 @@ void conductor_measure(struct conductor *c);
 /* A new pass: its counters and rates. */
 void conductor_reset(struct conductor *c, const char *kind, unsigned pass, uint64_t total);
 void conductor_show(struct conductor *c, bool now);
+/* Looks for signals: whether somebody does not want to wait any longer. */
+bool conductor_hurried(struct conductor *c);
 /* An event for those who are connected to the socket. Takes `j`. */
 void conductor_tell(struct conductor *c, const char *event, json_t *j);
 /* Numbers, lengths of arrays, 1 for true; 0 when it is not there. */

@@ -315,6 +315,17 @@ static void ended(struct end *e)
 	fail_all(e);
 }
 
+bool end_close(struct end *e, int wait_ms)
+{
+	int status;
+
+	if (e->fd >= 0)
+		shutdown(e->fd, SHUT_WR);
+	if (e->pid > 0 && reaped(e->pid, wait_ms, &status))
+		e->pid = 0;
+	return e->pid <= 0;
+}
+
 void end_free(struct end *e, int wait_ms)
 {
 	int status;

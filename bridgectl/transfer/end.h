@@ -35,6 +35,8 @@ typedef void (*end_event_fn)(void *arg, struct end *e, const char *event, const 
  * ssh or the program fails is told by the first question's answer.
  */
 struct end *end_start(const struct end_spec *s, end_event_fn event, void *arg, char *err);
+/* Closes its standard input. Whether its process has ended within `wait_ms`. */
+bool end_close(struct end *e, int wait_ms);
 /* Closes its standard input, waits up to `wait_ms` for its end, then kills it. NULL is fine. */
 void end_free(struct end *e, int wait_ms);
 

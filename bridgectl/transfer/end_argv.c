@@ -99,7 +99,7 @@ static bool is_ssh(const char *word)
 /* After the user's own, since ssh takes the first of each. */
 static unsigned ssh_options(const struct end_spec *s, char alive[40], const char **argv)
 {
-	unsigned every_s = s->timeout_s ? MAX(s->timeout_s / 3, 1u) : ALIVE_S, n = 0;
+	unsigned every_s = s->timeout_s ? MAX(s->timeout_s / 2, 1u) : ALIVE_S, n = 0;
 
 	snprintf(alive, 40, "-oServerAliveInterval=%u", every_s);
 	argv[n++] = "-T";
