@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <uuid.h>
 
 #include "bridgectl/disk/plan_private.h"
 #include "bridgectl/disk/swap.h"
@@ -32,6 +33,15 @@ static bool is_plain(const char *s)
 	return true;
 }
 
+/* As jansson sees it, which leaves out of a document whatever is not. */
+static bool is_utf8(const char *s)
+{
+	json_t *j = json_string(s);
+
+	json_decref(j);
+	return j != NULL;
+}
+
 static bool is_device_name(const char *s)
 {
 	if (!*s)
@@ -50,6 +60,11 @@ static bool check_source(const struct plan_source *s, const char *where, char *e
 {
 	if (s->path[0] != '/' || !is_plain(s->path))
 		return plan_fail(err, "%s: the source is no absolute path", where);
+	if (!is_utf8(s->path))
+		return plan_fail(err,
+				 "%s: the source's path is not UTF-8; make a symbolic link with "
+				 "another name and put that into the configuration",
+				 where);
 	if (!is_plain(s->type) || !is_plain(s->table) || !is_plain(s->uuid) || !is_plain(s->label))
 		return plan_fail(err, "%s: a control character", where);
 	if (!s->bytes || s->bytes > PLAN_SECTORS_MAX * SECTOR_BYTES)
@@ -59,6 +74,15 @@ static bool check_source(const struct plan_source *s, const char *where, char *e
 	if (!page_is_valid(s->swap_page))
 		return plan_fail(err, "%s: no page of swap has %u bytes", where, s->swap_page);
 	return true;
+}
+
+static bool can_become_swap(const struct plan_part *p)
+{
+	const struct plan_source *s = &p->source;
+	uuid_t uuid;
+
+	return s->swap_page && p->sectors * SECTOR_BYTES / s->swap_page >= SWAP_PAGES_MIN &&
+	       strlen(s->label) <= SWAP_LABEL_MAX && (!*s->uuid || uuid_parse(s->uuid, uuid) == 0);
 }
 
 static bool check_fill(const struct plan_disk *d, const struct plan_part *p, const char *where,
@@ -71,13 +95,8 @@ static bool check_fill(const struct plan_disk *d, const struct plan_part *p, con
 		return false;
 	if (p->sectors < (p->source.bytes + SECTOR_BYTES - 1) / SECTOR_BYTES)
 		return plan_fail(err, "%s: smaller than its source", where);
-	if (p->fill == PLAN_COPY)
-		return true;
-	if (!p->source.swap_page ||
-	    p->sectors * SECTOR_BYTES / p->source.swap_page < SWAP_PAGES_MIN ||
-	    strlen(p->source.label) > SWAP_LABEL_MAX)
-		return plan_fail(err, "%s: cannot become swap", where);
-	return true;
+	return p->fill == PLAN_COPY || can_become_swap(p) ||
+	       plan_fail(err, "%s: cannot become swap", where);
 }
 
 static bool check_part(const struct plan_disk *d, const struct plan_part *p, uint64_t at,

@@ -606,6 +606,10 @@ static void test_refused_sources(void **state)
 	add(m, "xvda1", GIB, "")->spec.path[0] = 'x';
 	refused(m, "not an absolute path");
 	m = made_new();
+	strcpy(made_volume(&m->volumes, GIB, "ext4")->path, "/srv/im\xe9.img");
+	made_disk(m->g, "/srv/im\xe9.img", "xvda1");
+	refused(m, "the source's path is not UTF-8");
+	m = made_new();
 	made_disk(m->g, "/dev/made/9", "xvda1");
 	refused(m, "xvda1: /dev/made/9 does not exist");
 	m = made_new();

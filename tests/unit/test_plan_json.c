@@ -137,6 +137,7 @@ static const struct {
 	{ "'swap_page':4096", 0, "'swap_page':4294967296", "above" },
 	{ "'hibernated':false", 0, "'hibernated':true", "holds the memory" },
 	{ "'label':''", 0, "'label':'12345678901234567'", "cannot become swap" },
+	{ "'uuid':''", 0, "'uuid':'1234'", "cannot become swap" },
 	{ "'label':''", 0, "'label':'a\\nb'", "a control character" },
 	{ "'/dev/b'", 0, "'dev/b'", "no absolute path" },
 	{ "'/dev/b'", 0, "'/dev/\\n'", "no absolute path" },
