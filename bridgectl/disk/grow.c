@@ -133,8 +133,31 @@ static int choose_partition(struct grow *g, const struct table *t, unsigned numb
 	if (p != last)
 		return grow_fail(err, -EINVAL, "partition %u is not the last: %u is behind it",
 				 p->number, last->number);
+	if (p->start > g->before / SECTOR_BYTES || p->sectors > g->before / SECTOR_BYTES - p->start)
+		return grow_fail(err, -EUCLEAN,
+				 "%s is cut off: partition %u goes on to byte %ju of %ju; look for "
+				 "a whole copy first",
+				 g->path, p->number,
+				 (uintmax_t)((p->start + p->sectors) * SECTOR_BYTES),
+				 (uintmax_t)g->before);
 	g->part = *p;
 	g->part_after = place_end(g) - p->start;
+	return 0;
+}
+
+/* RAID and DRBD may have theirs at the end, behind all partitions: zeros would go over it. */
+static int check_nothing_around(struct grow *g, const struct target *t, char *err)
+{
+	char type[sizeof(g->type)];
+	int r = target_type(t->fd, 0, g->before, type, sizeof(type));
+
+	if (r < 0)
+		return grow_fail(err, r, "%s cannot be read: %s", g->path, strerror(-r));
+	if (strstr(type, "raid") || !strcmp(type, "drbd"))
+		return grow_fail(err, -EINVAL,
+				 "%s as a whole is of type %s, around its partitions: it grows by "
+				 "that one's own means",
+				 g->path, type);
 	return 0;
 }
 
@@ -146,6 +169,9 @@ static int look_at_table(struct grow *g, const struct target *t, unsigned number
 	if (r < 0)
 		return r;
 	g->label = table.label;
+	r = g->label != PLAN_WHOLE ? check_nothing_around(g, t, err) : 0;
+	if (r < 0)
+		return r;
 	if (g->label != PLAN_WHOLE)
 		return choose_partition(g, &table, number, err);
 	if (number)

@@ -1,6 +1,7 @@
 """`bridgectl disk grow`: disk, last partition and file system become larger and nothing else changes;
 what is refused stays as it was, and a failure can be gone on from."""
 import os
+import struct
 import subprocess
 
 import pytest
@@ -249,6 +250,31 @@ def test_formats_that_are_not_raw(ctl, tmp_path):
         f.write(b"QFI\xfb\0\0\0\3")
     with Unchanged(path):
         assert "qcow2" in ctl.refused("disk", "grow", path, "+1M")
+
+
+def test_cut_off(ctl, tmp_path):
+    """The last partition goes on where no disk is any more."""
+    path = image(tmp_path / "disk.img", 26 * MIB)
+    table(path, "dos")
+    os.truncate(path, 20 * MIB)
+    for more in "+0", "+10M":
+        with Unchanged(path):
+            said = ctl.refused("disk", "grow", path, more)
+            assert f"is cut off: partition 2 goes on to byte {(LAST + 32768) * SECTOR}" in said
+
+
+def test_raid_around_the_partitions(ctl, tmp_path):
+    """md of version 1.0 has its superblock at the end, where zeros would be written."""
+    path = image(tmp_path / "disk.img", 26 * MIB)
+    table(path, "dos")
+    at = (26 * MIB // SECTOR - 16) & ~7
+    head = struct.pack("<IIII16s32s", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"host:0")
+    head = head.ljust(144, b"\0") + struct.pack("<Q", at)
+    with open(path, "r+b") as f:
+        f.seek(at * SECTOR)
+        f.write(head.ljust(4096, b"\0"))
+    with Unchanged(path):
+        assert "of type linux_raid_member" in ctl.refused("disk", "grow", path, "+10M")
 
 
 def test_in_use(ctl, gpt, loop):
