@@ -93,7 +93,10 @@ static int check_space(const struct plan *p, const struct create_options *o, cha
 		return r;
 	exists = json_string_value(json_array_get(s.exists, 0));
 	if (exists)
-		r = fail(err, -EEXIST, "%s exists already", exists);
+		r = fail(err, -EEXIST,
+			 "%s exists already; remove it, take another name by --name, or write "
+			 "over it by --onto and --overwrite",
+			 exists);
 	else if (!s.fits && !(s.sparse && o->overcommit))
 		r = fail(err, -ENOSPC, "%s has %s free, and the plan needs %s%s", s.place,
 			 size_format(s.free, free_text), size_format(s.needed, needed),
@@ -131,14 +134,21 @@ static int open_onto(const struct plan *p, const struct create_options *o, struc
 	return r ? r : target_open(o->onto, &w, t, err);
 }
 
-/* What does not exist will be a file, which target_create() looks after. */
+/* What does not exist will be a file, which target_create() looks after; its folder must. */
 static int check_onto(const struct plan *p, const struct create_options *o, char *err)
 {
+	const char *slash = strrchr(o->onto, '/');
+	_cleanup_free_ char *folder =
+		slash ? strndup(o->onto, (size_t)(slash - o->onto) + 1) : NULL;
 	struct target t = { .fd = -1 };
 	int r = open_onto(p, o, &t, err);
 
 	target_close(&t);
-	return r == -ENOENT ? 0 : r;
+	if (r != -ENOENT)
+		return r;
+	return folder && access(folder, W_OK | X_OK) < 0 ?
+		       fail(err, -errno, "%s: %s", folder, strerror(errno)) :
+		       0;
 }
 
 int create_check(const struct plan *p, const struct create_options *o, struct create_made *ret,

@@ -100,11 +100,7 @@ static int look_at_size(struct grow *g, const struct target *t, const char *give
 	if (g->kind == GROW_DEVICE || !more)
 		return 0;
 	g->after = volume_size_after(&g->volume, more);
-	if (g->after - g->before <= g->volume.vg_free)
-		return 0;
-	return grow_fail(err, -ENOSPC, "volume group %s has %ju bytes free, %ju are needed",
-			 g->volume.vg, (uintmax_t)g->volume.vg_free,
-			 (uintmax_t)(g->after - g->before));
+	return volume_check_room(&g->volume, g->after - g->before, err);
 }
 
 /* Up to 1 MiB before the end of the disk, in whole MiB, as plans have it. */

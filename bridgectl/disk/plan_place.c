@@ -132,10 +132,10 @@ static bool sources_are_valid(const struct plan_disk *d, uint64_t extra, char *e
 	const uint64_t max = PLAN_SECTORS_MAX * SECTOR_BYTES;
 
 	for (unsigned i = 0; i < d->n_parts; i++)
-		if (!d->parts[i].source.bytes || d->parts[i].source.bytes > max || extra > max)
+		if (!d->parts[i].source.bytes || d->parts[i].source.bytes > max)
 			return plan_fail(err, "%s%u is empty or too large", d->vdev,
 					 d->parts[i].number);
-	return true;
+	return extra <= max || plan_fail(err, "%s: no disk can grow so much", d->vdev);
 }
 
 bool plan_place(struct plan_disk *d, enum plan_label wanted, uint64_t extra, char *err)

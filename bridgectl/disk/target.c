@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "bridgectl/disk/size.h"
 #include "bridgectl/disk/target_private.h"
 #include "common/util.h"
 
@@ -229,10 +230,13 @@ static int check_writable(const struct target *t, char *err)
 
 static int check_room(const struct target *t, uint64_t bytes, char *err)
 {
+	char more[SIZE_STRLEN];
+
 	if (t->bytes >= bytes)
 		return 0;
-	return fail(err, -ENOSPC, "%s is too small: it has %ju bytes, %ju are needed", t->path,
-		    (uintmax_t)t->bytes, (uintmax_t)bytes);
+	return fail(err, -ENOSPC, "%s is too small: it has %ju bytes, %ju are needed, %s more",
+		    t->path, (uintmax_t)t->bytes, (uintmax_t)bytes,
+		    size_format(bytes - t->bytes, more));
 }
 
 static int check_empty(const struct target *t, char *err)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "bridgectl/disk/size.h"
 #include "common/proc.h"
 #include "common/util.h"
 
@@ -218,6 +219,17 @@ uint64_t volume_size_after(const struct volume *v, uint64_t bytes)
 	return (v->bytes + bytes + v->extent - 1) / v->extent * v->extent;
 }
 
+int volume_check_room(const struct volume *v, uint64_t bytes, char *err)
+{
+	char more[SIZE_STRLEN];
+
+	if (bytes <= v->vg_free)
+		return 0;
+	return fail(err, -ENOSPC, "volume group %s has %ju bytes free, %ju are needed, %s more",
+		    v->vg, (uintmax_t)v->vg_free, (uintmax_t)bytes,
+		    size_format(bytes - v->vg_free, more));
+}
+
 int volume_extend(const struct volume *v, uint64_t bytes, char *err)
 {
 	uint64_t more = volume_size_after(v, bytes) - v->bytes;
@@ -227,9 +239,9 @@ int volume_extend(const struct volume *v, uint64_t bytes, char *err)
 
 	if (r < 0)
 		return r;
-	if (more > v->vg_free)
-		return fail(err, -ENOSPC, "volume group %s has %ju bytes free, %ju are needed",
-			    v->vg, (uintmax_t)v->vg_free, (uintmax_t)more);
+	r = volume_check_room(v, more, err);
+	if (r < 0)
+		return r;
 	snprintf(size, sizeof(size), "+%jub", (uintmax_t)more);
 	snprintf(which, sizeof(which), "%s/%s", v->vg, v->name);
 	return run(argv, NULL, err);

@@ -38,6 +38,9 @@ int volume_remove(const char *vg, const char *name, char *err);
 /* The volume that a path belongs to. -ENOENT: none, or there is no LVM on this host. */
 int volume_find(const char *path, struct volume *ret, char *err);
 
+/* Whether so many bytes are free in its group. 0, -ENOSPC and a sentence. */
+int volume_check_room(const struct volume *v, uint64_t bytes, char *err);
+
 /* Makes it larger by `bytes`, rounded up to extents. */
 int volume_extend(const struct volume *v, uint64_t bytes, char *err);
 

@@ -15,6 +15,7 @@
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xl_guest_private.h"
 #include "bridgectl/domain/xl_keys.h"
+#include "bridgectl/domain/xl_scan.h"
 
 #define MIB_MAX (INT64_C(16) * 1024 * 1024) /* 16 TiB */
 #define VCPUS_MAX 4096
@@ -465,6 +466,8 @@ const char *xl_foreign(const char *text, size_t len)
 		n++;
 	if (n == len)
 		return "it is empty";
+	if (len > XL_FILE_MAX && memchr(text, '\0', len))
+		return "this is no text; give the guest's configuration file, not its disk";
 	if (text[n] == '(')
 		return "this is SXP, as xm printed it; give the file that `xm create` was given";
 	if (text[n] == '{')

@@ -139,6 +139,8 @@ def test_plan_that_makes_no_sense(ctl, guest, folder):
 def test_dry_run_makes_nothing(ctl, guest, folder):
     assert "would be" in ctl.ok("disk", "create", guest, "--dir", folder, "--dry-run")
     assert not any(folder.iterdir())
+    nowhere = folder / "none" / "x.img"
+    assert "No such file" in ctl.refused("disk", "create", guest, "--onto", nowhere, "--dry-run")
 
 
 def test_where_must_be_said_once(ctl, guest, folder):
@@ -150,7 +152,8 @@ def test_where_must_be_said_once(ctl, guest, folder):
 def test_never_over_what_is_there(ctl, guest, folder):
     path = folder / "web1-disk.img"
     path.write_text("mine")
-    assert "exists already" in ctl.refused("disk", "create", guest, "--dir", folder)
+    said = ctl.refused("disk", "create", guest, "--dir", folder)
+    assert "exists already" in said and "--name" in said and "--overwrite" in said
     assert path.read_text() == "mine"
 
 

@@ -110,6 +110,7 @@ def test_no_file(tmp_path):
         (b'{ "domid": 3 }', "this is JSON"),
         (b"<domain/>", "this is XML"),
         (b"\x7fELF\x00\x00", "a NUL byte"),
+        (b"\xeb\x63\x90" + bytes(1 << 20), "give the guest's configuration file, not its disk"),
         (b"name = 'x'\nmemory = '\x00'", "2:11: a NUL byte"),
         (b"#" * (1024 * 1024 + 1), "more than 1 MiB"),
         (b"a = " + b"[" * 40 + b"]" * 40, "more than 16 brackets"),
@@ -119,7 +120,7 @@ def test_no_file(tmp_path):
         (b"a = ['x']\n" + b"a = a + a\n" * 60, "too large"),
         (b"a=" * 5000 + b"1", "more than 16 assignments"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_something_else(text, told):
     done = show("-", stdin=text)

@@ -525,6 +525,11 @@ static void test_grow(void **state)
 	m->options.extra_disk = "xvdz";
 	assert_null(compute(m));
 	assert_non_null(strstr(m->err, "no disk xvdz"));
+	m->options.extra_disk = "xvda";
+	m->options.extra_bytes = UINT64_C(8000) << 50;
+	assert_null(compute(m));
+	assert_non_null(strstr(m->err, "no disk can grow so much"));
+	m->options.extra_bytes = GIB;
 	m->options.extra_disk = NULL;
 	add(m, "xvdc1", GIB, "swap");
 	assert_null(compute(m));

@@ -147,6 +147,7 @@ static void found_and_extended(void **state)
 	assert_int_equal(v.bytes, 20 * MIB);
 	assert_int_equal(volume_size_after(&v, 5 * MIB), 28 * MIB);
 	assert_int_equal(volume_extend(&v, 101 * MIB, err), -ENOSPC);
+	assert_non_null(strstr(err, "are needed, 4M more"));
 	unlink(log_path);
 	assert_int_equal(volume_extend(&v, 5 * MIB, err), 0);
 	expect_log("lvextend\n-L\n+8388608b\nvg0/web1-disk\n");
