@@ -120,23 +120,6 @@ static bool kind_of(struct cmd_call *call, enum conduct_kind *ret)
 	return false;
 }
 
-/* With --final: the warm copy that still runs knows what was written, so it does the last pass. */
-static bool hand_over(struct cmd_call *call, const struct conduct_options *o,
-		      enum exit_code *ret_code)
-{
-	char id[JOBS_ID_LEN];
-	int fd;
-
-	if (!o->run_dir)
-		return false;
-	jobs_id(o->target.path, o->target.partition, id);
-	fd = jobs_connect(o->run_dir, id);
-	if (fd < 0)
-		return false;
-	*ret_code = disk_finish_on(call, fd, id);
-	return true;
-}
-
 enum exit_code cmd_disk_copy(struct cmd_call *call)
 {
 	char run_dir[DISK_RUN_DIR_LEN] = "";
@@ -149,7 +132,8 @@ enum exit_code cmd_disk_copy(struct cmd_call *call)
 	if (!disk_run_options(call, &o, run_dir) || !kind_of(call, &kind))
 		return EXIT_USAGE;
 	o.kind = kind;
-	if (kind == CONDUCT_FINAL && hand_over(call, &o, &code))
+	/* The warm copy that still runs knows what was written, so it does the last pass. */
+	if (kind == CONDUCT_FINAL && disk_finish_of(call, &o, &code))
 		return code;
 	/* These compare with what is there, so it is meant to be there. */
 	if (kind == CONDUCT_DELTA || kind == CONDUCT_FINAL)

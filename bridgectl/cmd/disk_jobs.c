@@ -12,6 +12,7 @@
 #include "bridgectl/disk/size.h"
 #include "bridgectl/transfer/jobs.h"
 #include "bridgectl/transfer/predict.h"
+#include "common/jsonline.h"
 
 /* A running copy that answers. */
 struct job {
@@ -254,16 +255,70 @@ static enum exit_code finish(struct cmd_call *call, struct job *j, bool wait)
 	return r ? code : EXIT_RESUMABLE;
 }
 
-enum exit_code disk_finish_on(struct cmd_call *call, int fd, const char *id)
+static bool same_text(const json_t *status, const char *key, const char *text)
 {
-	struct job j = { .client = client_new(fd, id, CLIENT_TIMEOUT_MS) };
-	enum exit_code code = EXIT_FAILED;
+	json_t *want = jsonline_text(text ?: "");
+	bool same = json_equal(json_object_get(status, key), want);
 
-	snprintf(j.id, sizeof(j.id), "%s", id);
-	if (j.client)
-		code = finish(call, &j, true);
+	json_decref(want);
+	return same;
+}
+
+static bool is_relative(const struct end_spec *e)
+{
+	return !e->host && *e->path != '/';
+}
+
+static bool has_ends(const json_t *status, const struct conduct_options *o)
+{
+	_cleanup_free_ char *folder = getcwd(NULL, 0);
+
+	return same_text(status, "source", o->source.path) &&
+	       same_text(status, "target", o->target.path) &&
+	       same_text(status, "from", o->source.host) &&
+	       same_text(status, "to", o->target.host) &&
+	       view_num(status, "source_partition") == o->source.partition &&
+	       view_num(status, "partition") == o->target.partition &&
+	       ((!is_relative(&o->source) && !is_relative(&o->target)) ||
+		same_text(status, "folder", folder));
+}
+
+/* NULL: it is another copy, or does not answer. */
+static struct client *client_of_ends(const char *dir, const char *id,
+				     const struct conduct_options *o)
+{
+	struct client_error err = { 0 };
+	struct client *c = client_of(dir, id);
+	json_t *status = c ? client_call(c, "status", NULL, &err) : NULL;
+	bool ours = status && has_ends(status, o);
+
+	client_error_fini(&err);
+	json_decref(status);
+	if (ours)
+		return c;
+	client_free(c);
+	return NULL;
+}
+
+bool disk_finish_of(struct cmd_call *call, const struct conduct_options *o,
+		    enum exit_code *ret_code)
+{
+	json_t *ids = o->run_dir ? jobs_list(o->run_dir) : NULL, *id;
+	struct job j = { .client = NULL };
+	size_t i;
+
+	json_array_foreach(ids, i, id) {
+		if (j.client)
+			break;
+		snprintf(j.id, sizeof(j.id), "%s", json_string_value(id));
+		j.client = client_of_ends(o->run_dir, j.id, o);
+	}
+	json_decref(ids);
+	if (!j.client)
+		return false;
+	*ret_code = finish(call, &j, true);
 	client_free(j.client);
-	return code;
+	return true;
 }
 
 enum exit_code cmd_disk_finish(struct cmd_call *call)

@@ -19,7 +19,11 @@ enum exit_code disk_run(struct cmd_call *call, const struct conduct_options *o);
 /* Exit code and text of a result that came as JSON from the copy's own process. */
 enum exit_code disk_run_tell(struct cmd_call *call, const json_t *result);
 
-/* `disk finish` on a connected socket of a copy (disk_jobs.c); takes `fd` over. */
-enum exit_code disk_finish_on(struct cmd_call *call, int fd, const char *id);
+/*
+ * `disk finish` of the running copy that has just these ends (disk_jobs.c): a name alone may be
+ * that of another guest's disk. False: there is none.
+ */
+bool disk_finish_of(struct cmd_call *call, const struct conduct_options *o,
+		    enum exit_code *ret_code);
 
 #endif

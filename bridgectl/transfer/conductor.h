@@ -54,6 +54,8 @@ struct conduct_state {
 	enum conduct_phase phase;
 	const char *id; /* "" without a socket */
 	const char *source, *target;
+	const char *from, *to; /* hosts, NULL: this one */
+	unsigned source_partition, partition;
 	const char *kind; /* of the pass: "full", "delta", "dirty", "verify" */
 	unsigned pass;
 	bool warm, final, tracking;

@@ -27,6 +27,14 @@ static void set_known(json_t *j, const char *key, double v)
 		json_object_set_new(j, key, json_real(v));
 }
 
+/* What relative paths begin with. */
+static void set_folder(json_t *j)
+{
+	_cleanup_free_ char *folder = getcwd(NULL, 0);
+
+	json_object_set_new(j, "folder", jsonline_text(folder ?: ""));
+}
+
 json_t *conduct_state_json(const struct conduct_state *st)
 {
 	json_t *j = json_pack("{ss so so ss}", "id", st->id, "source", jsonline_text(st->source),
@@ -35,6 +43,11 @@ json_t *conduct_state_json(const struct conduct_state *st)
 
 	if (!j)
 		return NULL;
+	json_object_set_new(j, "from", jsonline_text(st->from ?: ""));
+	json_object_set_new(j, "to", jsonline_text(st->to ?: ""));
+	set_uint(j, "source_partition", st->source_partition);
+	set_uint(j, "partition", st->partition);
+	set_folder(j);
 	json_object_set_new(j, "kind", json_string(st->kind ?: ""));
 	set_uint(j, "pass", st->pass);
 	json_object_set_new(j, "warm", json_boolean(st->warm));

@@ -454,6 +454,24 @@ def test_final_by_the_copy_that_runs(here):
     assert same(source, target)
 
 
+def test_final_is_not_for_another_copy(here):
+    """Two guests' disks may have the same name."""
+    files = []
+    for guest in ("web1", "web2"):
+        (here.dir / guest).mkdir()
+        files.append((random_file(here.dir / guest / "source", MIB), here.dir / guest / "disk.img"))
+    with here.running(*files[0], "--warm") as other:
+        here.wait_status(lambda c: c["phase"] == "wait")
+        here.copy(*files[1], "--final", code=FAILED)
+        assert here.status()[0]["phase"] == "wait" and other.poll() is None
+        with here.running(*files[1], "--warm") as process:
+            wait_for(lambda: [c["phase"] for c in here.status()] == ["wait", "wait"], 30,
+                     "the second copy does not wait")
+            assert "done" in here.copy(*files[1], "--final").stdout
+            assert ended(process)[0] == DONE
+        assert other.poll() is None and same(*files[1])
+
+
 def test_final_when_the_warm_copy_was_killed(here):
     source, target = random_file(here.dir / "source", 16 * MIB), here.dir / "target"
     with here.running(source, target, "--warm") as process:
