@@ -1,6 +1,6 @@
 /*
  * One child, three pipes, one poll loop. The child is in a process group of its own, so
- * that what it has started dies with it. SIGPIPE is blocked while we write: a child that does
+ * that what it has started dies with it; the terminal would stop one that asks there. SIGPIPE is blocked while we write: a child that does
  * not read is its own affair, and a handler would be the whole process's.
  */
 #include "common/proc.h"
@@ -31,6 +31,7 @@ struct proc {
 	size_t in_len;
 	size_t out_size, err_len;
 	size_t out_max;
+	bool asks;
 	int64_t deadline_ms;
 	struct proc_result *ret;
 };
@@ -75,11 +76,12 @@ static int make_pipes(int ours[PIPES], int theirs[PIPES])
 }
 
 /* The usual mask and the usual reaction to SIGPIPE, whatever ours are. */
-static int set_attributes(posix_spawnattr_t *attr, const sigset_t *mask)
+static int set_attributes(posix_spawnattr_t *attr, const sigset_t *mask, bool asks)
 {
 	sigset_t usual;
-	int r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-						       POSIX_SPAWN_SETSIGDEF);
+	int r = posix_spawnattr_setflags(attr,
+					 (short)((asks ? 0 : POSIX_SPAWN_SETPGROUP) |
+						 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
 
 	sigemptyset(&usual);
 	sigaddset(&usual, SIGPIPE);
@@ -99,7 +101,7 @@ static int spawn(struct proc *p, const char *const argv[], const int theirs[PIPE
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
-	r = set_attributes(&attr, mask);
+	r = set_attributes(&attr, mask, p->asks);
 	for (int i = 0; i < PIPES && !r; i++)
 		r = posix_spawn_file_actions_adddup2(&actions, theirs[i], i);
 	if (!r)
@@ -212,7 +214,7 @@ static int wait_end(struct proc *p)
 
 static void kill_group(const struct proc *p)
 {
-	kill(-p->pid, SIGKILL);
+	kill(p->asks ? p->pid : -p->pid, SIGKILL);
 	while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
 		continue;
 }
@@ -252,6 +254,7 @@ int proc_run(const char *const argv[], const struct proc_limits *l, const char *
 			  .in = in,
 			  .in_len = in ? in_len : 0,
 			  .out_max = l->out_bytes,
+			  .asks = l->asks,
 			  .deadline_ms = now_ms() + l->timeout_ms,
 			  .ret = ret };
 	sigset_t only, before, pending;

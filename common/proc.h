@@ -5,6 +5,7 @@
 #ifndef COMMON_PROC_H
 #define COMMON_PROC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PROC_ERRLEN 4096
@@ -12,6 +13,11 @@
 struct proc_limits {
 	int timeout_ms;
 	size_t out_bytes; /* of its answer */
+	/*
+	 * It may ask at the terminal, as ssh does for a password, and Ctrl-C reaches it. So it is
+	 * in our process group, and what it has started outlives a limit.
+	 */
+	bool asks;
 };
 
 /* Freed by proc_result_fini(). */

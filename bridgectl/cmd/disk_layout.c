@@ -212,7 +212,9 @@ bool layout_ssh_words(char *text, const char *words[], const char *host, const c
 
 static struct plan *ask_host(const struct layout *l, const struct guest_file *f)
 {
-	const struct proc_limits limits = { SSH_TIMEOUT_MS, SSH_OUT_BYTES };
+	static const struct proc_limits limits = { .timeout_ms = SSH_TIMEOUT_MS,
+						   .out_bytes = SSH_OUT_BYTES,
+						   .asks = true };
 	_cleanup_free_ char *ssh = strdup(l->where.ssh ? l->where.ssh : LAYOUT_SSH_DEFAULT);
 	_cleanup_free_ char *command = remote_command(l);
 	const char *argv[LAYOUT_SSH_WORDS];

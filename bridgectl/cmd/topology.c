@@ -305,7 +305,8 @@ static enum exit_code dot_failed(int r, const struct proc_result *result)
 
 static enum exit_code show_svg(struct cmd_call *call, const char *text, size_t len)
 {
-	static const struct proc_limits limits = { DOT_TIMEOUT_MS, SVG_BYTES_MAX };
+	static const struct proc_limits limits = { .timeout_ms = DOT_TIMEOUT_MS,
+						   .out_bytes = SVG_BYTES_MAX };
 	const char *const argv[] = { "dot", "-Tsvg", NULL };
 	struct proc_result result;
 	int r = proc_run(argv, &limits, text, len, &result);

@@ -6,10 +6,14 @@ UPDATE_GOLDEN=1 writes tests/golden/disk/* anew; read the difference before comm
 import json
 import os
 import pathlib
+import pty
 import re
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -363,6 +367,29 @@ def test_another_host_fails(volumes, answer, words):
     done = layout(config, "--from", "xen1", "--ssh", volumes.path("ssh"))
     assert done.returncode == 1 and not done.stdout
     assert words in done.stderr.decode(), done.stderr
+
+
+def test_another_host_asks_for_a_password(volumes):
+    """At the terminal: a process group in the background would be stopped there."""
+    config = make(volumes, "partitions")
+    script = "read word </dev/tty\n[ \"$word\" = open ] || exit 255\n" + f'exec {BRIDGECTL} disk layout -'
+    volumes.path("ssh").write_text(f"#!/bin/sh\n{script} --json\n")
+    volumes.path("ssh").chmod(0o755)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execve(BRIDGECTL, [BRIDGECTL, "disk", "layout", str(config), "--from", "x", "--ssh", str(volumes.path("ssh"))], ENV)
+    os.write(terminal, b"open\n")
+    text, until = b"", time.monotonic() + 20
+    while select.select([terminal], [], [], max(0, until - time.monotonic()))[0]:
+        try:
+            text += os.read(terminal, 65536)
+        except OSError:  # its end
+            break
+    else:
+        os.kill(pid, signal.SIGKILL)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, text
+    assert b"web1-disk" in text
 
 
 # --- Room ---

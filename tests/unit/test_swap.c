@@ -43,7 +43,7 @@ static int make_file(char path[PATH_MAX], uint64_t bytes)
 /* Standard output of a program. False: it is not installed. */
 static bool run(const char *const argv[], char *out, size_t size)
 {
-	const struct proc_limits limits = { 30000, 65536 };
+	const struct proc_limits limits = { .timeout_ms = 30000, .out_bytes = 65536 };
 	struct proc_result r;
 	int e = proc_run(argv, &limits, NULL, 0, &r);
 
