@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <uuid.h>
 
 #include "bridgectl/disk/grow_private.h"
 #include "bridgectl/disk/loopdev.h"
@@ -49,15 +50,33 @@ static int take(struct grow *g, char *err)
 
 /* --- The file system's programs --- */
 
-/* The last line that says something: theirs is the reason. */
-static const char *last_line(char *text)
+/*
+ * The last line that says something, without the program's name in front: neither its version
+ * ("e2fsck 1.47.0 (5-Feb-2023)") nor what goes on from the line before. NULL: there is none.
+ */
+static const char *reason_in(char *text, const char *name)
 {
-	char *save, *line = text ? strtok_r(text, "\n", &save) : NULL, *last = line;
+	char *save, *line = text ? strtok_r(text, "\n", &save) : NULL;
+	const char *last = NULL;
+	size_t n = strlen(name);
 
-	while (line && (line = strtok_r(NULL, "\n", &save)))
-		if (line[strspn(line, " \t")])
-			last = line;
-	return last ? last : "it does not say why";
+	for (; line; line = strtok_r(NULL, "\n", &save)) {
+		bool is_named = !strncmp(line, name, n);
+
+		if (strchr(" \t(", *line) || (is_named && line[n] == ' '))
+			continue;
+		last = is_named && line[n] == ':' ? line + n + 1 + strspn(line + n + 1, " ") : line;
+	}
+	return last;
+}
+
+static int tool_failed(struct run *r, const char *name, struct proc_result *result)
+{
+	const char *reason = reason_in(result->err, name);
+
+	if (!reason)
+		reason = reason_in(result->out, name);
+	return grow_fail(r->err, -EIO, "%s: %.300s", name, reason ? reason : "it does not say why");
 }
 
 /* What is open is locked; the device is gone with its descriptor. */
@@ -87,7 +106,7 @@ static int run_tool(struct run *r, const char *name, const char *option, const c
 						   .out_bytes = TOOL_OUT_BYTES };
 	char path[4096];
 	_cleanup_close_ int loop = open_content(r, path);
-	const char *argv[6] = { name }, *text;
+	const char *argv[6] = { name };
 	struct proc_result result;
 	unsigned n = 1;
 	int e;
@@ -103,8 +122,7 @@ static int run_tool(struct run *r, const char *name, const char *option, const c
 	e = proc_run(argv, &limits, NULL, 0, &result);
 	if (e < 0)
 		return grow_fail(r->err, e, "%s does not run: %s", name, strerror(-e));
-	text = result.exit_code < bad ? NULL : last_line(result.err[0] ? result.err : result.out);
-	e = text ? grow_fail(r->err, -EIO, "%s: %s", name, text) : 0;
+	e = result.exit_code < bad ? 0 : tool_failed(r, name, &result);
 	proc_result_fini(&result);
 	return e;
 }
@@ -196,20 +214,12 @@ static int enlarge_partition(struct run *r)
 	return table_enlarge(r->g->target.fd, r->g->part.number, r->g->part_after, r->err);
 }
 
-static void uuid_text(const uint8_t u[16], char buf[40])
-{
-	char *p = buf;
-
-	for (unsigned i = 0; i < 16; i++)
-		p += sprintf(p, "%02x%s", u[i], i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
-}
-
 static int rewrite_swap(struct run *r)
 {
 	_cleanup_free_ uint8_t *buf = calloc(1, SWAP_PAGE_MAX);
 	uint64_t start = grow_start(r->g);
 	struct swap_header h;
-	char uuid[40];
+	char uuid[UUID_STR_LEN];
 	int e = -ENOMEM, fd = r->g->target.fd;
 
 	if (buf)
@@ -217,7 +227,7 @@ static int rewrite_swap(struct run *r)
 			    -errno :
 			    swap_read(buf, SWAP_PAGE_MAX, &h);
 	if (!e) {
-		uuid_text(h.uuid, uuid);
+		uuid_unparse_lower(h.uuid, uuid);
 		e = swap_write(fd, start, grow_content_bytes(r->g), h.page, uuid, h.label);
 	}
 	if (!e && fsync(fd) < 0)

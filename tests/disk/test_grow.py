@@ -307,11 +307,25 @@ def test_hurt_file_system_stops_it_first(ctl, gpt):
     run("debugfs", "-w", "-R", "clri <2>", f"{gpt}?{offset_of(LAST)}")
     size, table_before = gpt.stat().st_size, sfdisk(gpt)
     said = ctl.refused("disk", "grow", gpt, "+10M")
-    assert "e2fsck" in said and "nothing has become larger" in said
+    assert "RUN fsck MANUALLY" in said and "nothing has become larger" in said
     assert (gpt.stat().st_size, sfdisk(gpt)) == (size, table_before)
 
 
 # --- Failures half way ---
+
+
+@pytest.mark.parametrize("script,said", [
+    ('echo "e2fsck 1.47.0 (5-Feb-2023)" >&2; echo "Pass 1"; echo "d.img: still has errors"',
+     "e2fsck: d.img: still has errors; all is larger now"),
+    ('echo "e2fsck 1.47.0 (5-Feb-2023)" >&2', "e2fsck: it does not say why; all"),
+    ('echo "e2fsck: no memory" >&2; echo "\t(is it so?)" >&2', "e2fsck: no memory; all"),
+])
+def test_reasons_of_the_programs(ctl, tmp_path, script, said):
+    """Neither their version nor the end of a sentence is why."""
+    path = image(tmp_path / "d.img", 16 * MIB)
+    ext4(path)
+    ctl.program("e2fsck", f'case "$*" in -V|*-p*) exit 0;; esac\n{script}\nexit 4')
+    assert said in ctl.refused("disk", "grow", path, "+10M")
 
 
 def test_goes_on_after_a_failure(ctl, gpt):
