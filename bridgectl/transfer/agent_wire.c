@@ -10,6 +10,7 @@
 #include "bridgectl/transfer/agent_private.h"
 
 #define GATHER_MS 60000
+#define BACKLOG 128 /* strangers may queue in front of our own */
 #define SOCKET_NAME "/data"
 
 static int check_ready(const struct agent *a, struct fail *f)
@@ -109,7 +110,7 @@ static int listen_at(struct agent *a, const struct agent_params *p, const char *
 	struct gather *g;
 	int fd = -1;
 
-	if (conn_listen(address, WIRE_CONNECTIONS_MAX, &fd, err) < 0)
+	if (conn_listen(address, BACKLOG, &fd, err) < 0)
 		return fail_set(f, FAIL_CONNECTION, "%s", err);
 	/* Soon it is closed, by the one who waits there. */
 	conn_local_port(fd, ret_port);

@@ -18,6 +18,7 @@
 
 #define GUESTS_MAX 32 /* strangers among them: the next one waits in the kernel's queue */
 #define GUEST_MS 10000
+#define CROWD_MS 1000 /* the same when others wait for a place */
 #define POLL_MS 200
 #define CALL_MS 15000
 
@@ -239,8 +240,8 @@ static void seat_guest(struct gather *g, int fd)
 	close(fd);
 }
 
-/* Those that are done go; those that take too long, or all, are hurried. How many remain. */
-static unsigned see_off(struct gather *g, bool all)
+/* Those that are done go; those that take longer, or all, are hurried. How many remain. */
+static unsigned see_off(struct gather *g, bool all, unsigned patience_ms)
 {
 	unsigned left = 0;
 
@@ -252,7 +253,7 @@ static unsigned see_off(struct gather *g, bool all)
 		pthread_mutex_lock(&g->lock);
 		done = guest->done;
 		pthread_mutex_unlock(&g->lock);
-		if (!done && (all || now_ms() - guest->since_ms > GUEST_MS))
+		if (!done && (all || now_ms() - guest->since_ms > patience_ms))
 			shutdown(guest->spare, SHUT_RDWR);
 		if (!done && !all) {
 			left++;
@@ -292,7 +293,8 @@ static void *gather_main(void *arg)
 	struct gather *g = arg;
 
 	while (!is_over(g)) {
-		bool room = see_off(g, false) < GUESTS_MAX;
+		bool room = see_off(g, false, GUEST_MS) < GUESTS_MAX ||
+			    see_off(g, false, CROWD_MS) < GUESTS_MAX;
 		struct pollfd fds[2] = { { .fd = g->wake, .events = POLLIN },
 					 { .fd = room ? g->fd : -1, .events = POLLIN } };
 
@@ -300,7 +302,7 @@ static void *gather_main(void *arg)
 			take_call(g);
 	}
 	close(g->fd);
-	see_off(g, true);
+	see_off(g, true, 0);
 	pthread_mutex_lock(&g->lock);
 	g->over = true;
 	pthread_cond_broadcast(&g->changed);

@@ -1,11 +1,15 @@
 /*
- * "host=xen1 path=/dev/vg0/web1 size=… block=253:4 uuid=LVM-…: @0+…". The path comes last but
- * for the window, as it may hold anything; what is not printable ASCII is written as %XX.
+ * "host=xen1 uuid=LVM-… size=… path=/dev/vg0/web1 @0+…", or block=253:4, or file=8:1/1234 of a file
+ * or the loop device over it. The path comes last but for the window, as it may hold anything; what
+ * is not printable ASCII is written as %XX.
  */
 #include "bridgectl/transfer/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
+#include <linux/major.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -52,13 +56,21 @@ static void dm_uuid(dev_t dev, char buf[UUID_LEN])
 	buf[strcspn(buf, "\n")] = '\0';
 }
 
+/* A loop device is its file, whatever its number is today. */
 static void describe(const struct target *t, char *buf, size_t size)
 {
 	char uuid[UUID_LEN], clean[3 * UUID_LEN];
+	unsigned long long dev = t->dev, inode = t->inode;
+	struct loop_info64 loop;
+	bool file = t->kind == TARGET_FILE;
 
-	if (t->kind == TARGET_FILE) {
-		snprintf(buf, size, "file=%u:%u/%llu", major(t->dev), minor(t->dev),
-			 (unsigned long long)t->inode);
+	if (!file && major(t->dev) == LOOP_MAJOR && ioctl(t->fd, LOOP_GET_STATUS64, &loop) == 0) {
+		dev = loop.lo_device;
+		inode = loop.lo_inode;
+		file = true;
+	}
+	if (file) {
+		snprintf(buf, size, "file=%u:%u/%llu", major(dev), minor(dev), inode);
 		return;
 	}
 	dm_uuid(t->dev, uuid);
@@ -79,12 +91,12 @@ int identity_make(const struct target *t, uint64_t offset, uint64_t length, char
 	if (!escape(host, name, sizeof(name)) || !escape(t->path, path, sizeof(path)))
 		return -ENAMETOOLONG;
 	describe(t, what, sizeof(what));
-	disk = snprintf(all, sizeof(all), "host=%s size=%llu %s path=%s", name,
-			(unsigned long long)t->bytes, what, path);
+	disk = snprintf(all, sizeof(all), "host=%s %s", name, what);
 	if (disk < 0 || (size_t)disk >= sizeof(all))
 		return -ENAMETOOLONG;
-	n = snprintf(all + disk, sizeof(all) - (size_t)disk, " @%llu+%llu",
-		     (unsigned long long)offset, (unsigned long long)length);
+	n = snprintf(all + disk, sizeof(all) - (size_t)disk, " size=%llu path=%s @%llu+%llu",
+		     (unsigned long long)t->bytes, path, (unsigned long long)offset,
+		     (unsigned long long)length);
 	if (n < 0 || (size_t)n >= sizeof(all) - (size_t)disk)
 		return -ENAMETOOLONG;
 	memcpy(buf, all, sizeof(all));

@@ -17,7 +17,7 @@ void identity_host(char buf[IDENTITY_HOST_LEN]);
 
 /*
  * Into `buf` of MAP_IDENTITY_LEN, printable ASCII. *ret_disk is how many bytes of it say which
- * disk it is; what comes after that is the window. -ENAMETOOLONG.
+ * disk it is, by whatever path; what comes after that is the path and the window. -ENAMETOOLONG.
  */
 int identity_make(const struct target *t, uint64_t offset, uint64_t length, char *buf,
 		  size_t *ret_disk);
