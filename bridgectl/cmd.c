@@ -27,6 +27,24 @@ void cmd_error(const char *fmt, ...)
 	fprintf(stderr, "bridgectl: %s\n", clean);
 }
 
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int signal)
+{
+	stopped = signal;
+}
+
+const volatile sig_atomic_t *cmd_catch_stop(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction a = { .sa_handler = on_signal }, before;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(signals[i], &a, NULL);
+	return &stopped;
+}
+
 static void print_details(const json_t *details)
 {
 	const json_t *line;

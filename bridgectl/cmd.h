@@ -3,6 +3,7 @@
 #define BRIDGECTL_CMD_H
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "bridgectl/client.h"
@@ -101,6 +102,11 @@ enum exit_code cmd_complete(struct out *o, char **words, unsigned n);
 
 /* "bridgectl: …" on standard error, cleaned. */
 void cmd_error(const char *fmt, ...) _printf_(1, 2);
+/*
+ * From now on Ctrl-C, SIGTERM and SIGHUP end nothing by themselves: what is returned is no longer 0
+ * then. Those that were ignored stay so, as nohup(1) and a shell's background want it.
+ */
+const volatile sig_atomic_t *cmd_catch_stop(void);
 
 /*
  * Asks the daemon, connecting first if need be; takes the reference to `params`. NULL: the

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,23 +33,6 @@ struct job {
 	bool on_terminal;
 	bool open_line; /* on a terminal: the cursor is behind one */
 };
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int signal)
-{
-	stopped = signal;
-}
-
-/* What is made is taken back first; a second signal changes nothing. */
-static void catch_signals(void)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction a = { .sa_handler = on_signal };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
-		sigaction(signals[i], &a, NULL);
-}
 
 /* --- The plan --- */
 
@@ -300,11 +282,10 @@ static enum exit_code create_here(struct job *j, const struct plan *p)
 	}
 	j->on_terminal = isatty(STDERR_FILENO);
 	j->shown = time(NULL);
-	j->o.stop = &stopped;
+	j->o.stop = cmd_catch_stop(); /* what is made is taken back first */
 	j->o.arg = j;
 	if (!j->call->json && !j->call->quiet)
 		j->o.progress = show_progress;
-	catch_signals();
 	r = dry_run ? create_check(p, &j->o, made, err) : create_run(p, &j->o, made, err);
 	end_progress(j);
 	if (r < 0) {
@@ -404,7 +385,7 @@ static enum exit_code create_there(const struct job *j, const struct plan *p)
 	if (!layout_ssh_words(ssh, argv, j->to, command))
 		return EXIT_USAGE;
 	/* Ctrl-C ends ssh; what it leaves there is told below. */
-	catch_signals();
+	cmd_catch_stop();
 	code = run_with_input(argv, in);
 	if (code == EXIT_DONE || code == EXIT_FAILED || code == EXIT_USAGE)
 		return (enum exit_code)code;

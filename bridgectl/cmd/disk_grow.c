@@ -3,29 +3,11 @@
  * What will be done is looked at and shown first; the guest must be off.
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/disk/grow.h"
 #include "bridgectl/disk/size.h"
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int signal)
-{
-	stopped = signal;
-}
-
-/* A step is never left halfway: it ends before its end is told. */
-static void catch_signals(void)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction a = { .sa_handler = on_signal };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
-		sigaction(signals[i], &a, NULL);
-}
 
 /* "+10G"; without the plus it would look like the size afterwards. */
 static bool read_size(const char *text, uint64_t *ret)
@@ -128,8 +110,8 @@ static enum exit_code grow(struct cmd_call *call, struct grow *g)
 		show_what(&call->out, g);
 	for (unsigned i = 0; dry_run && i < g->n_steps; i++)
 		show_step(call, g, i, 0, 0);
-	catch_signals();
-	if (!dry_run && grow_run(g, &stopped, show_step, call, err) < 0) {
+	/* A step is never left halfway: it ends before its end is told. */
+	if (!dry_run && grow_run(g, cmd_catch_stop(), show_step, call, err) < 0) {
 		cmd_error("%s", err);
 		return EXIT_FAILED;
 	}

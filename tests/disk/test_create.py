@@ -335,6 +335,13 @@ def test_stopped_is_undone(ctl, guest, group):
     assert not os.path.lexists(f"/dev/{group}/web1-disk")
 
 
+def test_nohup_is_minded(ctl, guest, group):
+    path = ctl.bin / "lvcreate"
+    path.write_text(path.read_text() + "\nkill -HUP $PPID\n")
+    ctl.ok("disk", "create", guest, "--vg", group, wrap=["nohup"])
+    assert os.path.lexists(f"/dev/{group}/web1-disk")
+
+
 def test_failure_of_the_second_undoes_the_first(ctl, guest, group, tmp_path):
     more = image(tmp_path / "more.img", MIB)
     text = guest.read_text().replace("]", f', "file:{more},xvdb1,w"]')
