@@ -298,17 +298,6 @@ static enum exit_code create_here(struct job *j, const struct plan *p)
 
 /* --- There --- */
 
-static void add_option(FILE *f, const char *name, const char *value)
-{
-	if (!value)
-		return;
-	fprintf(f, " %s", name);
-	if (!*value)
-		return;
-	fputc('=', f);
-	quote_word(f, value);
-}
-
 /* What its shell is to run. NULL: out of memory. */
 static char *remote_command(const struct job *j)
 {
@@ -324,7 +313,7 @@ static char *remote_command(const struct job *j)
 	quote_word(f, program ? program : "bridgectl");
 	fputs(" disk create - --elsewhere", f);
 	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
-		add_option(f, passed[i], cmd_option(j->call, passed[i]));
+		layout_pass_option(f, j->call, passed[i]);
 	fputs(j->call->json ? " --json" : j->call->quiet ? " --quiet" : "", f);
 	if (fclose(f) == 0)
 		return text;

@@ -110,12 +110,25 @@ static bool read_options(struct layout *l)
 
 /* --- The host that has the sources --- */
 
+void layout_pass_option(FILE *f, const struct cmd_call *call, const char *name)
+{
+	const char *v;
+
+	for (unsigned n = 0; (v = cmd_option_nth(call, name, n)) != NULL; n++) {
+		fprintf(f, " %s", name);
+		if (!*v)
+			continue;
+		fputc('=', f);
+		quote_word(f, v);
+	}
+}
+
 /* What its shell is to run. NULL: out of memory. */
 static char *remote_command(const struct layout *l)
 {
 	static const char *const passed[] = { "--label", "--copy-swap", "--grow-last",
 					      "--accept-loss" };
-	const char *program = cmd_option(l->call, "--remote-bridgectl"), *v;
+	const char *program = cmd_option(l->call, "--remote-bridgectl");
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
@@ -125,13 +138,7 @@ static char *remote_command(const struct layout *l)
 	quote_word(f, program ? program : "bridgectl");
 	fputs(" disk layout - --json", f);
 	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
-		for (unsigned n = 0; (v = cmd_option_nth(l->call, passed[i], n)) != NULL; n++) {
-			fprintf(f, " %s", passed[i]);
-			if (*v) {
-				fputc('=', f);
-				quote_word(f, v);
-			}
-		}
+		layout_pass_option(f, l->call, passed[i]);
 	if (fclose(f) == 0)
 		return text;
 	free(text);

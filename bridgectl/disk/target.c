@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "bridgectl/disk/probe.h"
 #include "bridgectl/disk/size.h"
 #include "bridgectl/disk/target_private.h"
 #include "common/util.h"
@@ -95,15 +96,6 @@ static int kind_of(const char *path, const struct stat *st, enum target_kind *re
 	return 0;
 }
 
-static int size_of(int fd, const struct stat *st, uint64_t *ret)
-{
-	if (!S_ISBLK(st->st_mode)) {
-		*ret = (uint64_t)st->st_size;
-		return 0;
-	}
-	return ioctl(fd, BLKGETSIZE64, ret) < 0 ? -errno : 0;
-}
-
 static int check_not_source(const char *path, const struct stat *st, const char *not_this,
 			    char *err)
 {
@@ -143,7 +135,7 @@ static int open_place(const char *path, int flags, const char *not_this, struct 
 		return -errno;
 	if (fstat(t->fd, ret_st) < 0 || ret_st->st_dev != st.st_dev || ret_st->st_ino != st.st_ino)
 		return fail(err, -ESTALE, "%s has just become something else", path);
-	r = size_of(t->fd, ret_st, &t->bytes);
+	r = probe_size(t->fd, &t->bytes);
 	if (r < 0)
 		return fail(err, r, "%s: its size cannot be read: %s", path, strerror(-r));
 	t->dev = t->kind == TARGET_BLOCK ? ret_st->st_rdev : ret_st->st_dev;
