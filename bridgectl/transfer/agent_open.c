@@ -1,10 +1,8 @@
 /*
  * Opening the one disk that an agent serves, and what is known of it.
  *
- * A target is opened as if it might be overwritten, under lock; then its map tells whether what
- * is on it is ours. Only if it is not, an old content counts, and is refused without
- * --overwrite. A file that was changed by somebody else after our last commit is not trusted: its
- * map goes, and it is read and hashed.
+ * A target is opened as if it might be overwritten, under lock; what is on it is looked at after
+ * that (agent_map.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,11 +15,6 @@
 #include "bridgectl/transfer/identity.h"
 
 #define SECTOR 512u
-#define STATE_OF_ROOT "/var/lib/bridgectl/transfer"
-#define STATE_OF_USER "/.local/state/bridgectl/transfer"
-#define LOOK_BYTES (1u << 20) /* as target_content() */
-/* A killed transfer has written after its last commit, for about as long as lies between two. */
-#define OWN_WRITES_US (15 * US_PER_S)
 
 static int disk_failed(int r, const char *err, struct fail *f)
 {
@@ -184,30 +177,6 @@ static int check_not_source(const struct agent *a, const struct agent_params *p,
 	return fail_set(f, FAIL_REFUSED, "%s is the source itself", a->target.path);
 }
 
-static int check_empty(struct agent *a, struct fail *f)
-{
-	_cleanup_free_ uint8_t *buf = window_buffer(LOOK_BYTES);
-	size_t len = (size_t)MIN(a->window.length, (uint64_t)LOOK_BYTES);
-	char what[256] = "something is in its first MiB";
-	int r;
-
-	if (!buf)
-		return fail_set(f, FAIL_INTERNAL, "no memory");
-	r = window_read(&a->window, 0, buf, len);
-	if (r < 0)
-		return fail_set(f, FAIL_IO, "cannot read %s: %s", a->target.path, strerror(-r));
-	if (a->window.offset == 0 && a->window.length == a->target.bytes)
-		r = target_content(a->target.fd, a->target.bytes, what, sizeof(what));
-	else
-		r = !bytes_are_zero(buf, len);
-	if (r < 0)
-		return fail_set(f, FAIL_IO, "cannot read %s: %s", a->target.path, strerror(-r));
-	if (r == 0)
-		return 0;
-	return fail_set(f, FAIL_REFUSED, "%s is not empty: %s; give --overwrite if that may go",
-			a->target.path, what);
-}
-
 /* All holes, so zeros need not be written. A device never says so. */
 static bool is_all_hole(const struct window *w)
 {
@@ -217,87 +186,6 @@ static bool is_all_hole(const struct window *w)
 		return false;
 	at = lseek(w->fd, (off_t)w->offset, SEEK_DATA);
 	return at < 0 ? errno == ENXIO : (uint64_t)at >= w->offset + w->length;
-}
-
-/* --- The target: its map --- */
-
-static int state_dir(const struct agent *a, char *buf, size_t size, struct fail *f)
-{
-	const char *home = getenv("HOME");
-	int n;
-
-	if (a->o->state_dir)
-		n = snprintf(buf, size, "%s", a->o->state_dir);
-	else if (geteuid() == 0)
-		n = snprintf(buf, size, STATE_OF_ROOT);
-	else
-		n = snprintf(buf, size, "%s" STATE_OF_USER, home ? home : "");
-	if (n < 0 || (size_t)n >= size)
-		return fail_set(f, FAIL_USAGE, "the path of the state's folder is too long");
-	return 0;
-}
-
-/* Whether somebody else wrote to the file after our last commit. */
-static bool changed_since(const struct agent *a, uint64_t stamp)
-{
-	struct stat st;
-	uint64_t then;
-
-	if (a->window.block || !stamp || fstat(a->target.fd, &st) < 0)
-		return false;
-	then = (uint64_t)st.st_mtim.tv_sec * US_PER_S + (uint64_t)st.st_mtim.tv_nsec / 1000;
-	return then < stamp || then - stamp > OWN_WRITES_US;
-}
-
-static int open_map_once(struct agent *a, const struct map_subject *s, bool fresh,
-			 struct map_state *ret, struct fail *f)
-{
-	char dir[4096], err[MAP_ERRLEN] = "";
-	int e = 0, r = state_dir(a, dir, sizeof(dir), f);
-
-	if (r < 0)
-		return r;
-	a->map = map_open(dir, s, fresh, ret, &e, err);
-	if (a->map)
-		return 0;
-	return fail_set(f, e == -EBUSY || e == EBUSY ? FAIL_REFUSED : FAIL_IO, "%s", err);
-}
-
-/* The old one is looked at in any case: it tells whether what is there is ours. */
-static int open_map(struct agent *a, const struct agent_params *p, struct map_state *ret,
-		    struct fail *f)
-{
-	struct map_subject *s = calloc(1, sizeof(*s));
-	struct map_state state, again;
-	bool ours;
-	int r;
-
-	if (!s)
-		return fail_set(f, FAIL_INTERNAL, "no memory");
-	memcpy(s->source, p->source, sizeof(s->source));
-	memcpy(s->target, a->identity, sizeof(s->target));
-	s->length = p->length;
-	r = open_map_once(a, s, false, &state, f);
-	ours = r == 0 && state.resumed;
-	if (ours && (p->fresh || changed_since(a, state.stamp))) {
-		map_close(steal(a->map), true);
-		r = open_map_once(a, s, true, &again, f);
-		if (r == 0 && !p->fresh) {
-			again.resumed = again.doubt = true;
-			again.pass = state.pass;
-			again.pass_ended = state.pass_ended;
-		}
-		state = again;
-	}
-	free(s);
-	if (r == 0 && !ours && !a->o->overwrite && !p->keep_content)
-		r = check_empty(a, f);
-	/* Nothing of ours is there, and nothing is left behind. */
-	if (r < 0 && a->map)
-		map_close(steal(a->map), !ours);
-	if (r == 0)
-		*ret = state;
-	return r;
 }
 
 /* Without a map the digests need a seed all the same. */
@@ -328,7 +216,7 @@ static json_t *target_result(struct agent *a, const struct agent_params *p, bool
 		return NULL;
 	if (!p->verify && check_not_source(a, p, disk, f) < 0)
 		return NULL;
-	if ((p->verify ? no_map(&state, f) : open_map(a, p, &state, f)) < 0)
+	if ((p->verify ? no_map(&state, f) : agent_open_map(a, p, *ret_created, &state, f)) < 0)
 		return NULL;
 	a->distrust = state.doubt || p->keep_content;
 	a->flush_ms = (unsigned)p->flush_ms;

@@ -68,6 +68,10 @@ json_t *agent_open_target(struct agent *a, const struct agent_params *p, struct 
 json_t *agent_complete(struct agent *a, const struct agent_params *p, struct fail *f);
 void agent_close(struct agent *a);
 
+/* agent_map.c: `created`: the target is a new file, whatever a map says. 0 or errno with `f`. */
+int agent_open_map(struct agent *a, const struct agent_params *p, bool created,
+		   struct map_state *ret, struct fail *f);
+
 /* agent_wire.c */
 json_t *agent_seed(struct agent *a, const struct agent_params *p, struct fail *f);
 json_t *agent_listen(struct agent *a, const struct agent_params *p, struct fail *f);

@@ -128,7 +128,8 @@ static void say_resumed(struct conductor *c)
 		return;
 	if (c->doubt)
 		conductor_say(c, "An earlier copy was broken off while it wrote once more what had "
-				 "changed: comparing all of it.");
+				 "changed, or somebody else has written to the target since: "
+				 "comparing all of it.");
 	else if (c->pass)
 		conductor_say(c, "An earlier copy is there: sending what has changed since.");
 	else

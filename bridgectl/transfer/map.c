@@ -10,6 +10,7 @@
 #include "bridgectl/transfer/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -408,6 +409,17 @@ struct map *map_open(const char *dir, const struct map_subject *s, bool fresh,
 	}
 	*ret = state;
 	return m;
+}
+
+bool map_exists(const char *dir, const struct map_subject *s)
+{
+	_cleanup_free_ char *path = map_file_path(dir, s->target);
+	_cleanup_close_ int fd = -1;
+	struct map_header h;
+
+	if (path)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	return fd >= 0 && map_file_get_header(fd, &h) == 0 && same_subject(&h.subject, s);
 }
 
 void map_close(struct map *m, bool done)

@@ -50,6 +50,8 @@ struct map_state {
  */
 struct map *map_open(const char *dir, const struct map_subject *s, bool fresh,
 		     struct map_state *ret, int *ret_errno, char *err);
+/* Whether there is one of just this subject; nothing is changed, and nothing locked. */
+bool map_exists(const char *dir, const struct map_subject *s);
 /* Closes; `done`: the transfer is complete and the file goes. */
 void map_close(struct map *m, bool done);
 

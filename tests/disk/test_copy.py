@@ -285,6 +285,18 @@ def test_fresh_forgets(slow):
     assert result["sent_bytes"] == SIZE and same(source, target)
 
 
+def test_target_is_removed(slow):
+    """A new file often has the number of the one before."""
+    place, source, target, words = slow
+    with place.running(*words) as process:
+        half_done(place)
+        process.send_signal(signal.SIGINT)
+        assert ended(process)[0] == RESUMABLE
+    target.unlink()
+    result = goes_on(place, source, target)
+    assert result["sent_bytes"] == SIZE
+
+
 @pytest.mark.parametrize("role", ["source", "target"])
 def test_killed_end(slow, role):
     place, source, target, words = slow
