@@ -117,6 +117,15 @@ static enum exit_code finish(struct cmd_call *call, enum exit_code code)
 	return code;
 }
 
+/* A monitoring system takes 2 for "critical"; what could not be asked is 3, "unknown". */
+static int usage_code(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (argv[i][0] != '-')
+			return strcmp(argv[i], "check") ? EXIT_USAGE : EXIT_UNREACHABLE;
+	return EXIT_USAGE;
+}
+
 int cmd_main(int argc, char **argv)
 {
 	struct cmd_call call = { .socket = CONTROL_SOCKET };
@@ -128,7 +137,7 @@ int cmd_main(int argc, char **argv)
 	}
 	if (!cmd_parse(argc, argv, &call, err)) {
 		cmd_error("%s", err);
-		return EXIT_USAGE;
+		return usage_code(argc, argv);
 	}
 	out_init(&call.out, stdout, call.color);
 	call.out.json = call.json;

@@ -34,6 +34,17 @@ static bool fail(struct parse *p, const char *fmt, ...)
 	return false;
 }
 
+/* No command has a use for an empty text, and the shell makes one of a variable that is not set. */
+static bool check_text(struct parse *p, const char *s)
+{
+	json_t *text = json_string(s);
+
+	json_decref(text);
+	if (!text)
+		return fail(p, "argument %d is not valid UTF-8", p->next - 1);
+	return *s || fail(p, "argument %d is empty; is a variable not set?", p->next - 1);
+}
+
 static unsigned words_matched(const struct cmd *cmd, char **words, unsigned n)
 {
 	const char *w = cmd->words;
@@ -123,7 +134,11 @@ static bool option_value(struct parse *p, const struct cmd_option *o, const char
 		*value = "";
 	else if (!*value && p->next < p->argc)
 		*value = p->argv[p->next++];
-	return *value || fail(p, "%s needs a value: %s %s", o->name, o->name, o->value);
+	if (!*value)
+		return fail(p, "%s needs a value: %s %s", o->name, o->name, o->value);
+	if (o->value && !**value)
+		return fail(p, "the value of %s is empty; is a variable not set?", o->name);
+	return !o->value || check_text(p, *value);
 }
 
 static bool set_color(struct parse *p, const char *value)
@@ -222,11 +237,9 @@ static bool take_words(struct parse *p)
 
 	while (p->next < p->argc) {
 		char *arg = p->argv[p->next++];
-		json_t *text = json_string(arg);
 
-		json_decref(text);
-		if (!text)
-			return fail(p, "argument %d is not valid UTF-8", p->next - 1);
+		if (!check_text(p, arg))
+			return false;
 		if (options && !strcmp(arg, "--"))
 			options = false;
 		else if (options && arg[0] == '-' && arg[1]) {

@@ -674,6 +674,8 @@ def test_check_unreachable(tmp_path):
 def test_check_bad_loss():
     for value in ("x", "-1", "101", "", "nan"):
         assert run("check", f"--loss={value}").returncode == 3
+    assert run("check", "--los", "5").returncode == 3
+    assert run("chekc").returncode == 2
 
 
 # --- topology ---

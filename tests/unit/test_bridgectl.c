@@ -163,6 +163,7 @@ static void test_usage_errors(void **state)
 	assert_usage("status -s", "needs a value");
 	assert_usage("status --color=pink", "auto, always or never");
 	assert_usage("events -n", "needs a value");
+	assert_usage("disk layout a --dir=", "the value of --dir is empty");
 	assert_usage("events -fx", "unknown option");
 	assert_usage("status \xff", "not valid UTF-8");
 }
