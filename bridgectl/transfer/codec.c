@@ -19,23 +19,26 @@
 #define WORTH_NUM 4 /* of 5: it must shrink by more than 20 % */
 #define WORTH_DEN 5
 #define MEMORY_US 500000.0 /* of the link's rate */
+#define SLOW_LINK 150.0	   /* bytes per microsecond */
 #define CPU_FIRST 400.0	   /* bytes per microsecond, until measured */
 
 struct codec {
 	enum codec_mode mode;
+	unsigned n; /* connections that share the link */
 	ZSTD_CCtx *cctx;
 	ZSTD_DCtx *dctx;
 	double link; /* bytes per microsecond; 0: not known */
 	double cpu;
 };
 
-struct codec *codec_new(enum codec_mode mode)
+struct codec *codec_new(enum codec_mode mode, unsigned n)
 {
 	struct codec *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
 	c->mode = mode;
+	c->n = n;
 	c->cpu = CPU_FIRST;
 	return c;
 }
@@ -89,9 +92,15 @@ static size_t squeeze(struct codec *c, const void *src, size_t len, void *dst, s
 	return ZSTD_isError(n) ? 0 : n;
 }
 
-/* Whether the bytes are faster at the other end when they shrink to `ratio`. */
+/*
+ * Whether the bytes are faster at the other end when they shrink to `ratio`. On a faster link than
+ * gigabit Ethernet never: what one thread sees as a slow link are the others that share its
+ * processor, and a host full of guests has better use for these.
+ */
 static bool pays(const struct codec *c, double ratio)
 {
+	if (c->link * c->n > SLOW_LINK)
+		return false;
 	return c->link > 0 && 1 / c->cpu + ratio / c->link < 0.9 / c->link;
 }
 

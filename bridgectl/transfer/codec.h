@@ -13,8 +13,11 @@ enum codec_mode { CODEC_AUTO, CODEC_NEVER, CODEC_ALWAYS };
 
 struct codec;
 
-/* Not thread safe, to be freed. NULL: no memory (about 1 MiB when it is used). */
-struct codec *codec_new(enum codec_mode mode);
+/*
+ * For one of `n` connections that are alike. Not thread safe, to be freed. NULL: no memory (about
+ * 1 MiB when it is used).
+ */
+struct codec *codec_new(enum codec_mode mode, unsigned n);
 void codec_free(struct codec *c);
 
 /* So many bytes, as they are on the wire, were handed to the connection in so long. */

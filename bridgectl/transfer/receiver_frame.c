@@ -67,7 +67,7 @@ static int read_packed(struct rlane *l, size_t packed, size_t len, struct fail *
 		l->packed_size = l->packed ? packed : 0;
 	}
 	if (!l->codec)
-		l->codec = codec_new(CODEC_NEVER);
+		l->codec = codec_new(CODEC_NEVER, 1);
 	if (!l->packed || !l->codec)
 		return fail_set(f, FAIL_INTERNAL, "no memory");
 	r = wire_read(l->wire, l->packed, packed, f);

@@ -247,7 +247,8 @@ static int lane_init(struct lane *l, struct sender *s, unsigned i, struct fail *
 	l->buf = window_buffer(SPAN_BYTES);
 	if (s->compress != COMPRESS_NEVER) {
 		l->packed = malloc(PACKED_BYTES);
-		l->codec = codec_new(s->compress == COMPRESS_ALWAYS ? CODEC_ALWAYS : CODEC_AUTO);
+		l->codec = codec_new(s->compress == COMPRESS_ALWAYS ? CODEC_ALWAYS : CODEC_AUTO,
+				     s->connections->n);
 	}
 	if (!l->buf || (s->compress != COMPRESS_NEVER && (!l->packed || !l->codec)))
 		return fail_set(f, FAIL_INTERNAL, "no memory");

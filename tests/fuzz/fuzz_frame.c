@@ -30,7 +30,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	digest_init(&digest, seed);
-	codec = codec_new(CODEC_NEVER);
+	codec = codec_new(CODEC_NEVER, 1);
 	return 0;
 }
 

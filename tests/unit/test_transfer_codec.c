@@ -32,7 +32,7 @@ static int setup(void **state)
 static void there_and_back(void **state)
 {
 	static const size_t lengths[] = { 4096, 5000, CHUNK_BYTES, CHUNK_BYTES + 1, SPAN_BYTES };
-	struct codec *c = codec_new(CODEC_ALWAYS);
+	struct codec *c = codec_new(CODEC_ALWAYS, 1);
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++) {
@@ -57,7 +57,7 @@ static void there_and_back(void **state)
 
 static void two_frames_are_not_one(void **state)
 {
-	struct codec *c = codec_new(CODEC_ALWAYS);
+	struct codec *c = codec_new(CODEC_ALWAYS, 1);
 	size_t n = codec_compress(c, text, 4096, packed);
 
 	(void)state;
@@ -68,7 +68,7 @@ static void two_frames_are_not_one(void **state)
 
 static void noise_goes_as_it_is(void **state)
 {
-	struct codec *c = codec_new(CODEC_ALWAYS);
+	struct codec *c = codec_new(CODEC_ALWAYS, 1);
 
 	(void)state;
 	assert_int_equal(codec_compress(c, noise, SPAN_BYTES, packed), 0);
@@ -76,7 +76,7 @@ static void noise_goes_as_it_is(void **state)
 	assert_int_equal(codec_compress(c, noise, 0, packed), 0);
 	codec_free(c);
 	/* compressible at first, then not: it must pay as a whole */
-	c = codec_new(CODEC_ALWAYS);
+	c = codec_new(CODEC_ALWAYS, 1);
 	memcpy(back, noise, SPAN_BYTES);
 	memcpy(back, text, CHUNK_BYTES);
 	assert_int_equal(codec_compress(c, back, SPAN_BYTES, packed), 0);
@@ -85,7 +85,7 @@ static void noise_goes_as_it_is(void **state)
 
 static void only_on_slow_links(void **state)
 {
-	struct codec *c = codec_new(CODEC_AUTO);
+	struct codec *c = codec_new(CODEC_AUTO, 1);
 
 	(void)state;
 	/* nothing is known */
@@ -101,16 +101,35 @@ static void only_on_slow_links(void **state)
 		codec_sent(c, SPAN_BYTES, SPAN_BYTES / 100000);
 	assert_int_equal(codec_compress(c, text, SPAN_BYTES, packed), 0);
 	codec_free(c);
-	c = codec_new(CODEC_NEVER);
+	c = codec_new(CODEC_NEVER, 1);
 	codec_sent(c, SPAN_BYTES, SPAN_BYTES);
 	assert_int_equal(codec_compress(c, text, SPAN_BYTES, packed), 0);
 	codec_free(c);
 	codec_free(NULL);
 }
 
+/* 50 MB/s each are a slow link alone, and a fast one together with three others. */
+static void connections_add_up(void **state)
+{
+	static const struct {
+		unsigned n;
+		bool slow;
+	} cases[] = { { 1, true }, { 2, true }, { 4, false } };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct codec *c = codec_new(CODEC_AUTO, cases[i].n);
+
+		for (unsigned j = 0; j < 100; j++)
+			codec_sent(c, SPAN_BYTES, SPAN_BYTES / 50);
+		assert_int_equal(codec_compress(c, text, SPAN_BYTES, packed) > 0, cases[i].slow);
+		codec_free(c);
+	}
+}
+
 static void damage(void **state)
 {
-	struct codec *c = codec_new(CODEC_ALWAYS);
+	struct codec *c = codec_new(CODEC_ALWAYS, 1);
 	size_t n = codec_compress(c, text, CHUNK_BYTES, packed);
 	struct prng p = { 4 };
 
@@ -131,11 +150,9 @@ static void damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(there_and_back),
-		cmocka_unit_test(two_frames_are_not_one),
-		cmocka_unit_test(noise_goes_as_it_is),
-		cmocka_unit_test(only_on_slow_links),
-		cmocka_unit_test(damage),
+		cmocka_unit_test(there_and_back),      cmocka_unit_test(two_frames_are_not_one),
+		cmocka_unit_test(noise_goes_as_it_is), cmocka_unit_test(only_on_slow_links),
+		cmocka_unit_test(connections_add_up),  cmocka_unit_test(damage),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
