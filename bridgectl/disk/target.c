@@ -151,8 +151,10 @@ static int say_why_not_open(const char *path, int r, char *err)
 
 	if (r == -EBUSY || r == -ETXTBSY)
 		return fail(err, -EBUSY, "%s is in use: %s", path,
-			    target_user(path, who, sizeof(who)) > 0 ? who :
-								      "the kernel has claimed it");
+			    target_user(path, who, sizeof(who)) > 0 ?
+				    who :
+				    "the kernel has claimed it, as for a mount in a container; "
+				    "lsblk and fuser -v may tell more");
 	if (r == -EROFS)
 		return fail(err, r, "%s is read-only", path);
 	return fail(err, r, "%s: %s", path, strerror(-r));

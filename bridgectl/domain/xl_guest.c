@@ -471,8 +471,8 @@ const char *xl_foreign(const char *text, size_t len)
 	if (text[n] == '(')
 		return "this is SXP, as xm printed it; give the file that `xm create` was given";
 	if (text[n] == '{')
-		return "this is JSON, as `xl list -l` prints it; give the file that "
-		       "`xl create` was given";
+		return "this is JSON, as `xl list -l` or `disk layout` prints it; give the file "
+		       "that `xl create` was given (a plan goes to `disk create`)";
 	if (text[n] == '<')
 		return "this is XML; give the file that `xl create` or `xm create` was given";
 	return NULL;

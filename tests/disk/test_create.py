@@ -256,6 +256,15 @@ def test_onto_what_is_mounted(ctl, guest, tmp_path, loop):
     assert blkid(device)["TYPE"] == "ext2"
 
 
+def test_onto_what_the_kernel_will_not_name(ctl, guest, tmp_path, loop):
+    """A mount in another namespace holds a device just so."""
+    device = loop(image(tmp_path / "backing.img", total(ctl, guest)))
+    fd = os.open(device, os.O_RDONLY | os.O_EXCL)
+    said = ctl.refused("disk", "create", guest, "--onto", device, "--overwrite")
+    os.close(fd)
+    assert "the kernel has claimed it" in said and "lsblk" in said
+
+
 def test_onto_what_another_program_writes(ctl, guest, tmp_path):
     busy = image(tmp_path / "busy.img", total(ctl, guest))
     with open(busy, "r+b"):

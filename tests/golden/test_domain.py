@@ -108,6 +108,7 @@ def test_no_file(tmp_path):
         (b" \n\n", "it is empty"),
         (b"(domain (name x))", "this is SXP"),
         (b'{ "domid": 3 }', "this is JSON"),
+        (b'{ "plan": 1 }', "(a plan goes to `disk create`)"),
         (b"<domain/>", "this is XML"),
         (b"\x7fELF\x00\x00", "a NUL byte"),
         (b"\xeb\x63\x90" + bytes(1 << 20), "give the guest's configuration file, not its disk"),
@@ -120,7 +121,7 @@ def test_no_file(tmp_path):
         (b"a = ['x']\n" + b"a = a + a\n" * 60, "too large"),
         (b"a=" * 5000 + b"1", "more than 16 assignments"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_something_else(text, told):
     done = show("-", stdin=text)
