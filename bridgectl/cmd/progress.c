@@ -12,6 +12,7 @@
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/transfer/predict.h"
+#include "common/jsonline.h"
 
 #define LINE_EVERY_MS 10000
 #define JSON_EVERY_MS 1000
@@ -195,7 +196,7 @@ static void say(void *arg, const char *sentence)
 	struct progress *p = arg;
 
 	if (p->out->json) {
-		json_event(p, "note", json_pack("{so}", "text", json_string(sentence)));
+		json_event(p, "note", json_pack("{so}", "text", jsonline_text(sentence)));
 		return;
 	}
 	if (p->out->quiet)

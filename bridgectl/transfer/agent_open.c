@@ -147,6 +147,11 @@ static int open_target(struct agent *a, const struct agent_params *p, bool *ret_
 	if (r == 0)
 		return 0;
 	a->target.fd = -1;
+	if (r == -EBUSY && (a->o->partition || a->o->offset || a->o->length))
+		return fail_set(f, FAIL_REFUSED,
+				"%s; partitions of one disk are copied one after the other, or as "
+				"devices of their own (losetup -P, kpartx)",
+				err);
 	return disk_failed(r, err, f);
 }
 

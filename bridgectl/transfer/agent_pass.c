@@ -187,7 +187,9 @@ static int hash_window(struct agent *a, EVP_MD_CTX *md, uint64_t length, struct 
 		return fail_set(f, FAIL_INTERNAL, "no memory");
 	for (uint64_t at = 0; at < length;) {
 		size_t n = (size_t)MIN(SPAN_BYTES, length - at);
-		int r = window_read(&a->window, at, buf, n);
+		/* Of what was written the disk is asked, not the cache. */
+		int r = a->o->role == AGENT_TARGET ? window_reread(&a->window, at, buf, n) :
+						     window_read(&a->window, at, buf, n);
 
 		if (atomic_load(&a->stop))
 			return fail_set(f, FAIL_STOPPED, "stopped");

@@ -38,11 +38,10 @@ uint64_t conductor_now_us(void)
 uint64_t conductor_uint(const json_t *j, const char *key)
 {
 	const json_t *v = json_object_get(j, key);
-	double d = json_number_value(v);
 
 	if (json_is_array(v))
 		return json_array_size(v);
-	return json_is_true(v) ? 1 : d > 0 ? (uint64_t)d : 0;
+	return json_is_true(v) ? 1 : (uint64_t)MAX(json_integer_value(v), 0);
 }
 
 int conductor_fail(struct conductor *c, const char *code, const char *fmt, ...)

@@ -24,10 +24,9 @@ static int broken(struct fail *f, int r)
 {
 	switch (r) {
 	case -ETIMEDOUT:
-		return fail_set(
-			f, FAIL_CONNECTION,
-			"the other end has not answered for %d s; the network seems to be cut",
-			CONN_TIMEOUT_MS / 1000);
+		return fail_set(f, FAIL_CONNECTION,
+				"the other end does not answer any more; the network seems to be "
+				"cut");
 	case -ECONNABORTED:
 		return fail_set(f, FAIL_STOPPED, "stopped");
 	case -EBADMSG:

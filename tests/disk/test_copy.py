@@ -172,6 +172,18 @@ def test_busy_with_another_copy(here):
         assert ended(process)[0] == RESUMABLE
 
 
+def test_two_partitions_at_once(here):
+    """One lock is on all of a disk: the second copy is told what to do."""
+    target = image_with_table(here.dir / "target", [8, 8])
+    source = random_file(here.dir / "source", 8 * MIB)
+    with here.running(source, target, "--partition", "1", "--overwrite", "--rate", "1M") as process:
+        here.wait_status(lambda c: c["covered_bytes"] > 0)
+        assert "one after the other" in one_sentence(
+            here.copy(source, target, "--partition", "2", "--overwrite", code=FAILED))
+        here.run("disk", "stop")
+        assert ended(process)[0] == RESUMABLE
+
+
 def test_mounted(here):
     source, image = random_file(here.dir / "source", MIB), sparse(here.dir / "image", 16 * MIB)
     subprocess.run(["mkfs.ext4", "-q", image], check=True)

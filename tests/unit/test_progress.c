@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -81,12 +82,35 @@ static void any_width(void **state)
 			}
 }
 
+/* What another program said may be in another character set; a note is an object all the same. */
+static void note_of_any_bytes(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	struct out o = { .f = open_memstream(&text, &size), .json = true };
+	struct progress p;
+	struct conduct_ui ui;
+	json_t *j;
+
+	(void)state;
+	progress_init(&p, &o);
+	ui = progress_ui(&p);
+	ui.say(ui.arg, "ssh: r\xe9seau");
+	fclose(o.f);
+	j = json_loads(text, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(j, "event")), "note");
+	assert_string_equal(json_string_value(json_object_get(j, "text")), "ssh: r?seau");
+	json_decref(j);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(words),
 		cmocka_unit_test(not_done_before_the_end),
 		cmocka_unit_test(any_width),
+		cmocka_unit_test(note_of_any_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
