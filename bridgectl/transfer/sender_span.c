@@ -74,24 +74,35 @@ static int read_failed(struct lane *l, uint64_t offset, size_t len, int r, struc
 			(unsigned long long)(w->offset + at), strerror(-(again ? again : r)));
 }
 
+/* A chunk that is zeros, or a hole, of which a terabyte is not looked at byte by byte. */
+static void take_zero(struct lane *l, struct span *span, unsigned i)
+{
+	const struct digest *d = l->sender->setup.digest;
+	uint8_t *bytes = l->buf + (size_t)i * CHUNK_BYTES;
+	uint8_t *digest = l->digests + (size_t)i * DIGEST_BYTES;
+	size_t len = run_len(span, i, 1);
+
+	span->zero |= UINT64_C(1) << i;
+	if (len == CHUNK_BYTES) {
+		memcpy(digest, d->zero, DIGEST_BYTES);
+	} else {
+		memset(bytes, 0, len);
+		digest_bytes(d, bytes, len, digest);
+	}
+}
+
 static void hash_run(struct lane *l, struct span *span, unsigned first, unsigned n)
 {
 	const struct digest *d = l->sender->setup.digest;
 
 	for (unsigned i = first; i < first + n; i++) {
 		const uint8_t *bytes = l->buf + (size_t)i * CHUNK_BYTES;
-		uint8_t *digest = l->digests + (size_t)i * DIGEST_BYTES;
 		size_t len = run_len(span, i, 1);
 
-		if (!bytes_are_zero(bytes, len)) {
-			digest_bytes(d, bytes, len, digest);
-			continue;
-		}
-		span->zero |= UINT64_C(1) << i;
-		if (len == CHUNK_BYTES)
-			memcpy(digest, d->zero, DIGEST_BYTES);
+		if (bytes_are_zero(bytes, len))
+			take_zero(l, span, i);
 		else
-			digest_bytes(d, bytes, len, digest);
+			digest_bytes(d, bytes, len, l->digests + (size_t)i * DIGEST_BYTES);
 	}
 }
 
@@ -103,13 +114,14 @@ static int read_run(struct lane *l, struct span *span, unsigned first, unsigned 
 	int r;
 
 	if (is_hole(l->sender->setup.window, offset, len)) {
-		memset(buf, 0, len);
-	} else {
-		r = window_read(l->sender->setup.window, offset, buf, len);
-		if (r < 0)
-			return read_failed(l, offset, len, r, f);
-		sender_count(&l->sender->read, len);
+		for (unsigned i = first; i < first + n; i++)
+			take_zero(l, span, i);
+		return 0;
 	}
+	r = window_read(l->sender->setup.window, offset, buf, len);
+	if (r < 0)
+		return read_failed(l, offset, len, r, f);
+	sender_count(&l->sender->read, len);
 	hash_run(l, span, first, n);
 	return 0;
 }
