@@ -335,7 +335,10 @@ static int file_of_plan(const struct plan *p)
 	return fd;
 }
 
-/* Its output is ours, so that progress is seen while it comes. The program's exit code. */
+/*
+ * Its output is ours, so that progress is seen while it comes. The program's exit code, -EINTR: a
+ * signal has ended it; another negative errno: told.
+ */
 static int run_with_input(const char *const argv[], int in)
 {
 	posix_spawn_file_actions_t actions;
@@ -378,12 +381,14 @@ static enum exit_code create_there(const struct job *j, const struct plan *p)
 	code = run_with_input(argv, in);
 	if (code == EXIT_DONE || code == EXIT_FAILED || code == EXIT_USAGE)
 		return (enum exit_code)code;
+	if (code < 0 && code != -EINTR)
+		return EXIT_FAILED; /* told */
 	if (code == 127)
 		cmd_error("%s: there is no bridgectl; see --remote-bridgectl", j->to);
 	else
-		cmd_error("%s: ssh failed or was cut off (exit code %d); if it had begun, look "
-			  "there for what was made",
-			  j->to, code);
+		cmd_error("%s: ssh failed or was cut off; if it had begun, look there for what was "
+			  "made",
+			  j->to);
 	return EXIT_FAILED;
 }
 

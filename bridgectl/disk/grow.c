@@ -136,6 +136,12 @@ static int choose_partition(struct grow *g, const struct table *t, unsigned numb
 				 g->path, p->number,
 				 (uintmax_t)((p->start + p->sectors) * SECTOR_BYTES),
 				 (uintmax_t)g->before);
+	if (g->label == PLAN_MSDOS && g->after > g->before &&
+	    g->after / SECTOR_BYTES > PLAN_MSDOS_SECTORS_MAX + 1)
+		return grow_fail(err, -EINVAL,
+				 "%s has an msdos table, which ends at 2 TiB, and would have %ju "
+				 "bytes; make it a GPT first, or take less",
+				 g->path, (uintmax_t)g->after);
 	g->part = *p;
 	g->part_after = place_end(g) - p->start;
 	return 0;
@@ -175,6 +181,21 @@ static int look_at_table(struct grow *g, const struct target *t, unsigned number
 	return 0;
 }
 
+/* A configuration or an archive would only have zeros behind it; one of zeros may become a disk. */
+static int check_is_disk(const struct grow *g, const struct target *t, char *err)
+{
+	char what[256];
+	int r = target_content(t->fd, g->before, what, sizeof(what));
+
+	if (r <= 0)
+		return r < 0 ? grow_fail(err, r, "%s cannot be read: %s", g->path, strerror(-r)) :
+			       0;
+	return grow_fail(err, -EINVAL,
+			 "%s is no disk that is known here: it has no partition table, no file "
+			 "system and no swap; by hand: truncate -s",
+			 g->path);
+}
+
 static int look_at_content(struct grow *g, const struct target *t, char *err)
 {
 	uint64_t bytes = g->label == PLAN_WHOLE ? g->before : g->part.sectors * SECTOR_BYTES;
@@ -182,6 +203,10 @@ static int look_at_content(struct grow *g, const struct target *t, char *err)
 
 	if (r < 0)
 		return grow_fail(err, r, "%s cannot be read: %s", g->path, strerror(-r));
+	if (!g->type[0] && g->label == PLAN_WHOLE && t->kind == TARGET_FILE && bytes)
+		r = check_is_disk(g, t, err);
+	if (r < 0)
+		return r;
 	if (grow_is_ext(g) && !grow_needs_loop(g) && strchr(g->path, '?'))
 		return grow_fail(err, -EINVAL, "e2fsck takes no path with a question mark: %s",
 				 g->path);

@@ -197,7 +197,9 @@ static bool find_grown(const struct work *w, unsigned *ret)
 	for (unsigned i = 0; i < w->p->n_disks; i++) {
 		const struct plan_disk *d = &w->p->disks[i];
 
-		if (w->o->extra_disk ? strcmp(w->o->extra_disk, d->vdev) != 0 : w->from[i]->whole)
+		if (w->o->extra_disk ? strcmp(w->o->extra_disk, d->vdev) != 0 &&
+					       strcmp(w->o->extra_disk, d->target) != 0 :
+				       w->from[i]->whole)
 			continue;
 		*ret = i;
 		found++;

@@ -252,6 +252,24 @@ def test_formats_that_are_not_raw(ctl, tmp_path):
         assert "qcow2" in ctl.refused("disk", "grow", path, "+1M")
 
 
+def test_what_is_no_disk(ctl, tmp_path):
+    """A slip of the hand: the configuration and not the image."""
+    config = tmp_path / "web1.cfg"
+    config.write_text("name = 'web1'\n")
+    with Unchanged(config):
+        assert "is no disk" in ctl.refused("disk", "grow", config, "+10M")
+    blank = image(tmp_path / "blank.img", MIB)
+    ctl.ok("disk", "grow", blank, "+1M")
+    assert blank.stat().st_size == 2 * MIB
+
+
+def test_msdos_ends(ctl, tmp_path):
+    path = image(tmp_path / "disk.img", 26 * MIB)
+    table(path, "dos")
+    with Unchanged(path):
+        assert "ends at 2 TiB" in ctl.refused("disk", "grow", path, "+2T")
+
+
 def test_cut_off(ctl, tmp_path):
     """The last partition goes on where no disk is any more."""
     path = image(tmp_path / "disk.img", 26 * MIB)

@@ -525,6 +525,8 @@ static void test_grow(void **state)
 	m->options.extra_disk = "xvdz";
 	assert_null(compute(m));
 	assert_non_null(strstr(m->err, "no disk xvdz"));
+	m->options.extra_disk = "vda"; /* as --disk takes it */
+	plan_free(compute_ok(m));
 	m->options.extra_disk = "xvda";
 	m->options.extra_bytes = UINT64_C(8000) << 50;
 	assert_null(compute(m));
