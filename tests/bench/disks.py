@@ -3,9 +3,9 @@
 2 GiB of random bytes, text and zeros in equal parts lie on the left host; each way brings them to
 a new sparse file on the right one. What the cache holds of the source is dropped before each
 time, and every way's clock stops when the target is flushed to its disk. Ours are verified by
-then: read back and compared; none of the others is. All of it twice: from disk to disk, where a
-disk that both hosts share decides who is how fast, and with both in memory, where the ways themselves
-do. Goals are for the latter.
+then: read back and compared; none of the others is. All of it twice: from disk to disk, where
+a disk that both hosts share decides who is how fast, and with both in memory, where the ways
+themselves do. Goals are for the latter.
 """
 import contextlib
 import dataclasses
