@@ -131,7 +131,7 @@ static int open_once(struct agent *a, const char *dir, const struct map_subject 
 	a->map = map_open(dir, s, fresh, ret, &e, err);
 	if (a->map)
 		return 0;
-	return fail_set(f, e == -EBUSY ? FAIL_REFUSED : FAIL_IO, "%s", err);
+	return fail_set(f, e == -EBUSY || e == -EPERM ? FAIL_REFUSED : FAIL_IO, "%s", err);
 }
 
 /* The map's file goes, and a new one comes. What is there may be right all the same. */

@@ -134,6 +134,22 @@ static int make_dir(const char *dir)
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/* Who may write there can put another map, or another file, in the place of ours. */
+static int check_dir(const char *dir, char *err)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0) {
+		snprintf(err, MAP_ERRLEN, "%.200s: %s", dir, strerror(errno));
+		return -errno;
+	}
+	if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & S_IWOTH))
+		return 0;
+	snprintf(err, MAP_ERRLEN,
+		 "%.200s: others may write there; the state needs a folder of its own", dir);
+	return -EPERM;
+}
+
 /* 1: it is locked and still what the path leads to. 0: try again. */
 static int lock(int fd, const char *path)
 {
@@ -178,6 +194,9 @@ int map_file_open(const char *dir, const char *path, int *ret_fd, char *err)
 		snprintf(err, MAP_ERRLEN, "%.200s: cannot be made: %s", dir, strerror(-r));
 		return r;
 	}
+	r = check_dir(dir, err);
+	if (r < 0)
+		return r;
 	r = open_and_lock(path, ret_fd);
 	if (r == -EBUSY)
 		snprintf(err, MAP_ERRLEN, "%.300s: another transfer to this target is running",

@@ -29,7 +29,10 @@ int map_header_newest(const uint8_t *slots, struct map_header *ret);
 
 /* "DIR/hash of the target's identity.map", to be freed; NULL: no memory. */
 char *map_file_path(const char *dir, const char *target);
-/* Opens or makes it, and its folder, and locks it: *ret_fd. -EBUSY: locked by another. */
+/*
+ * Opens or makes it, and its folder, and locks it: *ret_fd. -EBUSY: locked by another; -EPERM:
+ * the folder is one that others may write to.
+ */
 int map_file_open(const char *dir, const char *path, int *ret_fd, char *err);
 /* Length of the file for a window. */
 uint64_t map_file_bytes(uint64_t length);

@@ -191,15 +191,26 @@ static int read_piece(const struct window *w, uint64_t at, uint8_t *buf, size_t 
 	return transfer_piece(w, READ, at, buf, len);
 }
 
-int window_read(const struct window *w, uint64_t offset, void *buf, size_t len)
+/* Clean pages go; dirty ones, of a write after the last flush, are still the newest. */
+static int reread_piece(const struct window *w, uint64_t at, uint8_t *buf, size_t len)
 {
-	uint8_t *p = buf;
+	posix_fadvise(w->fd, (off_t)at, (off_t)len, POSIX_FADV_DONTNEED);
+	return transfer_piece(w, READ, at, buf, len);
+}
 
+static int write_piece(const struct window *w, uint64_t at, uint8_t *buf, size_t len)
+{
+	return transfer_piece(w, WRITE, at, buf, len);
+}
+
+static int each_piece(const struct window *w, uint64_t offset, uint8_t *p, size_t len,
+		      int (*piece)(const struct window *w, uint64_t at, uint8_t *buf, size_t len))
+{
 	if (!inside(w, offset, len))
 		return -ERANGE;
 	while (len) {
 		size_t n = MIN(len, PIECE_BYTES);
-		int r = read_piece(w, w->offset + offset, p, n);
+		int r = piece(w, w->offset + offset, p, n);
 
 		if (r < 0)
 			return r;
@@ -208,46 +219,21 @@ int window_read(const struct window *w, uint64_t offset, void *buf, size_t len)
 		len -= n;
 	}
 	return 0;
+}
+
+int window_read(const struct window *w, uint64_t offset, void *buf, size_t len)
+{
+	return each_piece(w, offset, buf, len, read_piece);
 }
 
 int window_write(struct window *w, uint64_t offset, const void *buf, size_t len)
 {
-	uint8_t *p = (uint8_t *)buf; /* only read, for WRITE */
-
-	if (!inside(w, offset, len))
-		return -ERANGE;
-	while (len) {
-		size_t n = MIN(len, PIECE_BYTES);
-		int r = transfer_piece(w, WRITE, w->offset + offset, p, n);
-
-		if (r < 0)
-			return r;
-		p += n;
-		offset += n;
-		len -= n;
-	}
-	return 0;
+	return each_piece(w, offset, (uint8_t *)buf, len, write_piece); /* only read */
 }
 
 int window_reread(const struct window *w, uint64_t offset, void *buf, size_t len)
 {
-	uint8_t *p = buf;
-
-	if (!inside(w, offset, len))
-		return -ERANGE;
-	/* Clean pages go; dirty ones, of a write after the last flush, are still the newest. */
-	posix_fadvise(w->fd, (off_t)(w->offset + offset), (off_t)len, POSIX_FADV_DONTNEED);
-	while (len) {
-		size_t n = MIN(len, PIECE_BYTES);
-		int r = transfer_piece(w, READ, w->offset + offset, p, n);
-
-		if (r < 0)
-			return r;
-		p += n;
-		offset += n;
-		len -= n;
-	}
-	return 0;
+	return each_piece(w, offset, buf, len, reread_piece);
 }
 
 static int write_zeros(struct window *w, uint64_t offset, uint64_t len)

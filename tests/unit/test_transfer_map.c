@@ -189,6 +189,36 @@ static void other_subjects(void **state)
 	map_close(m, false);
 }
 
+static void folder_of_others(void **state)
+{
+	int r = 0;
+
+	(void)state;
+	map_close(open_map(false), true);
+	assert_int_equal(chmod(dir, 01777), 0);
+	assert_null(map_open(dir, &subject, false, &st, &r, err));
+	assert_int_equal(r, -EPERM);
+	assert_non_null(strstr(err, "others may write"));
+	assert_int_equal(chmod(dir, 0700), 0);
+	map_close(open_map(false), true);
+}
+
+static void exists(void **state)
+{
+	struct map_subject other = subject;
+	struct map *m;
+
+	(void)state;
+	assert_false(map_exists(dir, &subject));
+	m = open_map(false);
+	assert_true(map_exists(dir, &subject));
+	snprintf(other.source, sizeof(other.source), "somebody else");
+	assert_false(map_exists(dir, &other));
+	assert_true(map_exists(dir, &subject));
+	map_close(m, true);
+	assert_false(map_exists(dir, &subject));
+}
+
 static void one_at_a_time(void **state)
 {
 	struct map *m = open_map(false), *second;
@@ -522,6 +552,8 @@ int main(void)
 		cmocka_unit_test_setup(first_time, setup),
 		cmocka_unit_test_setup(resumes, setup),
 		cmocka_unit_test_setup(other_subjects, setup),
+		cmocka_unit_test_setup(folder_of_others, setup),
+		cmocka_unit_test_setup(exists, setup),
 		cmocka_unit_test_setup(one_at_a_time, setup),
 		cmocka_unit_test_setup(doubt, setup),
 		cmocka_unit_test_setup(ends_well_after_rewriting, setup),
