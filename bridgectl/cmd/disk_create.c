@@ -298,27 +298,16 @@ static enum exit_code create_here(struct job *j, const struct plan *p)
 
 /* --- There --- */
 
-/* What its shell is to run. NULL: out of memory. */
-static char *remote_command(const struct job *j)
+static char *remote_command(const struct cmd_call *call)
 {
-	static const char *const passed[] = { "--vg",	     "--dir",	     "--onto",
-					      "--overwrite", "--overcommit", "--dry-run" };
-	const char *program = cmd_option(j->call, "--remote-bridgectl");
-	char *text = NULL;
-	size_t len;
-	FILE *f = open_memstream(&text, &len);
+	static const char *const passed[] = { "--vg",	      "--dir",	   "--onto", "--overwrite",
+					      "--overcommit", "--dry-run", NULL };
 
-	if (!f)
-		return NULL;
-	quote_word(f, program ? program : "bridgectl");
-	fputs(" disk create - --elsewhere", f);
-	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
-		layout_pass_option(f, j->call, passed[i]);
-	fputs(j->call->json ? " --json" : j->call->quiet ? " --quiet" : "", f);
-	if (fclose(f) == 0)
-		return text;
-	free(text);
-	return NULL;
+	return layout_remote_command(call,
+				     call->json	 ? "disk create - --elsewhere --json" :
+				     call->quiet ? "disk create - --elsewhere --quiet" :
+						   "disk create - --elsewhere",
+				     passed);
 }
 
 /* The plan as a file without a name, to be read from its beginning. */
@@ -365,7 +354,7 @@ static enum exit_code create_there(const struct job *j, const struct plan *p)
 {
 	const char *given = cmd_option(j->call, "--ssh");
 	_cleanup_free_ char *ssh = strdup(given ? given : LAYOUT_SSH_DEFAULT);
-	_cleanup_free_ char *command = remote_command(j);
+	_cleanup_free_ char *command = remote_command(j->call);
 	_cleanup_close_ int in = file_of_plan(p);
 	const char *argv[LAYOUT_SSH_WORDS];
 	int code;

@@ -110,7 +110,8 @@ static bool read_options(struct layout *l)
 
 /* --- The host that has the sources --- */
 
-void layout_pass_option(FILE *f, const struct cmd_call *call, const char *name)
+/* " --name=VALUE", as often as it was given here. */
+static void pass_option(FILE *f, const struct cmd_call *call, const char *name)
 {
 	const char *v;
 
@@ -123,12 +124,10 @@ void layout_pass_option(FILE *f, const struct cmd_call *call, const char *name)
 	}
 }
 
-/* What its shell is to run. NULL: out of memory. */
-static char *remote_command(const struct layout *l)
+char *layout_remote_command(const struct cmd_call *call, const char *words,
+			    const char *const passed[])
 {
-	static const char *const passed[] = { "--label", "--copy-swap", "--grow-last",
-					      "--accept-loss" };
-	const char *program = cmd_option(l->call, "--remote-bridgectl");
+	const char *program = cmd_option(call, "--remote-bridgectl");
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
@@ -136,9 +135,9 @@ static char *remote_command(const struct layout *l)
 	if (!f)
 		return NULL;
 	quote_word(f, program ? program : "bridgectl");
-	fputs(" disk layout - --json", f);
-	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
-		layout_pass_option(f, l->call, passed[i]);
+	fprintf(f, " %s", words);
+	for (; *passed; passed++)
+		pass_option(f, call, *passed);
 	if (fclose(f) == 0)
 		return text;
 	free(text);
@@ -219,11 +218,14 @@ bool layout_ssh_words(char *text, const char *words[], const char *host, const c
 
 static struct plan *ask_host(const struct layout *l, const struct guest_file *f)
 {
+	static const char *const passed[] = { "--label", "--copy-swap", "--grow-last",
+					      "--accept-loss", NULL };
 	static const struct proc_limits limits = { .timeout_ms = SSH_TIMEOUT_MS,
 						   .out_bytes = SSH_OUT_BYTES,
 						   .asks = true };
 	_cleanup_free_ char *ssh = strdup(l->where.ssh ? l->where.ssh : LAYOUT_SSH_DEFAULT);
-	_cleanup_free_ char *command = remote_command(l);
+	_cleanup_free_ char *command =
+		layout_remote_command(l->call, "disk layout - --json", passed);
 	const char *argv[LAYOUT_SSH_WORDS];
 	struct proc_result result;
 	struct plan *p;

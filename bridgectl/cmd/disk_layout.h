@@ -26,8 +26,12 @@ bool layout_read_shape(struct layout *l);
 /* The plan, made here or asked of --from. NULL: told. Free it with plan_free(). */
 struct plan *layout_plan(const struct layout *l, const struct guest_file *f);
 
-/* " --name=VALUE" for the shell of another host, as often as it was given here. */
-void layout_pass_option(FILE *f, const struct cmd_call *call, const char *name);
+/*
+ * What the shell of another host is to run: its bridgectl with `words` and those of the options
+ * `passed` (NULL-ended) that were given here. To be freed. NULL: out of memory.
+ */
+char *layout_remote_command(const struct cmd_call *call, const char *words,
+			    const char *const passed[]);
 
 /*
  * "ssh -p 22" (which it cuts up) as words in `words` (LAYOUT_SSH_WORDS), then host and command.
