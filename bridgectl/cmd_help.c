@@ -9,10 +9,10 @@
 
 /* Commands that the design has and this version has not. */
 static const char *const later[] = {
-	"watch",	  "tunnel add",	      "tunnel del",    "domain list",	 "domain convert",
-	"domain prepare", "domain fixup",     "domain define", "domain start",	 "domain stop",
-	"domain console", "domain autostart", "domain finish", "domain migrate", "domain mac",
-	"domain diff",	  "migrate",
+	"watch",	  "tunnel add",	    "tunnel del",	"domain list",
+	"domain prepare", "domain fixup",   "domain define",	"domain start",
+	"domain stop",	  "domain console", "domain autostart", "domain finish",
+	"domain migrate", "domain mac",	    "domain diff",	"migrate",
 };
 
 /* Optimal string alignment distance, for short words: insert, delete, change, swap neighbours. */

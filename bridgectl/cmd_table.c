@@ -110,6 +110,26 @@ const struct cmd cmd_table[] = {
 		  "cannot be carried to another hypervisor is listed; then the exit code is 1, "
 		  "unless --accept-loss names the key.",
 	  .fn = cmd_domain_show },
+	{ .words = "domain convert",
+	  .args = "CONFIG",
+	  .options = { { "--dir", 0, "DIR", "the new disks are raw files in this folder" },
+		       { "--vg", 0, "VG", "they are volumes of this volume group" },
+		       { "--bridge", 0, "OLD=NEW",
+			 "this bridge has another name; NEW alone: all others" },
+		       { "--mac", 0, "N=MAC", "of the interface that has none, from 0" },
+		       { "--bus", 0, "BUS", "of disks: virtio, sata, scsi or ide" },
+		       { "--machine", 0, "MACHINE", "pc or q35" },
+		       { "--type", 0, "TYPE", "kvm, or qemu: without hardware (kvm)" },
+		       { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" },
+		       { "--output", 'o', "FILE", "not standard output; must not exist" },
+		       { "--force", 0, NULL, "FILE may exist" } },
+	  .summary = "a guest's libvirt definition from its Xen configuration",
+	  .text = "Reads a file of `xl create` or `xm create`, - for standard input, and prints "
+		  "domain XML for libvirt: the same MAC addresses, bridges by --bridge, the disks "
+		  "that `disk create` makes with the same --dir or --vg. What means something else "
+		  "under KVM is warned of with its line; what cannot be carried is an error, "
+		  "unless --accept-loss names the key. Nothing is defined or started.",
+	  .fn = cmd_domain_convert },
 	{ .words = "disk layout",
 	  .args = "CONFIG",
 	  .options = { { "--from", 0, "HOST", "the host that has the sources, by ssh" },

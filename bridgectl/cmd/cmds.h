@@ -18,6 +18,7 @@ enum exit_code cmd_bridge_fdb(struct cmd_call *call);
 enum exit_code cmd_announce(struct cmd_call *call);
 enum exit_code cmd_peer_list(struct cmd_call *call);
 enum exit_code cmd_peer_show(struct cmd_call *call);
+enum exit_code cmd_domain_convert(struct cmd_call *call);
 enum exit_code cmd_domain_show(struct cmd_call *call);
 enum exit_code cmd_disk_copy(struct cmd_call *call);
 enum exit_code cmd_disk_verify(struct cmd_call *call);

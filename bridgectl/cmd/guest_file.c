@@ -84,11 +84,13 @@ static int compare(const void *a, const void *b)
 	return x->column < y->column ? -1 : x->column > y->column;
 }
 
-static void print_report(const struct cmd_call *call, const struct guest_file *f)
+void guest_file_tell(const struct cmd_call *call, const struct guest_file *f,
+		     struct report *report)
 {
-	const struct report *report = &f->file.report;
 	struct out o;
 
+	if (report->n)
+		qsort(report->items, report->n, sizeof(report->items[0]), compare);
 	out_init(&o, stderr, call->color);
 	fflush(stdout);
 	for (unsigned i = 0; i < report->n; i++)
@@ -142,11 +144,8 @@ bool guest_file_read_from(const struct cmd_call *call, const char *path, FILE *f
 		accept[n++] = key;
 	xl_parse(f.text, f.len, &f.file);
 	f.guest = xl_guest(&f.file, accept, n);
-	if (f.file.report.n)
-		qsort(f.file.report.items, f.file.report.n, sizeof(f.file.report.items[0]),
-		      compare);
 	f.ok = !f.file.report.n_errors && !guest_refused(f.guest);
-	print_report(call, &f);
+	guest_file_tell(call, &f, &f.file.report);
 	*ret = f;
 	return true;
 }

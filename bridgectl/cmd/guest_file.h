@@ -27,6 +27,9 @@ bool guest_file_read_from(const struct cmd_call *call, const char *path, FILE *f
 			  struct guest_file *ret);
 /* One sentence about the keys that were not accepted; nothing when there are none. */
 void guest_file_tell_refused(const struct guest_file *f);
+/* Sorts what was found about the file by line, and prints it to standard error. */
+void guest_file_tell(const struct cmd_call *call, const struct guest_file *f,
+		     struct report *report);
 void guest_file_fini(struct guest_file *f);
 
 #endif

@@ -285,6 +285,23 @@ static bool compute(struct work *w)
 	return plan_check(w->p, w->err);
 }
 
+struct plan *plan_outline(const struct guest *g, char *err)
+{
+	struct work w = { .g = g, .err = err };
+	bool ok;
+
+	w.p = plan_new(err);
+	if (!w.p)
+		return NULL;
+	ok = name_guest(&w) && choose_disks(&w);
+	for (unsigned i = 0; ok && i < w.p->n_disks; i++)
+		ok = name_disk(&w, i);
+	if (ok)
+		return w.p;
+	plan_free(w.p);
+	return NULL;
+}
+
 struct plan *plan_compute(const struct guest *g, const struct plan_options *o, plan_probe_fn probe,
 			  void *arg, char *err)
 {

@@ -3,6 +3,7 @@
 #define BRIDGECTL_DISK_PLAN_PRIVATE_H
 
 #include "bridgectl/disk/plan.h"
+#include "bridgectl/disk/plan_names.h"
 #include "common/util.h"
 
 struct diskspec;
@@ -24,9 +25,6 @@ void plan_note(struct plan *p, const char *fmt, ...) _printf_(2, 3);
 bool plan_place(struct plan_disk *d, enum plan_label wanted, uint64_t extra, char *err);
 /* The same for a disk of one source without a table of ours. */
 bool plan_place_whole(struct plan_disk *d, char *err);
-
-/* Of a volume, a file and a line of a script: letters, digits, "_.+-", no '-' or '.' first. */
-bool plan_name_is_valid(const char *name);
 
 /*
  * Finds the volume of one string of disk = [ … ] on this host and probes it. `name` is for

@@ -31,6 +31,7 @@ OWNED = [
     (re.compile(r"netlink/"), re.compile(r"l2tund/kernel/rtnl\w*\.c")),
     (re.compile(r"libfdisk/"), re.compile(r"bridgectl/disk/table\w*\.c")),
     (re.compile(r"blkid/"), re.compile(r"bridgectl/disk/(probe|table|target)\w*\.c")),
+    (re.compile(r"libxml/"), re.compile(r"bridgectl/domain/xml\w*\.[ch]|tests/unit/test_xml\.c")),
     (re.compile(r"openssl/ssl\.h"), re.compile(r"bridgectl/transfer/conn\w*\.c")),
     (re.compile(r"zstd\.h"), re.compile(r"bridgectl/transfer/codec\w*\.c")),
 ]
@@ -110,6 +111,7 @@ def test_pure_parts_call_nothing_impure():
         ("bridgectl/domain/x.c", '#include "bridgectl/disk/x.h"'),
         ("bridgectl/disk/x.c", '#include "bridgectl/cmd.h"'),
         ("bridgectl/transfer/x.c", "#include <zstd.h>"),
+        ("bridgectl/domain/convert.c", "#include <libxml/xmlwriter.h>"),
         ("bridgectl/cmd/x.c", '#include "l2tund/config.h"'),
         ("l2tund/daemon.c", "#include <event2/event.h>"),
         ("l2tund/kernel/tap.c", "#include <netlink/netlink.h>"),
