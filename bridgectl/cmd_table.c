@@ -216,11 +216,11 @@ const struct cmd cmd_table[] = {
 		       { "--files", 0, NULL, "a folder, by rsync, not a disk" },
 		       { "--delete", 0, NULL, "with --files: remove what SRC has not" } },
 	  .summary = "copy a disk or partition, verified; goes on when broken off",
-	  .text = "Reads SRC, a block device or image, and writes it to DST, which must exist and "
-		  "be free. Everything is read back and compared. When it is stopped or fails, the "
-		  "same command goes on where it was. With --warm the guest runs meanwhile: the "
-		  "copy waits until the guest is off and `bridgectl disk finish` is run. Exit code "
-		  "4: broken off, can go on.",
+	  .text = "Reads SRC, a block device or image, and writes it to DST, which must be free; a "
+		  "file that is not there is made. Everything is read back and compared. When it "
+		  "is stopped or fails, the same command goes on where it was. With --warm the "
+		  "guest runs meanwhile: the copy waits until the guest is off and `bridgectl disk "
+		  "finish` is run. Exit code 4: broken off, can go on.",
 	  .fn = cmd_disk_copy },
 	{ .words = "disk verify",
 	  .args = "A B",
