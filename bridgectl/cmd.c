@@ -34,6 +34,7 @@ static void on_signal(int signal)
 	stopped = signal;
 }
 
+/* Ignored by whom: nohup(1), and a shell for what runs in the background. */
 const volatile sig_atomic_t *cmd_catch_stop(void)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };

@@ -94,18 +94,12 @@ void cmd_count_args(const char *pattern, unsigned *ret_min, unsigned *ret_max);
 /* Name of the nth argument in the pattern without brackets, "" past the end. */
 void cmd_arg_name(const char *pattern, unsigned n, char *buf, size_t size);
 
-/*
- * `bridgectl __complete WORD...`: candidates for the last word, one per line. Silent when
- * the daemon cannot be asked.
- */
+/* `bridgectl __complete WORD...`: candidates for the last, one per line; none without a daemon. */
 enum exit_code cmd_complete(struct out *o, char **words, unsigned n);
 
 /* "bridgectl: …" on standard error, cleaned. */
 void cmd_error(const char *fmt, ...) _printf_(1, 2);
-/*
- * From now on Ctrl-C, SIGTERM and SIGHUP end nothing by themselves: what is returned is no longer 0
- * then. Those that were ignored stay so, as nohup(1) and a shell's background want it.
- */
+/* SIGINT, SIGTERM and SIGHUP end nothing now, but make this nonzero. What was ignored stays so. */
 const volatile sig_atomic_t *cmd_catch_stop(void);
 
 /*

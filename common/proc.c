@@ -1,7 +1,8 @@
 /*
  * One child, three pipes, one poll loop. The child is in a process group of its own, so
- * that what it has started dies with it; the terminal would stop one that asks there. SIGPIPE is blocked while we write: a child that does
- * not read is its own affair, and a handler would be the whole process's.
+ * that what it has started dies with it; the terminal would stop one that asks there.
+ * SIGPIPE is blocked while we write: a child that does not read is its own affair, and a handler
+ * would be the whole process's.
  */
 #include "common/proc.h"
 

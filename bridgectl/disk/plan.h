@@ -23,7 +23,6 @@
 #define PLAN_DISKS_MAX 64u
 #define PLAN_NOTES_MAX 1024u
 #define PLAN_ERRLEN 512
-
 struct guest; /* bridgectl/domain/guest.h */
 
 enum plan_label {
@@ -48,10 +47,10 @@ struct plan_source {
 	char label[256];    /* UTF-8, a '?' for each byte that is none */
 	uint32_t swap_page; /* bytes of a page of its swap header; 0: no swap */
 	bool hibernated;    /* swap that holds an image of the memory: stop */
-	/* These two are known where it was looked at and stand in no document. */
-	dev_t dev;	   /* of the device, or of the file system that has the file */
-	ino_t inode;	   /* 0: a device, or `dev` is not known either */
-	const char *image; /* "qcow2" when its head is that of such a file; NULL: raw */
+	/* In no document: of a device (inode 0) or file; "qcow2" by its head, or NULL. */
+	dev_t dev;
+	ino_t inode;
+	const char *image;
 };
 
 struct plan_part {
@@ -91,36 +90,30 @@ struct plan_options {
 
 /* Fills what `path` is; 0 or negative errno with a sentence in `err` (PLAN_ERRLEN). */
 typedef int (*plan_probe_fn)(void *arg, const char *path, struct plan_source *ret, char *err);
-
 /* A new plan, or NULL and one sentence in `err` (PLAN_ERRLEN). */
 struct plan *plan_compute(const struct guest *g, const struct plan_options *o, plan_probe_fn probe,
 			  void *arg, char *err);
 void plan_free(struct plan *p);
-
 /* Leaves the one disk that is called so: its target, vdev or name. False: there is none. */
 bool plan_keep(struct plan *p, const char *wanted);
-
 /* Whether all rules above hold for every number; else a sentence in `err` (PLAN_ERRLEN). */
 bool plan_check(const struct plan *p, char *err);
-
 /* Document "plan" of doc/disks.md. A new reference. */
 json_t *plan_to_json(const struct plan *p);
 /* Every number is checked as if an enemy had written it: plan_check() and more. */
 struct plan *plan_from_json(const json_t *j, char *err);
 
-/* Bytes of a disk, from `start` on. */
 struct plan_range {
-	uint64_t start, bytes;
+	uint64_t start, bytes; /* of a disk */
 };
 
 /*
- * What no source fills and must be zeros (then come table and swap headers): in order, apart,
- * up to the end of the plan's disk. `ret` has room for n_parts + 1. How many there are.
+ * What no source fills and must be zeros, before table and swap headers: in order, apart, up to
+ * the end of the plan's disk. `ret` has room for n_parts + 1. How many there are.
  */
 unsigned plan_zeroes(const struct plan_disk *d, struct plan_range *ret);
 /* Its type in the disk's table, as sfdisk and libfdisk read it: "83", or a GUID for GPT. */
 const char *plan_part_type(const struct plan_disk *d, const struct plan_part *p);
-
 const char *plan_label_name(enum plan_label l);
 const char *plan_fill_name(enum plan_fill f);
 

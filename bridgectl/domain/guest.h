@@ -98,10 +98,8 @@ struct guest {
 struct guest *guest_new(void);
 void guest_free(struct guest *g);
 
-/* "pv", "hvm", "pvh" */
-const char *guest_kind_name(enum guest_kind kind);
-/* "none", "kernel", "bootloader", "pvgrub", "firmware" */
-const char *guest_boot_name(enum guest_boot_method method);
+const char *guest_kind_name(enum guest_kind kind);	    /* "pv" */
+const char *guest_boot_name(enum guest_boot_method method); /* "bootloader" */
 /* "xvda". Into `buf` of VDEV_NAME_LEN, which it returns. */
 const char *guest_disk_name(const struct guest_disk *d, char *buf);
 
@@ -116,7 +114,6 @@ void guest_source_fini(struct guest_source *source);
 
 /* Whether `backend` (NULL: not said) names another domain than the host itself. */
 bool guest_backend_is_other(const char *backend);
-
 /* How many of `lost` were not accepted. */
 unsigned guest_refused(const struct guest *g);
 
