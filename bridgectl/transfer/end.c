@@ -207,18 +207,25 @@ int end_pipe(struct end *e, const char *socket, int fd)
 
 /* --- Its end --- */
 
-/* What it wrote, on one line: from the beginning of a line on, without trailing space. */
+/* What it wrote, on one line; what several say is said once. Lines of ssh end in "\r\n". */
 static const char *last_words(struct end *e)
 {
-	size_t n = strlen(e->said);
+	char *to = e->said, *last = NULL;
+	size_t n, last_n = 0;
 
-	while (n && strchr(" \r\n", e->said[n - 1]))
-		e->said[--n] = '\0';
-	for (char *p = e->said; *p; p++)
-		if (*p == '\n')
-			*p = ' ';
-		else if (*p == '\r')
-			memmove(p, p + 1, strlen(p));
+	for (char *from = e->said; *from; from += n + strspn(from + n, "\r\n")) {
+		n = strcspn(from, "\r\n");
+		if (!n || (last && n == last_n && !memcmp(last, from, n)))
+			continue;
+		if (to != e->said)
+			*to++ = ' ';
+		last = memmove(to, from, n);
+		last_n = n;
+		to += n;
+	}
+	while (to > e->said && to[-1] == ' ')
+		to--;
+	*to = '\0';
 	return e->said;
 }
 

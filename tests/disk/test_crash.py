@@ -448,6 +448,16 @@ def read_until(process, text):
     raise AssertionError(f"it never says {text}")
 
 
+def test_words_of_ssh(here):
+    """Its lines end as those of a terminal do, and some come again and again: one sentence all the same."""
+    ssh = here.dir / "program"
+    ssh.write_text("#!/bin/sh\nprintf '\\r\\nWarning: a\\r\\nTimeout, b.\\r\\nTimeout, b.\\r\\n\\r\\n' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    source = random_file(here.dir / "source", MIB)
+    err = one_sentence(here.copy(source, "/x", "--to", "xen1", "--ssh", ssh, code=UNREACHABLE))
+    assert err == "bridgectl: ssh cannot reach xen1: Warning: a Timeout, b."
+
+
 VERSIONS = {
     "newer": ('#!/bin/sh\nread line\necho \'{"id":1,"result":{"version":2,"role":"target"}}\'\ncat >/dev/null\n',
               RESUMABLE, "has another version of bridgectl (protocol 2, ours is 1)"),
