@@ -27,7 +27,8 @@
 #define CPUS_MAX 4096
 
 static const char *const mounts[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
-static const char *const events[] = { "block_bio_complete", "block_rq_complete" };
+static const char *const events[] = { "block_bio_queue", "block_bio_complete",
+				      "block_rq_complete" };
 
 struct track {
 	char dir[128]; /* the instance */
@@ -39,6 +40,7 @@ struct track {
 	_Atomic uint64_t seen;
 	char line[LINE_MAX_BYTES];
 	size_t len;
+	struct track_flights flights;
 	bool too_long; /* the rest of this line is thrown away */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -156,7 +158,6 @@ static void mark(struct track *t, const struct track_event *e)
 {
 	uint64_t from = e->sector * SECTOR, to = from + e->sectors * SECTOR;
 
-	atomic_fetch_add(&t->seen, 1);
 	from = MAX(from, t->from);
 	to = MIN(to, t->to);
 	if (from < to)
@@ -169,7 +170,14 @@ static void take_line(struct track *t)
 
 	t->line[t->len] = '\0';
 	switch (track_line_parse(t->line, &e)) {
+	case TRACK_QUEUED:
+		mark(t, &e);
+		if (!track_flight_begin(&t->flights, &e))
+			t->lost = true;
+		break;
 	case TRACK_WRITE:
+		atomic_fetch_add(&t->seen, 1);
+		track_flight_end(&t->flights, &e);
 		mark(t, &e);
 		break;
 	case TRACK_LOST:

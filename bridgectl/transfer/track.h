@@ -2,8 +2,8 @@
  * Watches what the kernel writes to a block device, through a private instance of tracefs
  * (Documentation/trace/events.rst) with the events block_bio_complete (LVM and other stacked
  * devices) and block_rq_complete (the others), filtered by device. What it sees goes into a
- * struct dirty. Completions, not submissions: a chunk that is read before its write was done
- * is marked after that, and read again.
+ * struct dirty. Completions count: a chunk that is read before its write was done is marked after
+ * that, and read again. Submissions (block_bio_queue) tell how much a completed write was.
  *
  * It is a help, not a proof: as soon as one event may have been lost, track_sync() says so, and
  * the copy compares digests instead.
@@ -45,9 +45,23 @@ struct track_event {
 	uint64_t sector, sectors; /* of 512 bytes, from the beginning of the whole disk */
 };
 
-enum track_line { TRACK_OTHER, TRACK_WRITE, TRACK_LOST };
+enum track_line { TRACK_OTHER, TRACK_WRITE, TRACK_QUEUED, TRACK_LOST };
 
 /* `line` without its newline, printed with the option context-info off. */
 enum track_line track_line_parse(const char *line, struct track_event *ret);
+
+/* --- Writes that were submitted and are not done (track_flight.c), pure --- */
+
+#define TRACK_FLIGHTS_MAX 1024
+
+struct track_flights {
+	unsigned n;
+	struct track_event e[TRACK_FLIGHTS_MAX]; /* oldest first */
+};
+
+/* False: there were too many, and the oldest was forgotten. */
+bool track_flight_begin(struct track_flights *f, const struct track_event *e);
+/* A completion, which may be of its last part only, becomes all that was written. */
+void track_flight_end(struct track_flights *f, struct track_event *e);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * Lines of trace_pipe, as kernels from 3.10 to 6.18 print them (include/trace/events/block.h):
  *
+ *	block_bio_queue: 253,4 W 2048 + 8 [qemu]
  *	block_bio_complete: 253,4 W 2048 + 8 [0]
  *	block_rq_complete: 7,0 WS () 1280 + 128 be,0,4 [0]
  *	CPU:1 [LOST 42 EVENTS]
@@ -24,6 +25,14 @@ static const char *skip_command(const char *p)
 	return end ? end + 1 : p;
 }
 
+/* Whether the text from `from` to `to` ends with this word. */
+static bool ends_with(const char *from, const char *to, const char *word)
+{
+	size_t n = strlen(word);
+
+	return (size_t)(to - from) >= n && !memcmp(to - n, word, n);
+}
+
 enum track_line track_line_parse(const char *line, struct track_event *ret)
 {
 	struct track_event e;
@@ -32,8 +41,11 @@ enum track_line track_line_parse(const char *line, struct track_event *ret)
 
 	if (strstr(line, "[LOST "))
 		return TRACK_LOST;
-	const char *p = strstr(line, "_complete: ");
-	if (!p || sscanf(p, "_complete: %u,%u %15s %n", &e.major, &e.minor, flags, &n) != 3 || !n)
+	/* The first colon ends the event's name; a program's name behind it may be anything. */
+	const char *p = strstr(line, ": ");
+	bool queued = p && ends_with(line, p, "_queue");
+	if (!p || (!queued && !ends_with(line, p, "_complete")) ||
+	    sscanf(p, ": %u,%u %15s %n", &e.major, &e.minor, flags, &n) != 3 || !n)
 		return TRACK_OTHER;
 	if (flags[0] == 'R')
 		return TRACK_OTHER;
@@ -44,5 +56,5 @@ enum track_line track_line_parse(const char *line, struct track_event *ret)
 	e.sector = sector;
 	e.sectors = sectors;
 	*ret = e;
-	return TRACK_WRITE;
+	return queued ? TRACK_QUEUED : TRACK_WRITE;
 }

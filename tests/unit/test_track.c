@@ -32,6 +32,10 @@ static const struct {
 	  TRACK_WRITE,
 	  { 8, 16, 12884901888, 8 } },
 	{ "block_bio_complete: 253,4 W 2048 + 8 [0]", TRACK_WRITE, { 253, 4, 2048, 8 } },
+	{ "block_bio_queue: 253,4 WS 2048 + 8 [a_complete: 1,2]",
+	  TRACK_QUEUED,
+	  { 253, 4, 2048, 8 } },
+	{ "block_bio_queue: 253,4 R 2048 + 8 [qemu]", TRACK_OTHER, { 0 } },
 	{ "block_bio_complete: 253,4 DS 0 + 4294967295 [0]",
 	  TRACK_WRITE,
 	  { 253, 4, 0, 4294967295 } },
@@ -57,6 +61,60 @@ static void every_kernels_lines(void **state)
 		assert_int_equal(track_line_parse(lines[i].line, &e), lines[i].kind);
 		assert_memory_equal(&e, &lines[i].e, sizeof(e));
 	}
+}
+
+static struct track_event completed(struct track_flights *f, uint64_t from, uint64_t sectors)
+{
+	struct track_event e = { 253, 4, from, sectors };
+
+	track_flight_end(f, &e);
+	assert_int_equal(e.sector + e.sectors, from + sectors);
+	return e;
+}
+
+static void begun(struct track_flights *f, uint64_t from, uint64_t sectors)
+{
+	struct track_event e = { 253, 4, from, sectors };
+
+	assert_true(track_flight_begin(f, &e));
+}
+
+/* What the kernel shows of a write that was cut in pieces is its last piece. */
+static void split_writes_are_whole(void **state)
+{
+	static struct track_flights f;
+
+	(void)state;
+	begun(&f, 1000, 256);
+	begun(&f, 5000, 8);
+	assert_int_equal(completed(&f, 1200, 56).sector, 1000);
+	assert_int_equal(completed(&f, 1200, 56).sector, 1200); /* that was it */
+	assert_int_equal(completed(&f, 5000, 8).sector, 5000);
+	assert_int_equal(f.n, 0);
+	/* A request of three that were merged, the first of them cut. */
+	begun(&f, 90, 18);
+	begun(&f, 116, 8);
+	begun(&f, 108, 8);
+	assert_int_equal(completed(&f, 100, 24).sector, 90);
+	assert_int_equal(f.n, 0);
+	/* Two with one end: nobody knows which one is done. */
+	begun(&f, 2000, 100);
+	begun(&f, 1990, 110);
+	assert_int_equal(completed(&f, 2050, 50).sector, 1990);
+	assert_int_equal(completed(&f, 2050, 50).sector, 1990);
+	assert_int_equal(f.n, 0);
+}
+
+static void too_many_on_their_way(void **state)
+{
+	static struct track_flights f;
+	struct track_event e = { 253, 4, 0, 8 };
+
+	(void)state;
+	for (unsigned i = 0; i < TRACK_FLIGHTS_MAX; i++)
+		begun(&f, 8 * (uint64_t)i, 8);
+	assert_false(track_flight_begin(&f, &e));
+	assert_int_equal(f.n, TRACK_FLIGHTS_MAX);
 }
 
 struct loop {
@@ -206,10 +264,9 @@ static void files_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_kernels_lines),
-		cmocka_unit_test(writes_are_marked),
-		cmocka_unit_test(lost_events_are_told),
-		cmocka_unit_test(files_are_refused),
+		cmocka_unit_test(every_kernels_lines),	 cmocka_unit_test(split_writes_are_whole),
+		cmocka_unit_test(too_many_on_their_way), cmocka_unit_test(writes_are_marked),
+		cmocka_unit_test(lost_events_are_told),	 cmocka_unit_test(files_are_refused),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
