@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <uuid/uuid.h>
 
+#include "bridgectl/disk/fail.h"
 #include "bridgectl/disk/size.h"
 #include "bridgectl/disk/space.h"
 #include "bridgectl/disk/swap.h"
@@ -22,17 +23,7 @@
 #include "bridgectl/disk/zero.h"
 #include "common/util.h"
 
-static int fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(char *err, int r, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, CREATE_ERRLEN, fmt, ap);
-	va_end(ap);
-	return r < 0 ? r : -EIO;
-}
+#define fail(err, r, ...) disk_fail(err, CREATE_ERRLEN, r, __VA_ARGS__)
 
 static uint64_t bytes_of(const struct plan_disk *d)
 {

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,20 +19,11 @@
 #include <unistd.h>
 #include <uuid.h>
 
+#include "bridgectl/disk/fail.h"
 #include "bridgectl/disk/swap.h"
 #include "common/util.h"
 
-static int fail(int error, char *err, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(int error, char *err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, PLAN_ERRLEN, fmt, ap);
-	va_end(ap);
-	return error;
-}
+#define fail(r, err, ...) disk_fail(err, PLAN_ERRLEN, r, __VA_ARGS__)
 
 int probe_size(int fd, uint64_t *ret_bytes)
 {

@@ -9,24 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libfdisk/libfdisk.h>
-#include <stdarg.h>
 
+#include "bridgectl/disk/fail.h"
 #include "common/util.h"
 
 #define GPT_NAME_CHARS 36   /* UEFI 2.10, 5.3.3: 72 bytes of UTF-16 */
 #define GPT_TAIL_SECTORS 33 /* the second copy: 32 of entries, one header */
 
-static int fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(char *err, int r, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, TABLE_ERRLEN, fmt, ap);
-	va_end(ap);
-	return r < 0 ? r : -EIO;
-}
+#define fail(err, r, ...) disk_fail(err, TABLE_ERRLEN, r, __VA_ARGS__)
 
 static void cleanup_context(struct fdisk_context **c)
 {

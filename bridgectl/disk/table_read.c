@@ -4,25 +4,15 @@
  */
 #include <blkid/blkid.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <strings.h>
 
+#include "bridgectl/disk/fail.h"
 #include "bridgectl/disk/table.h"
 #include "common/util.h"
 
 #define BOOT_FLAG 0x80 /* of an msdos entry */
 
-static int fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(char *err, int r, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, TABLE_ERRLEN, fmt, ap);
-	va_end(ap);
-	return r < 0 ? r : -EIO;
-}
+#define fail(err, r, ...) disk_fail(err, TABLE_ERRLEN, r, __VA_ARGS__)
 
 static void cleanup_probe(blkid_probe *pr)
 {

@@ -11,12 +11,12 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "bridgectl/disk/fail.h"
 #include "bridgectl/disk/probe.h"
 #include "bridgectl/disk/size.h"
 #include "bridgectl/disk/target_private.h"
@@ -29,17 +29,7 @@
 #define LOCK_TRIES 40
 #define LOCK_WAIT_MS 50
 
-static int fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(char *err, int r, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, TARGET_ERRLEN, fmt, ap);
-	va_end(ap);
-	return r;
-}
+#define fail(err, r, ...) disk_fail(err, TARGET_ERRLEN, r, __VA_ARGS__)
 
 static bool below_dev(const char *path)
 {

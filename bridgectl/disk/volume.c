@@ -6,10 +6,10 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "bridgectl/disk/fail.h"
 #include "bridgectl/disk/size.h"
 #include "common/proc.h"
 #include "common/util.h"
@@ -18,17 +18,7 @@
 #define ANSWER_BYTES (1U << 20)
 #define BYTES_MAX (UINT64_C(1) << 60) /* more is no size: sums stay below 2^64 */
 
-static int fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
-
-static int fail(char *err, int r, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, VOLUME_ERRLEN, fmt, ap);
-	va_end(ap);
-	return r;
-}
+#define fail(err, r, ...) disk_fail(err, VOLUME_ERRLEN, r, __VA_ARGS__)
 
 static bool name_is_valid(const char *s)
 {
