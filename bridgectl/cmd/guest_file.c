@@ -84,8 +84,7 @@ static int compare(const void *a, const void *b)
 	return x->column < y->column ? -1 : x->column > y->column;
 }
 
-void guest_file_tell(const struct cmd_call *call, const struct guest_file *f,
-		     struct report *report)
+void guest_file_tell(const struct cmd_call *call, const struct guest_file *f, struct report *report)
 {
 	struct out o;
 

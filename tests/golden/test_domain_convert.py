@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -85,6 +86,45 @@ def test_libvirts_schema(name, tmp_path):
         ["xmllint", "--noout", "--relaxng", SCHEMA, tmp_path / "x.xml"], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+def without_surroundings(xml):
+    """Taps, UEFI's files and cgroups are the host's; what is left does not depend on it."""
+    root = ET.fromstring(xml)
+    root.set("type", "qemu")
+    root.find("cpu").set("mode", "maximum")
+    root.find("os").attrib.pop("firmware", None)
+    for quota in root.findall("cputune"):
+        root.remove(quota)
+    for vif in root.findall("devices/interface"):
+        root.find("devices").remove(vif)
+    return ET.tostring(root)
+
+
+def test_libvirts_qemu_driver():
+    """It takes the definitions, and finds a command line for QEMU for each. As nobody, in a folder of its own."""
+    if not shutil.which("virsh") or not shutil.which("qemu-system-x86_64") or not shutil.which("setpriv"):
+        pytest.skip("no virsh, no qemu-system-x86_64 or no setpriv")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        virsh = ["virsh", "-q", "-c", f"qemu:///embed?root={folder}/home/root"]
+        os.mkdir(f"{folder}/home")
+        if os.geteuid() == 0:
+            os.chown(f"{folder}/home", 65534, 65534)
+            virsh = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *virsh]
+        env = os.environ | {"HOME": f"{folder}/home", "XDG_RUNTIME_DIR": f"{folder}/home", "XDG_CONFIG_HOME": f"{folder}/home"}
+        commands = []
+        for name in GOOD:
+            xml = convert_named(name).stdout
+            taken = re.search(rb"<name>(.*)</name>", xml).group(1).decode()
+            pathlib.Path(f"{folder}/{name}.xml").write_bytes(xml.replace(b'type="kvm"', b'type="qemu"').replace(b"host-model", b"maximum"))
+            pathlib.Path(f"{folder}/{name}.bare.xml").write_bytes(without_surroundings(xml))
+            commands += [f"define {folder}/{name}.xml", f"undefine {taken} --nvram", f"domxml-to-native qemu-argv {folder}/{name}.bare.xml"]
+        done = subprocess.run([*virsh, "; ".join(commands)], env=env, capture_output=True, timeout=120, check=False)
+    errors = re.findall(r"^error: .*", done.stderr.decode(), re.M)
+    if any("failed to connect" in e for e in errors):
+        pytest.skip(f"no QEMU driver: {errors[-1]}")
+    assert (errors, done.stdout.decode().count("isa-serial")) == ([], len(GOOD))
 
 
 def words_of_show(name):
