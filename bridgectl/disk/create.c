@@ -335,7 +335,8 @@ static void undo_disk(const struct create_options *o, struct create_made *m, cha
 	char why[VOLUME_ERRLEN];
 
 	if (m->kind == CREATE_ONTO && m->opened)
-		add_to(err, "; %s is half done, and what was on it is gone", m->path);
+		add_to(err, "; %s is half done, and what was on it is gone: go on with --overwrite",
+		       m->path);
 	if (m->kind == CREATE_FILE && m->bytes) {
 		if (unlink(m->path) < 0)
 			add_to(err, "; %s is left behind: %s", m->path, strerror(errno));

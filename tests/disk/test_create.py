@@ -175,6 +175,21 @@ def total(ctl, guest):
     return ctl.json("disk", "layout", guest)["disks"][0]["sectors"] * SECTOR
 
 
+def test_half_done_is_said(ctl, guest, tmp_path):
+    """A file that was there, on a file system that has no room for a table."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root (a small file system)")
+    place = tmp_path / "small"
+    place.mkdir()
+    tmpfs = ["unshare", "--mount", "sh", "-c",
+             f"mount -t tmpfs -o size=4k none {place} && truncate -s {total(ctl, guest)} {place}/x && "
+             'exec "$@"', "sh"]
+    if subprocess.run([*tmpfs, "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs a mount namespace")
+    said = ctl.refused("disk", "create", guest, "--onto", place / "x", "--overwrite", wrap=tmpfs)
+    assert "is half done" in said and "go on with --overwrite" in said
+
+
 def test_onto_a_used_device_zeros_what_no_source_fills(ctl, guest, tmp_path, loop):
     """Nothing of an old tenant is left but where the copy will be."""
     plan = ctl.json("disk", "layout", guest)["disks"][0]
