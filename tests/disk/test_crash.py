@@ -369,7 +369,7 @@ def test_agent_dies_with_its_session(hosts, words):
         took = time.monotonic() - began
         code, _, err = ended(process)
     print(f"the agent ended {took:.2f} s after its session")
-    assert took < 1
+    assert took < 3, "a busy disk makes it flush longer; it is a hundredth of a second else"
     assert code == RESUMABLE and "root@xen1" in err and len(err.splitlines()) == 1
     result = hosts.place.result(*words)
     assert same(*words[:2]) and result["sent_bytes"] <= 25 * MIB
