@@ -9,6 +9,7 @@
 
 #include "build-config.h"
 #include "common/control.h"
+#include "common/signals.h"
 #include "common/util.h"
 
 void cmd_error(const char *fmt, ...)
@@ -37,12 +38,14 @@ static void on_signal(int signal)
 /* Ignored by whom: nohup(1), and a shell for what runs in the background. */
 const volatile sig_atomic_t *cmd_catch_stop(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction a = { .sa_handler = on_signal }, before;
+	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction a = { .sa_handler = on_signal };
+	sigset_t heeded;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
-		if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-			sigaction(signals[i], &a, NULL);
+	signals_heeded(stop, ARRAY_SIZE(stop), &heeded);
+	for (unsigned i = 0; i < ARRAY_SIZE(stop); i++)
+		if (sigismember(&heeded, stop[i]) == 1)
+			sigaction(stop[i], &a, NULL);
 	return &stopped;
 }
 

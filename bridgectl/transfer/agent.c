@@ -19,6 +19,7 @@
 #include "bridgectl/transfer/agent_private.h"
 #include "bridgectl/transfer/identity.h"
 #include "common/jsonline.h"
+#include "common/signals.h"
 
 #define PROGRESS_MS 500
 #define READ_BYTES 4096
@@ -316,13 +317,12 @@ static void wiping_free(void *p)
 /* In this order: signals are blocked before any thread is made. */
 static int take_signals(void)
 {
+	static const int stop[] = { SIGTERM, SIGHUP };
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	signals_heeded(stop, ARRAY_SIZE(stop), &set);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

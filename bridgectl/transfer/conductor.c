@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 
 #include "bridgectl/transfer/conductor_private.h"
+#include "common/signals.h"
 
 #define END_MAX_MS 10000 /* for a process whose input was closed; it may be flushing */
 #define END_CUT_MS 2000	 /* behind a network that failed: it does not hear us */
@@ -293,12 +294,10 @@ static int listen_for_jobs(struct conductor *c)
 
 static void block_signals(sigset_t *ret_old, int *ret_fd)
 {
+	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	signals_heeded(stop, ARRAY_SIZE(stop), &set);
 	sigprocmask(SIG_BLOCK, &set, ret_old);
 	*ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }

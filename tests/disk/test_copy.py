@@ -261,6 +261,24 @@ def test_stopped_by_signal(slow, number):
     assert result["sent_bytes"] <= SIZE * (1 - part / 100) + 8 * MIB, "what was there was sent again"
 
 
+def test_nohup_is_minded(slow):
+    place, source, target, words = slow
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        running = place.running(*words)
+        process = running.__enter__()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    try:
+        half_done(place)
+        os.killpg(process.pid, signal.SIGHUP)
+        place.run("disk", "rate", "0")
+        assert ended(process)[0] == DONE
+    finally:
+        running.__exit__(None, None, None)
+    assert same(source, target)
+
+
 def test_stopped_while_ssh_hangs(here):
     hang = here.dir / "hang"
     hang.write_text("#!/bin/sh\nexec sleep 60\n")
