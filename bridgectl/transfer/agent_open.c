@@ -13,8 +13,10 @@
 #include "bridgectl/disk/table.h"
 #include "bridgectl/transfer/agent_private.h"
 #include "bridgectl/transfer/identity.h"
+#include "common/jsonline.h"
 
 #define SECTOR 512u
+#define USER_LEN 256
 
 static int disk_failed(int r, const char *err, struct fail *f)
 {
@@ -100,7 +102,7 @@ static void try_tracking(struct agent *a, char *err)
 
 static json_t *source_result(struct agent *a, struct fail *f)
 {
-	char err[TARGET_ERRLEN] = "", why[TRACK_ERRLEN];
+	char err[TARGET_ERRLEN] = "", why[TRACK_ERRLEN], user[USER_LEN] = "";
 	uint64_t offset, length;
 	size_t disk;
 	int r = source_open(a->o->path, &a->target, err);
@@ -114,8 +116,10 @@ static json_t *source_result(struct agent *a, struct fail *f)
 	    identify(a, &disk, f) < 0)
 		return NULL;
 	try_tracking(a, why);
-	return json_pack("{s:s, s:I, s:b, s:s}", "identity", a->identity, "bytes",
-			 (json_int_t)a->window.length, "block", a->window.block, "track", why);
+	target_user(a->o->path, user, sizeof(user));
+	return json_pack("{s:s, s:I, s:b, s:s, s:o}", "identity", a->identity, "bytes",
+			 (json_int_t)a->window.length, "block", a->window.block, "track", why,
+			 "user", jsonline_text(user));
 }
 
 json_t *agent_open_source(struct agent *a, const struct agent_params *p, struct fail *f)

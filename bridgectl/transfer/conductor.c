@@ -78,6 +78,22 @@ static json_int_t ms_of(double seconds)
 	return MAX((json_int_t)(seconds * 1000), 1);
 }
 
+/* A guest that was forgotten: "done, verified" would be believed. */
+static void say_in_use(struct conductor *c, const json_t *source)
+{
+	const char *user = json_string_value(json_object_get(source, "user"));
+
+	if (!user || !user[0] || c->opened || c->o->kind == CONDUCT_WARM)
+		return;
+	conductor_say(c,
+		      c->o->kind == CONDUCT_VERIFY ?
+			      "%s is in use (%s): what is written meanwhile may look like a "
+			      "difference." :
+			      "%s is in use (%s): what is written meanwhile may be missing in the "
+			      "copy; --warm follows it.",
+		      c->o->source.path, user);
+}
+
 static int open_both(struct conductor *c)
 {
 	bool keep = c->o->kind == CONDUCT_DELTA || c->o->kind == CONDUCT_FINAL ||
@@ -87,6 +103,7 @@ static int open_both(struct conductor *c)
 	if (conductor_ask(c, SOURCE, "open", NULL, &s) < 0)
 		return -1;
 	c->state.bytes = c->result->bytes = conductor_uint(s, "bytes");
+	say_in_use(c, s);
 	params = json_pack("{sO?sIsbsb}", "source", json_object_get(s, "identity"), "length",
 			   (json_int_t)c->state.bytes, "fresh", c->o->fresh && !c->opened,
 			   "keep_content", keep);

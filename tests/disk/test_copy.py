@@ -126,6 +126,18 @@ def test_verify(here):
 
 # --- Wrong targets ---
 
+def test_source_in_use_is_told(here):
+    """A guest that somebody forgot to shut down."""
+    source = random_file(here.dir / "source", MIB)
+    assert "in use" not in here.copy(source, here.dir / "one").stderr
+    with open(source, "r+b"):
+        result = here.copy(source, here.dir / "two")
+        said = result.stdout + result.stderr
+        assert f"{source} is in use (" in said and "--warm" in said
+        said = here.run("disk", "verify", source, here.dir / "two")
+        assert "may look like a difference" in said.stdout + said.stderr
+
+
 def test_no_such_source(here):
     assert "No such file" in one_sentence(here.copy(here.dir / "none", here.dir / "t", code=FAILED))
 
