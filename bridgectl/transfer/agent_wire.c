@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bridgectl/transfer/agent_private.h"
+#include "bridgectl/transfer/leftover.h"
 
 #define GATHER_MS 60000
 #define BACKLOG 128 /* strangers may queue in front of our own */
@@ -73,20 +74,23 @@ static void ssh_address(char *buf, size_t size)
 	buf[len] = '\0';
 }
 
+static bool make_folder(struct agent *a, const char *parent)
+{
+	char prefix[32];
+
+	leftover_sweep(parent, SOCKET_NAME + 1);
+	leftover_prefix(prefix, sizeof(prefix));
+	snprintf(a->socket_dir, sizeof(a->socket_dir), "%s/%sXXXXXX", parent, prefix);
+	if (mkdtemp(a->socket_dir))
+		return true;
+	a->socket_dir[0] = '\0';
+	return false;
+}
+
 static int listen_unix(struct agent *a, char *address, size_t size, struct fail *f)
 {
-	static const char template[] = "/tmp/bridgectl-XXXXXX";
-	static const char run[] = "/run/bridgectl-XXXXXX";
-
-	memcpy(a->socket_dir, run, sizeof(run));
-	if (geteuid() != 0 || !mkdtemp(a->socket_dir)) {
-		memcpy(a->socket_dir, template, sizeof(template));
-		if (!mkdtemp(a->socket_dir)) {
-			a->socket_dir[0] = '\0';
-			return fail_set(f, FAIL_IO, "cannot make a folder in /tmp: %s",
-					strerror(errno));
-		}
-	}
+	if ((geteuid() != 0 || !make_folder(a, "/run")) && !make_folder(a, "/tmp"))
+		return fail_set(f, FAIL_IO, "cannot make a folder in /tmp: %s", strerror(errno));
 	snprintf(address, size, "%s" SOCKET_NAME, a->socket_dir);
 	return 0;
 }

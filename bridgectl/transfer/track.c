@@ -6,11 +6,9 @@
  */
 #include "bridgectl/transfer/track.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +16,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
+#include "bridgectl/transfer/leftover.h"
 #include "common/util.h"
 
 #define SECTOR 512u
@@ -260,33 +259,19 @@ uint64_t track_events(const struct track *t)
 	return atomic_load(&t->seen);
 }
 
-/* Instances of killed processes keep their buffers for ever. */
-static void sweep(const char *instances)
-{
-	DIR *dir = opendir(instances);
-	struct dirent *e;
-	int pid;
-
-	while (dir && (e = readdir(dir)))
-		if (sscanf(e->d_name, "bridgectl-%d-", &pid) == 1 && kill(pid, 0) < 0 &&
-		    errno == ESRCH)
-			unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR);
-	if (dir)
-		closedir(dir);
-}
-
 /* The first place where tracefs is and takes a new instance. */
 static int make_instance(struct track *t)
 {
 	static _Atomic unsigned number;
 	unsigned n = atomic_fetch_add(&number, 1);
+	char prefix[32];
 	int r = -ENOENT;
 
+	leftover_prefix(prefix, sizeof(prefix));
 	for (unsigned i = 0; i < ARRAY_SIZE(mounts); i++) {
 		snprintf(t->dir, sizeof(t->dir), "%s/instances", mounts[i]);
-		sweep(t->dir);
-		snprintf(t->dir, sizeof(t->dir), "%s/instances/bridgectl-%d-%u", mounts[i],
-			 (int)getpid(), n);
+		leftover_sweep(t->dir, NULL); /* their buffers would stay for ever */
+		snprintf(t->dir, sizeof(t->dir), "%s/instances/%s%u", mounts[i], prefix, n);
 		if (mkdir(t->dir, 0700) == 0)
 			return 0;
 		r = errno == ENOENT ? r : -errno;
