@@ -16,6 +16,7 @@
 struct direction {
 	int from, to;
 	bool to_socket;
+	uint8_t *buf; /* not the thread's own: it may be cancelled */
 	int r;
 };
 
@@ -36,19 +37,15 @@ static int write_all(int fd, const uint8_t *p, size_t len)
 
 static int copy(const struct direction *d)
 {
-	_cleanup_free_ uint8_t *buf = malloc(BUFFER_BYTES);
-
-	if (!buf)
-		return -ENOMEM;
 	for (;;) {
-		ssize_t n = read(d->from, buf, BUFFER_BYTES);
+		ssize_t n = read(d->from, d->buf, BUFFER_BYTES);
 		int r;
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
-		r = write_all(d->to, buf, (size_t)n);
+		r = write_all(d->to, d->buf, (size_t)n);
 		if (r < 0)
 			return r;
 	}
@@ -71,10 +68,14 @@ static void *direction_main(void *arg)
 
 int agent_pipe(int in, int out, const char *socket, char *err)
 {
-	struct direction to = { .from = in, .to_socket = true }, back = { .to = out };
+	_cleanup_free_ uint8_t *bufs = malloc((size_t)2 * BUFFER_BYTES);
+	struct direction to = { .from = in, .to_socket = true, .buf = bufs };
+	struct direction back = { .to = out, .buf = bufs + BUFFER_BYTES };
 	pthread_t thread;
-	int fd = -1, r = conn_connect(socket, CALL_MS, &fd, err);
+	int fd = -1, r = bufs ? conn_connect(socket, CALL_MS, &fd, err) : -ENOMEM;
 
+	if (!bufs)
+		snprintf(err, CONN_ERRLEN, "no memory");
 	if (r < 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);

@@ -584,6 +584,8 @@ def test_a_source_in_use(volumes):
 
 def test_nothing_is_written(volumes):
     need("strace")
+    if b"__asan_init" in pathlib.Path(BRIDGECTL).read_bytes():
+        pytest.skip("a sanitizer writes files of its own, and cannot look for leaks when traced")
     config = make(volumes, "numbers")
     log = volumes.path("trace")
     trace = ["strace", "-f", "-o", log, "-e", "trace=open,openat,creat,unlink,rename,mkdir,pwrite64,ioctl"]
