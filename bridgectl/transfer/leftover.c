@@ -1,6 +1,7 @@
 /*
- * A process that is killed cannot clean up; the next one does it. Only folders count, reached without
- * following links, so that nobody can lead us elsewhere in a directory that all may write to.
+ * A process that is killed cannot clean up; the next one does it. Only folders count, reached
+ * without following links, so that nobody can lead us elsewhere in a directory that all may write
+ * to.
  */
 #include "bridgectl/transfer/leftover.h"
 
