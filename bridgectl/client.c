@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/control.h"
 #include "common/jsonline.h"
 #include "common/util.h"
@@ -143,14 +143,6 @@ void client_free(struct client *c)
 	free(c);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 static int send_all(struct client *c, const char *s, size_t len)
 {
 	while (len) {
@@ -176,7 +168,7 @@ static int read_more(struct client *c, int64_t deadline)
 
 	do {
 		if (deadline >= 0)
-			left = MAX(deadline - now_ms(), 0);
+			left = MAX(deadline - (int64_t)clock_ms(), 0);
 		r = poll(&p, 1, (int)left);
 	} while (r < 0 && errno == EINTR);
 	if (r < 0)
@@ -287,7 +279,7 @@ static int send_request(struct client *c, json_int_t id, const char *method, jso
 
 json_t *client_call(struct client *c, const char *method, json_t *params, struct client_error *err)
 {
-	int64_t deadline = now_ms() + c->timeout_ms;
+	int64_t deadline = (int64_t)clock_ms() + c->timeout_ms;
 	json_int_t id = ++c->next_id;
 	json_t *event, *result = NULL;
 	char *line;

@@ -5,6 +5,7 @@
  * would be the whole process's.
  */
 #include "common/proc.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/util.h"
@@ -38,14 +38,6 @@ struct proc {
 };
 
 extern char **environ;
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
 
 static void close_end(int *fd)
 {
@@ -171,7 +163,7 @@ static int talk(struct proc *p)
 		struct pollfd fds[PIPES] = { { p->fd[IN], POLLOUT, 0 },
 					     { p->fd[OUT], POLLIN, 0 },
 					     { p->fd[ERR], POLLIN, 0 } };
-		int64_t left = p->deadline_ms - now_ms();
+		int64_t left = p->deadline_ms - (int64_t)clock_ms();
 		int r = left > 0 ? poll(fds, PIPES, (int)left) : 0;
 
 		if (r < 0 && errno != EINTR)
@@ -205,7 +197,7 @@ static int wait_end(struct proc *p)
 			return -errno;
 		if (pid > 0)
 			break;
-		if (now_ms() >= p->deadline_ms)
+		if ((int64_t)clock_ms() >= p->deadline_ms)
 			return -ETIMEDOUT;
 		poll(NULL, 0, END_LOOK_MS);
 	}
@@ -256,7 +248,7 @@ int proc_run(const char *const argv[], const struct proc_limits *l, const char *
 			  .in_len = in ? in_len : 0,
 			  .out_max = l->out_bytes,
 			  .asks = l->asks,
-			  .deadline_ms = now_ms() + l->timeout_ms,
+			  .deadline_ms = (int64_t)clock_ms() + l->timeout_ms,
 			  .ret = ret };
 	sigset_t only, before, pending;
 	int r;

@@ -8,10 +8,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/transfer/predict.h"
+#include "common/clock.h"
 #include "common/jsonline.h"
 
 #define LINE_EVERY_MS 10000
@@ -21,14 +21,6 @@
 #define WIDTH_FOR_BAR 36u
 #define PARTS_MAX 8
 #define PART_LEN 96
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* --- The line --- */
 
@@ -165,7 +157,9 @@ static void show(void *arg, const struct conduct_state *st)
 {
 	struct progress *p = arg;
 	char line[PROGRESS_LINE_LEN];
-	uint64_t ms = now_ms(), every = p->out->json ? JSON_EVERY_MS : p->live ? 0 : LINE_EVERY_MS;
+	uint64_t ms = clock_ms(), every = p->out->json ? JSON_EVERY_MS :
+					  p->live      ? 0 :
+							 LINE_EVERY_MS;
 
 	if (p->out->quiet || st->phase == PHASE_START)
 		return;

@@ -51,11 +51,6 @@ static bool is_device_name(const char *s)
 	return !*s;
 }
 
-static bool page_is_valid(uint32_t page)
-{
-	return !page || (page >= SWAP_PAGE_MIN && page <= SWAP_PAGE_MAX && !(page & (page - 1)));
-}
-
 static bool check_source(const struct plan_source *s, const char *where, char *err)
 {
 	if (s->path[0] != '/' || !is_plain(s->path))
@@ -71,7 +66,7 @@ static bool check_source(const struct plan_source *s, const char *where, char *e
 		return plan_fail(err, "%s: no source has %" PRIu64 " bytes", where, s->bytes);
 	if (s->hibernated)
 		return plan_fail(err, "%s: the source holds the memory of a guest", where);
-	if (!page_is_valid(s->swap_page))
+	if (s->swap_page && !swap_page_is_valid(s->swap_page))
 		return plan_fail(err, "%s: no page of swap has %u bytes", where, s->swap_page);
 	return true;
 }

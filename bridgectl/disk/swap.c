@@ -67,7 +67,7 @@ int swap_read(const uint8_t *buf, size_t len, struct swap_header *ret)
 	return 0;
 }
 
-static bool page_is_valid(uint32_t page)
+bool swap_page_is_valid(uint32_t page)
 {
 	return page >= SWAP_PAGE_MIN && page <= SWAP_PAGE_MAX && !(page & (page - 1));
 }
@@ -76,7 +76,7 @@ int swap_build(const struct swap_header *h, uint64_t bytes, uint8_t *buf)
 {
 	uint64_t pages;
 
-	if (!page_is_valid(h->page))
+	if (!swap_page_is_valid(h->page))
 		return -EINVAL;
 	pages = bytes / h->page;
 	if (pages < SWAP_PAGES_MIN)

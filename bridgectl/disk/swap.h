@@ -22,6 +22,9 @@ struct swap_header {
 	bool hibernated; /* an image of the memory is in it, and its header is the image's */
 };
 
+/* Whether mkswap(8) makes headers for pages of so many bytes. */
+bool swap_page_is_valid(uint32_t page);
+
 /*
  * Looks at the beginning of a volume, best SWAP_PAGE_MAX bytes of it. 0; -ENOENT: no swap;
  * -EPROTONOSUPPORT: of a version or byte order that is not ours to write. Of a hibernated one

@@ -14,10 +14,10 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
 #include "bridgectl/transfer/agent_private.h"
 #include "bridgectl/transfer/identity.h"
+#include "common/clock.h"
 #include "common/jsonline.h"
 #include "common/signals.h"
 
@@ -55,21 +55,13 @@ void agent_send(struct agent *a, json_t *line)
 	json_decref(line);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* What broke the connections may have cut off whoever gives us work as well. */
 static void note_cut(struct agent *a, const struct fail *f)
 {
 	uint64_t none = 0;
 
 	if (f->code == FAIL_CONNECTION)
-		atomic_compare_exchange_strong(&a->cut_ms, &none, now_ms());
+		atomic_compare_exchange_strong(&a->cut_ms, &none, clock_ms());
 }
 
 /*
@@ -81,7 +73,7 @@ static bool is_forsaken(const struct agent *a)
 	uint64_t since_ms = atomic_load(&a->cut_ms);
 	unsigned timeout_ms = a->wire.timeout_ms ? a->wire.timeout_ms : CONN_TIMEOUT_MS;
 
-	return since_ms && now_ms() - since_ms >= timeout_ms;
+	return since_ms && clock_ms() - since_ms >= timeout_ms;
 }
 
 static json_t *error_object(const struct fail *f)
@@ -287,16 +279,16 @@ static void serve(struct agent *a, int in, int signals)
 	struct pollfd fds[2] = { { .fd = in, .events = POLLIN },
 				 { .fd = signals, .events = POLLIN } };
 	struct jsonline lines;
-	uint64_t told = now_ms();
+	uint64_t told = clock_ms();
 	bool more = true;
 
 	jsonline_init(&lines, AGENT_LINE_MAX);
 	while (more && !atomic_load(&a->gone) && !is_forsaken(a)) {
 		int n = poll(fds, 2, PROGRESS_MS);
 
-		if (now_ms() - told >= PROGRESS_MS) {
+		if (clock_ms() - told >= PROGRESS_MS) {
 			tell_progress(a);
-			told = now_ms();
+			told = clock_ms();
 		}
 		if (n > 0 && fds[1].revents)
 			more = false;

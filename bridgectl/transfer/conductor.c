@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 
 #include "bridgectl/transfer/conductor_private.h"
+#include "common/clock.h"
 #include "common/signals.h"
 
 #define END_MAX_MS 10000 /* for a process whose input was closed; it may be flushing */
@@ -188,11 +189,11 @@ static uint64_t patience_us(const struct conductor *c, const struct end *e)
 /* Both at a time. */
 static void await_ends(struct conductor *c)
 {
-	uint64_t began = conductor_now_us();
+	uint64_t began = clock_us();
 	bool gone = false;
 
 	while (!gone && !conductor_hurried(c)) {
-		uint64_t us = conductor_now_us() - began;
+		uint64_t us = clock_us() - began;
 
 		gone = true;
 		for (int i = 0; i < ENDS; i++)
@@ -238,7 +239,7 @@ static bool may_retry(const struct conductor *c)
 static bool may_be_ours(const struct conductor *c)
 {
 	return c->failed_us && !strcmp(c->result->code, "refused") &&
-	       c->state.phase == PHASE_OPEN && conductor_now_us() - c->failed_us < LOCKED_MAX_US;
+	       c->state.phase == PHASE_OPEN && clock_us() - c->failed_us < LOCKED_MAX_US;
 }
 
 static int retry(struct conductor *c, unsigned *tries)
@@ -255,7 +256,7 @@ static int retry(struct conductor *c, unsigned *tries)
 		if (!may_retry(c) || *tries >= c->o->retries)
 			return -1;
 		(*tries)++;
-		c->failed_us = conductor_now_us();
+		c->failed_us = clock_us();
 	}
 	wait_s = MIN(wait_s, BACKOFF_MAX_S);
 	conductor_say(c, "%s; trying again in %u s.", c->result->message, wait_s);
@@ -271,7 +272,7 @@ static void conclude(struct conductor *c, int r)
 	struct conduct_result *res = c->result;
 	static const char *const hopeless[] = { "refused", "usage", "protocol", "internal" };
 
-	res->seconds = (double)(conductor_now_us() - c->began_us) / US_PER_S;
+	res->seconds = (double)(clock_us() - c->began_us) / US_PER_S;
 	if (!r) {
 		res->outcome = res->mismatched_bytes ? CONDUCT_DIFFERS : CONDUCTED;
 		return;
@@ -340,7 +341,7 @@ static void tell_result(struct conductor *c)
 void conduct(const struct conduct_options *o, const struct conduct_ui *ui,
 	     struct conduct_result *ret)
 {
-	struct conductor c = { .o = o, .ui = ui, .result = ret, .began_us = conductor_now_us() };
+	struct conductor c = { .o = o, .ui = ui, .result = ret, .began_us = clock_us() };
 	/* A reader of our output that went away is no reason to end a copy. */
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, old_pipe;
 	unsigned tries = 0;

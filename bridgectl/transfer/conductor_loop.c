@@ -11,9 +11,9 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
 #include "bridgectl/transfer/conductor_private.h"
+#include "common/clock.h"
 #include "common/jsonline.h"
 
 #define STOP_MAX_US (60 * US_PER_S) /* for flushing what is written: a slow disk */
@@ -26,14 +26,6 @@
 #define SAMPLE_MIN_US (2 * US_PER_MS)
 #define HELLO_LOCAL_US (20 * US_PER_S)
 #define HELLO_SSH_US (180 * US_PER_S) /* somebody may be typing a password */
-
-uint64_t conductor_now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * US_PER_S + (uint64_t)ts.tv_nsec / 1000;
-}
 
 uint64_t conductor_uint(const json_t *j, const char *key)
 {
@@ -89,13 +81,13 @@ void conductor_reset(struct conductor *c, const char *kind, unsigned pass, uint6
 	st->total = total;
 	st->covered = st->read = st->sent = st->wire = st->zero = st->same = st->verified = 0;
 	st->eta_s = PREDICT_UNKNOWN;
-	c->last = (struct sample){ .us = conductor_now_us(), .dirty = st->dirty };
+	c->last = (struct sample){ .us = clock_us(), .dirty = st->dirty };
 	c->rate = c->sent_rate = (struct predict_mean){ 0 };
 }
 
 void conductor_show(struct conductor *c, bool now)
 {
-	uint64_t us = conductor_now_us();
+	uint64_t us = clock_us();
 
 	if (!now && us - c->shown_us < SHOW_US)
 		return;
@@ -116,7 +108,7 @@ static uint64_t over(uint64_t now, uint64_t then)
 void conductor_measure(struct conductor *c)
 {
 	const struct conduct_state *st = &c->state;
-	struct sample now = { conductor_now_us(), st->covered, st->sent, st->dirty };
+	struct sample now = { clock_us(), st->covered, st->sent, st->dirty };
 	uint64_t us = now.us - c->last.us, covered = over(now.covered, c->last.covered);
 	uint64_t sent = over(now.sent, c->last.sent);
 	bool dirty_pass = !strcmp(st->kind, "dirty");
@@ -200,7 +192,7 @@ static json_t *serve_finish(struct conductor *c, const char **ret_code, char *er
 		return NULL;
 	}
 	if (!c->finish)
-		c->finish_us = conductor_now_us();
+		c->finish_us = clock_us();
 	c->finish = true;
 	return json_pack("{sb}", "finish", 1);
 }
@@ -230,7 +222,7 @@ json_t *conductor_serve(void *arg, const char *method, const json_t *params, con
 	struct conductor *c = arg;
 
 	if (!strcmp(method, "status")) {
-		c->state.seconds = (double)(conductor_now_us() - c->began_us) / US_PER_S;
+		c->state.seconds = (double)(clock_us() - c->began_us) / US_PER_S;
 		return conduct_state_json(&c->state);
 	}
 	if (!strcmp(method, "finish"))
@@ -300,8 +292,7 @@ static void tell_stop(struct conductor *c)
 	if (c->stopping)
 		return;
 	c->stopping = true;
-	c->stop_by_us =
-		conductor_now_us() + (c->state.phase < PHASE_CONNECT ? STOP_EARLY_US : STOP_MAX_US);
+	c->stop_by_us = clock_us() + (c->state.phase < PHASE_CONNECT ? STOP_EARLY_US : STOP_MAX_US);
 	for (int i = 0; i < ENDS; i++)
 		if (c->ends[i])
 			end_ask(c->ends[i], "stop", NULL, &c->stops[i]);
@@ -322,7 +313,7 @@ static int wait_turn(struct conductor *c)
 	conductor_show(c, false);
 	if (c->stop)
 		tell_stop(c);
-	if (c->stopping && conductor_now_us() > c->stop_by_us)
+	if (c->stopping && clock_us() > c->stop_by_us)
 		return conductor_fail(c, "stopped", "stopped without waiting for the ends");
 	if (gone(c) && !c->stopping)
 		return conductor_fail(c, end_answered(gone(c)) ? "connection" : "unreachable", "%s",
@@ -333,9 +324,9 @@ static int wait_turn(struct conductor *c)
 /* A connection failed: often because an end did, and that says more. */
 static bool wait_last_words(struct conductor *c)
 {
-	uint64_t until = conductor_now_us() + LAST_WORDS_US;
+	uint64_t until = clock_us() + LAST_WORDS_US;
 
-	while (!gone(c) && !c->failed.code[0] && !c->stop && conductor_now_us() < until)
+	while (!gone(c) && !c->failed.code[0] && !c->stop && clock_us() < until)
 		turn(c, 50);
 	return c->failed.code[0] && strcmp(c->failed.code, "connection") != 0;
 }
@@ -362,8 +353,7 @@ static uint64_t patience_us(const struct conductor *c, int which, const char *me
 {
 	if (strcmp(method, "hello") != 0)
 		return NEVER;
-	return conductor_now_us() +
-	       (end_spec(c->ends[which])->host ? HELLO_SSH_US : HELLO_LOCAL_US);
+	return clock_us() + (end_spec(c->ends[which])->host ? HELLO_SSH_US : HELLO_LOCAL_US);
 }
 
 static int await(struct conductor *c, int which, const char *method, struct end_call *call)
@@ -371,7 +361,7 @@ static int await(struct conductor *c, int which, const char *method, struct end_
 	uint64_t until = patience_us(c, which, method);
 
 	while (!call->done && wait_turn(c) == 0)
-		if (conductor_now_us() > until) {
+		if (clock_us() > until) {
 			conductor_fail(c, "unreachable", "%s does not answer",
 				       end_name(c->ends[which]));
 			break;
@@ -422,9 +412,9 @@ int conductor_ask_both(struct conductor *c, const char *method, json_t *params, 
 
 int conductor_pause(struct conductor *c, unsigned ms)
 {
-	uint64_t until = conductor_now_us() + ms * US_PER_MS;
+	uint64_t until = clock_us() + ms * US_PER_MS;
 
-	while (!c->finish && !c->stop && conductor_now_us() < until)
+	while (!c->finish && !c->stop && clock_us() < until)
 		if (wait_turn(c) < 0)
 			return -1;
 	return c->stop ? conductor_fail(c, "stopped", "stopped") : 0;

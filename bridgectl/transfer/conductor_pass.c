@@ -12,6 +12,7 @@
 
 #include "bridgectl/transfer/conductor_private.h"
 #include "bridgectl/transfer/frame.h"
+#include "common/clock.h"
 
 #define POLL_MS 1000
 #define WAIT_PASS_US (30 * US_PER_S) /* what is dirty is copied so often while it waits */
@@ -56,14 +57,14 @@ static void take_places(struct conductor *c, const json_t *r)
 static int settle(struct conductor *c)
 {
 	json_t *r;
-	uint64_t began = conductor_now_us();
+	uint64_t began = clock_us();
 
 	c->state.phase = PHASE_SETTLE;
 	if (conductor_ask(c, TARGET, "settle", json_pack("{sI}", "pass", (json_int_t)c->pass), &r) <
 	    0)
 		return -1;
 	if (c->pass)
-		predict_settled(&c->predict, conductor_now_us() - began);
+		predict_settled(&c->predict, clock_us() - began);
 	c->result->verified += conductor_uint(r, "verified_bytes");
 	take_places(c, r);
 	json_decref(r);
@@ -164,7 +165,7 @@ static int track(struct conductor *c)
 
 static int ask_dirty(struct conductor *c)
 {
-	uint64_t now = conductor_now_us();
+	uint64_t now = clock_us();
 	json_t *r;
 
 	if (!c->state.tracking)
@@ -233,7 +234,7 @@ static bool pass_is_due(const struct conductor *c, uint64_t next_us, bool helped
 {
 	if (knows_dirty(c) && !c->state.dirty)
 		return false;
-	if (conductor_now_us() >= next_us)
+	if (clock_us() >= next_us)
 		return true;
 	return helped && knows_dirty(c) && c->state.downtime_s > c->o->max_downtime_s / 2;
 }
@@ -241,7 +242,7 @@ static bool pass_is_due(const struct conductor *c, uint64_t next_us, bool helped
 /* Keeps the rest small until `finish`. */
 static int wait_for_finish(struct conductor *c)
 {
-	uint64_t took, next = conductor_now_us() + WAIT_PASS_US;
+	uint64_t took, next = clock_us() + WAIT_PASS_US;
 	bool helped = true;
 
 	while (!c->finish) {
@@ -251,11 +252,11 @@ static int wait_for_finish(struct conductor *c)
 		predicted(c);
 		if (c->finish || !pass_is_due(c, next, helped))
 			continue;
-		took = conductor_now_us();
+		took = clock_us();
 		if (warm_pass(c) < 0 || ask_dirty(c) < 0)
 			return -1;
-		took = conductor_now_us() - took;
-		next = conductor_now_us() + MAX(WAIT_PASS_US, took * WAIT_SCAN_TIMES);
+		took = clock_us() - took;
+		next = clock_us() + MAX(WAIT_PASS_US, took * WAIT_SCAN_TIMES);
 		helped = predicted(c) <= c->o->max_downtime_s / 2;
 	}
 	return 0;
@@ -306,7 +307,7 @@ static int finish_warm(struct conductor *c)
 				 "again. Turn it off, then repeat: bridgectl disk finish");
 		c->finish = c->state.final = false;
 	}
-	c->result->downtime_s = (double)(conductor_now_us() - c->finish_us) / US_PER_S;
+	c->result->downtime_s = (double)(clock_us() - c->finish_us) / US_PER_S;
 	conductor_say(c, "The last pass read %llu chunks of 64 KiB and sent %llu.",
 		      (unsigned long long)frame_chunks(c->result->final_read),
 		      (unsigned long long)frame_chunks(c->result->final_sent));

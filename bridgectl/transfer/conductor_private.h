@@ -50,8 +50,6 @@ struct conductor {
 	bool moved;  /* since the ends were started: retries begin anew */
 };
 
-uint64_t conductor_now_us(void);
-
 /* --- conductor_loop.c --- */
 
 /* Keeps the reason, the first one only. -1. */

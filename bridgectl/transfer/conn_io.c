@@ -13,22 +13,14 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/util.h"
 
 #define BUFFER_BYTES (256u << 10)
 #define DIRECT_BYTES (64u << 10) /* reads from here on pass by the buffer */
 #define PARTS_MAX 16
 #define TICKS 6 /* so often it looks during one timeout */
-
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void set_int(int fd, int level, int option, int value)
 {
@@ -58,7 +50,7 @@ static void set_timeout(struct conn_io *io, unsigned timeout_ms)
 
 void conn_io_set_deadline(struct conn_io *io, unsigned timeout_ms)
 {
-	io->deadline_us = timeout_ms ? now_us() + timeout_ms * US_PER_MS : 0;
+	io->deadline_us = timeout_ms ? clock_us() + timeout_ms * US_PER_MS : 0;
 }
 
 int conn_io_init(struct conn_io *io, int fd, unsigned timeout_ms)
@@ -129,7 +121,7 @@ static int look(struct conn_io *io, int error)
 	if (error != EAGAIN)
 		return fail(io, error);
 	io->stalled_ms += MIN(tick_ms(io), UINT32_MAX - io->stalled_ms);
-	if (network_cut(io) || (io->deadline_us && now_us() >= io->deadline_us))
+	if (network_cut(io) || (io->deadline_us && clock_us() >= io->deadline_us))
 		return fail(io, ETIMEDOUT);
 	return 0;
 }
@@ -143,7 +135,7 @@ static int receive(struct conn_io *io, void *buf, size_t len, size_t *ret_len)
 		ssize_t n = recv(io->fd, buf, len, 0);
 
 		/* A byte now and then does not make a handshake. */
-		if (n > 0 && io->deadline_us && now_us() >= io->deadline_us)
+		if (n > 0 && io->deadline_us && clock_us() >= io->deadline_us)
 			return fail(io, ETIMEDOUT);
 		if (n > 0) {
 			io->stalled_ms = 0;

@@ -8,13 +8,13 @@
  */
 #include "bridgectl/transfer/gather.h"
 
+#include "common/clock.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define GUESTS_MAX 32 /* strangers among them: the next one waits in the kernel's queue */
 #define GUEST_MS 10000
@@ -46,14 +46,6 @@ struct gather {
 	bool stop, over;
 	struct fail last; /* what went wrong with the last guest */
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 void gathered_free(struct gathered *g, bool orderly)
 {
@@ -228,7 +220,7 @@ static void seat_guest(struct gather *g, int fd)
 		*guest = (struct guest){ .gather = g,
 					 .fd = fd,
 					 .spare = fcntl(fd, F_DUPFD_CLOEXEC, 0),
-					 .since_ms = now_ms() };
+					 .since_ms = clock_ms() };
 		if (guest->spare < 0)
 			break;
 		guest->used = pthread_create(&guest->thread, NULL, guest_main, guest) == 0;
@@ -253,7 +245,7 @@ static unsigned see_off(struct gather *g, bool all, unsigned patience_ms)
 		pthread_mutex_lock(&g->lock);
 		done = guest->done;
 		pthread_mutex_unlock(&g->lock);
-		if (!done && (all || now_ms() - guest->since_ms > patience_ms))
+		if (!done && (all || clock_ms() - guest->since_ms > patience_ms))
 			shutdown(guest->spare, SHUT_RDWR);
 		if (!done && !all) {
 			left++;
@@ -271,7 +263,7 @@ static bool is_over(struct gather *g)
 	bool over;
 
 	pthread_mutex_lock(&g->lock);
-	over = g->stop || g->got.n == g->n || now_ms() >= g->until_ms;
+	over = g->stop || g->got.n == g->n || clock_ms() >= g->until_ms;
 	pthread_mutex_unlock(&g->lock);
 	return over;
 }
@@ -322,7 +314,7 @@ struct gather *gather_listen(int fd, unsigned n, const struct wire_setup *s, int
 	g->n = n;
 	g->fd = fd;
 	g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	g->until_ms = now_ms() + (uint64_t)limit_ms;
+	g->until_ms = clock_ms() + (uint64_t)limit_ms;
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->changed, NULL);
 	if (g->wake >= 0 && pthread_create(&g->thread, NULL, gather_main, g) == 0)

@@ -8,17 +8,9 @@
 #include "bridgectl/transfer/sender.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "bridgectl/transfer/sender_private.h"
-
-uint64_t sender_now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
-}
+#include "common/clock.h"
 
 struct sender *sender_new(const struct sender_setup *s, struct gathered *connections)
 {
@@ -51,7 +43,7 @@ void sender_free(struct sender *s)
 void sender_rate(struct sender *s, uint64_t bytes_per_s)
 {
 	pthread_mutex_lock(&s->lock);
-	rate_set(&s->rate, bytes_per_s, sender_now_us());
+	rate_set(&s->rate, bytes_per_s, clock_us());
 	s->rate_changes++;
 	pthread_cond_broadcast(&s->wake);
 	pthread_mutex_unlock(&s->lock);
@@ -66,7 +58,7 @@ void sender_wait_rate(struct sender *s, uint64_t bytes)
 
 	pthread_mutex_lock(&s->lock);
 	changes = s->rate_changes;
-	at = sender_now_us();
+	at = clock_us();
 	wait = rate_take(&s->rate, bytes, at);
 	at += MIN(wait, 3600 * US_PER_S);
 	until = (struct timespec){ (time_t)(at / US_PER_S), (long)(at % US_PER_S) * 1000 };

@@ -76,7 +76,6 @@ static inline void lane_count_wire(struct lane *l)
 	l->wire_before = now;
 }
 
-uint64_t sender_now_us(void);
 void sender_wait_rate(struct sender *s, uint64_t bytes);
 void sender_mismatch(struct sender *s, uint64_t offset, uint64_t len);
 

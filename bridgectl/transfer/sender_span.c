@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bridgectl/transfer/sender_private.h"
+#include "common/clock.h"
 
 /* The first run of bits in *mask, which it loses; false: none is left. */
 static bool next_run(uint64_t *mask, unsigned *ret_first, unsigned *ret_n)
@@ -150,11 +151,11 @@ static int send_piece(struct lane *l, const struct span *span, unsigned first, u
 	}
 	frame.payload = (uint32_t)(iov[1].iov_len + iov[2].iov_len);
 	/* A limit makes the link slow, and compressing worth while. */
-	began = sender_now_us();
+	began = clock_us();
 	sender_wait_rate(l->sender, frame.payload + FRAME_HEADER_BYTES);
 	r = wire_send(l->wire, &frame, iov, 3, f);
 	if (l->codec)
-		codec_sent(l->codec, frame.payload, sender_now_us() - began);
+		codec_sent(l->codec, frame.payload, clock_us() - began);
 	sender_count(&l->sender->sent, len);
 	return r;
 }
