@@ -18,10 +18,12 @@ UNITS = [
     ("l2tund-main", r"l2tund/main\.c", ["common", "topology", "session", "datapath", "control", "config", "kernel", "daemon"]),
     ("daemon", r"l2tund/", ["common", "topology", "session", "datapath", "control", "config", "kernel"]),
     ("bridgectl-main", r"bridgectl/main\.c", ["common", "ctl-base", "cmd"]),
-    ("cmd", r"bridgectl/cmd", ["common", "ctl-base", "domain", "disk", "transfer"]),
+    ("cmd", r"bridgectl/cmd", ["common", "ctl-base", "domain", "disk", "transfer", "fixup", "hypervisor"]),
     ("domain", r"bridgectl/domain/", ["common"]),
     ("disk", r"bridgectl/disk/", ["common", "domain"]),
     ("transfer", r"bridgectl/transfer/", ["common", "disk"]),
+    ("fixup", r"bridgectl/fixup/", ["common", "domain", "disk"]),
+    ("hypervisor", r"bridgectl/hypervisor/", ["common", "domain"]),
     ("ctl-base", r"bridgectl/(out|client)", ["common"]),
 ]
 
@@ -34,6 +36,10 @@ OWNED = [
     (re.compile(r"libxml/"), re.compile(r"bridgectl/domain/xml\w*\.[ch]|tests/unit/test_xml\.c")),
     (re.compile(r"openssl/ssl\.h"), re.compile(r"bridgectl/transfer/conn\w*\.c")),
     (re.compile(r"zstd\.h"), re.compile(r"bridgectl/transfer/codec\w*\.c")),
+    (re.compile(r"libvirt/"), re.compile(r"bridgectl/hypervisor/libvirt\w*\.[ch]")),
+    (re.compile(r"ext2fs/|et/com_err\.h"), re.compile(r"bridgectl/fixup/tree_ext\w*\.[ch]")),
+    (re.compile(r"archive(_entry)?\.h"), re.compile(r"bridgectl/fixup/initrd\w*\.c")),
+    (re.compile(r"seccomp\.h"), re.compile(r"bridgectl/fixup/child\w*\.c")),
 ]
 
 PURE = re.compile(r"l2tund/(topology|session)/")
@@ -112,6 +118,9 @@ def test_pure_parts_call_nothing_impure():
         ("bridgectl/disk/x.c", '#include "bridgectl/cmd.h"'),
         ("bridgectl/transfer/x.c", "#include <zstd.h>"),
         ("bridgectl/domain/convert.c", "#include <libxml/xmlwriter.h>"),
+        ("bridgectl/cmd/x.c", "#include <libvirt/libvirt.h>"),
+        ("bridgectl/fixup/tree.c", "#include <ext2fs/ext2fs.h>"),
+        ("bridgectl/fixup/x.c", '#include "bridgectl/hypervisor/hyper.h"'),
         ("bridgectl/cmd/x.c", '#include "l2tund/config.h"'),
         ("l2tund/daemon.c", "#include <event2/event.h>"),
         ("l2tund/kernel/tap.c", "#include <netlink/netlink.h>"),
