@@ -114,6 +114,14 @@ const char *hyper_state_name(enum hyper_state state); /* "running" */
 const struct hyper_domain *hyper_find(const struct hyper_list *l, const char *name);
 void hyper_list_fini(struct hyper_list *l);
 
+/* --- For back-ends --- */
+
+/* A new one, off, its other things not known; sorted by hyper_list_sort() at the end. */
+struct hyper_domain *hyper_list_add(struct hyper_list *l, const char *name);
+void hyper_list_sort(struct hyper_list *l);
+/* A path of the host, behind $BRIDGECTL_ROOT, which tests set. A new string. */
+char *hyper_path(const char *path);
+
 int hyper_xen_open(const char *tool, struct hyper **ret, char *err);
 int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err);
 

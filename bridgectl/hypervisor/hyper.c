@@ -1,0 +1,123 @@
+/*
+ * Which hypervisor it is, and the list that back-ends give. On a host where Xen runs its toolstack is
+ * taken, because libvirt there mostly does not know what xl has started; else libvirt.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bridgectl/domain/mem.h"
+#include "bridgectl/hypervisor/hyper.h"
+#include "build-config.h"
+
+#define CAPABILITIES "/proc/xen/capabilities"
+#define CAPABILITIES_MAX 256
+
+char *hyper_path(const char *path)
+{
+	const char *root = getenv("BRIDGECTL_ROOT");
+	char *whole;
+
+	if (asprintf(&whole, "%s%s", root ? root : "", path) < 0)
+		whole = NULL;
+	return mem_must(whole);
+}
+
+/* Only the control domain of Xen has this word there. The file is a pseudo file of xenfs. */
+static bool xen_is_here(void)
+{
+	_cleanup_free_ char *path = hyper_path(CAPABILITIES);
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	char text[CAPABILITIES_MAX];
+
+	return f && fgets(text, sizeof(text), f) && strstr(text, "control_d");
+}
+
+int hyper_open(const struct hyper_choice *c, struct hyper **ret, char *err)
+{
+	if (c->uri && c->xen) {
+		snprintf(err, HYPER_ERRLEN, "--connect and --xen: only one of them");
+		return -EINVAL;
+	}
+	if (c->xen || (!c->uri && xen_is_here()))
+		return hyper_xen_open(c->xen ? c->xen : "", ret, err);
+	return hyper_libvirt_open(c->uri, ret, err);
+}
+
+#ifndef HAVE_LIBVIRT
+int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err)
+{
+	(void)ret;
+	snprintf(err, HYPER_ERRLEN,
+		 "%s: this bridgectl was built without libvirt; on a host with Xen give --xen",
+		 uri ? uri : "libvirt");
+	return -EOPNOTSUPP;
+}
+#endif
+
+void hyper_close(struct hyper *h)
+{
+	if (h)
+		h->ops->close(h);
+}
+
+const char *hyper_state_name(enum hyper_state state)
+{
+	static const char *const names[] = {
+		[HYPER_OFF] = "off",	   [HYPER_RUNNING] = "running", [HYPER_PAUSED] = "paused",
+		[HYPER_ENDING] = "ending", [HYPER_CRASHED] = "crashed",
+	};
+
+	return (unsigned)state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+struct hyper_domain *hyper_list_add(struct hyper_list *l, const char *name)
+{
+	struct hyper_domain *d = mem_push(l->v, l->n);
+
+	d->name = mem_strdup(name);
+	d->id = HYPER_UNKNOWN;
+	d->autostart = HYPER_UNKNOWN;
+	return d;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct hyper_domain *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+void hyper_list_sort(struct hyper_list *l)
+{
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), by_name);
+}
+
+const struct hyper_domain *hyper_find(const struct hyper_list *l, const char *name)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		if (!strcmp(l->v[i].name, name))
+			return &l->v[i];
+	return NULL;
+}
+
+static void domain_fini(struct hyper_domain *d)
+{
+	for (unsigned i = 0; i < d->n_vifs; i++) {
+		free(d->vifs[i].bridge);
+		free(d->vifs[i].interface);
+	}
+	free(d->vifs);
+	free(d->config);
+	free(d->name);
+}
+
+void hyper_list_fini(struct hyper_list *l)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		domain_fini(&l->v[i]);
+	free(l->v);
+	*l = (struct hyper_list){ 0 };
+}
