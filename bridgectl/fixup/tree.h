@@ -57,7 +57,10 @@ struct tree {
 
 /* --- For all that reads and changes (tree.c): symbolic links are followed, inside the tree. --- */
 
-/* Where `path` leads to: a path without links, whose last part need not exist (-ENOENT then). */
+/*
+ * Where `path` leads to: a path without links. -ENOENT: it is not there; `ret` is where it would
+ * be, or "" if there is not even the directory. After other errors it is "".
+ */
 int tree_resolve(struct tree *t, const char *path, char ret[TREE_PATH_MAX]);
 int tree_stat(struct tree *t, const char *path, struct tree_stat *ret);
 bool tree_is_file(struct tree *t, const char *path);
@@ -65,12 +68,15 @@ bool tree_is_dir(struct tree *t, const char *path);
 /* A text; NULL: not there, not regular, larger than TREE_FILE_MAX. To be freed. */
 char *tree_text(struct tree *t, const char *path, size_t *ret_len);
 int tree_read(struct tree *t, const char *path, size_t max, char **ret, size_t *ret_len);
-/* Names in order, as strcmp(3) has it. */
+/* Names in order, as strcmp(3) has it. -E2BIG: more than TREE_NAMES_MAX. */
 int tree_list(struct tree *t, const char *path, tree_name_fn fn, void *arg);
 
 void tree_free(struct tree *t);
 
-/* A folder of the host, for a mounted guest and for tests. Nothing outside of it is reached. */
+/*
+ * A folder of the host, for a mounted guest and for tests. Nothing outside of it is reached.
+ * -ENOSYS: this kernel cannot promise that (openat2(2), Linux 5.6).
+ */
 int tree_dir_open(const char *folder, bool readonly, struct tree **ret);
 
 #endif
