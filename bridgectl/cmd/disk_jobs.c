@@ -22,7 +22,7 @@ struct job {
 
 static bool dir_of(struct cmd_call *call, char *buf)
 {
-	int r = jobs_dir(cmd_option(call, "--run-dir"), buf, DISK_RUN_DIR_LEN);
+	int r = rundir_path(cmd_option(call, "--run-dir"), buf, DISK_RUN_DIR_LEN);
 
 	if (!r)
 		return true;

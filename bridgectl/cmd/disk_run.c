@@ -112,7 +112,7 @@ static bool numbers(struct cmd_call *call, struct conduct_options *o)
 
 static bool run_dir_of(struct cmd_call *call, char *buf)
 {
-	int r = jobs_dir(cmd_option(call, "--run-dir"), buf, DISK_RUN_DIR_LEN);
+	int r = rundir_path(cmd_option(call, "--run-dir"), buf, DISK_RUN_DIR_LEN);
 
 	if (r == -ENAMETOOLONG)
 		cmd_error("%s: --run-dir: the path is too long for a socket", call->cmd->words);

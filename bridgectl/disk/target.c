@@ -348,6 +348,30 @@ int target_create(const char *path, uint64_t bytes, bool sparse_ok, struct targe
 	return 0;
 }
 
+int target_reopen(int locked_fd, const char *path, struct target *ret, char *err)
+{
+	struct target t = { .fd = -1 };
+	struct stat st, locked;
+	char self[32];
+	int r;
+
+	err[0] = '\0';
+	r = open_place(path, O_RDONLY, NULL, &t, &st, err);
+	if (r == 0 && (fstat(locked_fd, &locked) < 0 || locked.st_dev != st.st_dev ||
+		       locked.st_ino != st.st_ino))
+		r = fail(err, -ESTALE, "%s has just become something else", path);
+	target_close(&t);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", locked_fd);
+	if (r == 0)
+		t.fd = open(self, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (r == 0 && t.fd < 0)
+		r = -errno;
+	if (r < 0)
+		return err[0] ? r : fail(err, r, "%s: %s", path, strerror(-r));
+	*ret = t;
+	return 0;
+}
+
 void target_close(struct target *t)
 {
 	if (t->fd >= 0)

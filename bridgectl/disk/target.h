@@ -47,6 +47,9 @@ int target_open(const char *path, const struct target_want *w, struct target *re
  */
 int target_create(const char *path, uint64_t bytes, bool sparse_ok, struct target *ret, char *err);
 
+/* One more open file, without the lock, of the place that `locked_fd` has locked. As above. */
+int target_reopen(int locked_fd, const char *path, struct target *ret, char *err);
+
 void target_close(struct target *t);
 
 /* One that stays as it is: O_RDONLY, no lock, and whoever uses it may go on. */

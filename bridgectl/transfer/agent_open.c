@@ -134,7 +134,8 @@ static int open_target(struct agent *a, const struct agent_params *p, bool *ret_
 		       struct fail *f)
 {
 	struct target_want want = { .overwrite = true };
-	bool create = p->create && !a->o->partition && !a->o->offset && !a->o->length;
+	bool part = a->o->partition || a->o->offset || a->o->length;
+	bool create = p->create && !part;
 	char err[TARGET_ERRLEN] = "";
 	int r;
 
@@ -145,17 +146,14 @@ static int open_target(struct agent *a, const struct agent_params *p, bool *ret_
 		*ret_created = r == 0;
 		if (r == -ENOSPC)
 			return fail_set(f, FAIL_NO_SPACE, "%s", err);
+	} else if (part) {
+		r = share_open(NULL, a->o->path, &want, &a->share, &a->target, err);
 	} else {
 		r = target_open(a->o->path, &want, &a->target, err);
 	}
 	if (r == 0)
 		return 0;
 	a->target.fd = -1;
-	if (r == -EBUSY && (a->o->partition || a->o->offset || a->o->length))
-		return fail_set(f, FAIL_REFUSED,
-				"%s; partitions of one disk are copied one after the other, or as "
-				"devices of their own (losetup -P, kpartx)",
-				err);
 	return disk_failed(r, err, f);
 }
 
@@ -175,6 +173,11 @@ static int open_place(struct agent *a, const struct agent_params *p, uint64_t *r
 			f, FAIL_REFUSED, "%s has room for %llu bytes there, the source has %llu",
 			a->target.path, (unsigned long long)length, (unsigned long long)p->length);
 	*ret_room = length;
+	r = share_claim(a->share, offset, length);
+	if (r < 0)
+		return fail_set(f, r == -EBUSY ? FAIL_REFUSED : FAIL_BUSY,
+				"%s: another copy writes there%s", a->target.path,
+				r == -EBUSY ? "" : ", or has just ended");
 	return open_window(a, offset, p->length, f);
 }
 
@@ -275,5 +278,6 @@ void agent_close(struct agent *a)
 	if (a->target.fd >= 0)
 		target_close(&a->target);
 	a->target.fd = -1;
+	share_close(steal(a->share));
 	a->opened = false;
 }

@@ -8,6 +8,7 @@
 #include "bridgectl/disk/target.h"
 #include "bridgectl/transfer/agent.h"
 #include "bridgectl/transfer/receiver.h"
+#include "bridgectl/transfer/share.h"
 #include "bridgectl/transfer/track.h"
 
 #define SOCKET_DIR_LEN 64
@@ -30,6 +31,7 @@ struct agent {
 
 	bool opened;
 	struct target target;
+	struct share *share; /* of a target that is a part of a disk */
 	struct window window;
 	char identity[MAP_IDENTITY_LEN];
 	struct map *map;

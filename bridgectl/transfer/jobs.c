@@ -9,14 +9,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
+#include "bridgectl/transfer/rundir.h"
 #include "common/control.h"
 #include "common/jsonline.h"
 #include "common/util.h"
@@ -42,22 +40,6 @@ struct jobs {
 const char *jobs_own_id(const struct jobs *j)
 {
 	return j->id;
-}
-
-int jobs_dir(const char *given, char *buf, size_t size)
-{
-	const char *xdg = getenv("XDG_RUNTIME_DIR");
-	int n;
-
-	if (given)
-		n = snprintf(buf, size, "%s", given);
-	else if (geteuid() == 0)
-		n = snprintf(buf, size, "/run/bridgectl");
-	else if (xdg && *xdg == '/')
-		n = snprintf(buf, size, "%s/bridgectl", xdg);
-	else
-		return -ENOENT;
-	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
 static bool id_char(char c)
@@ -101,55 +83,15 @@ static int address_of(const char *dir, const char *id, struct sockaddr_un *ret)
 	return n < 0 || (size_t)n >= sizeof(ret->sun_path) ? -ENAMETOOLONG : 0;
 }
 
-/* The directory, locked until it is closed. */
-static int lock_dir(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), r;
-
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX) < 0) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
-static int connect_to(const struct sockaddr_un *a)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
-
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
-/* In a locked directory: a socket that nobody listens on goes. */
-static int connect_or_remove(const struct sockaddr_un *a)
-{
-	int fd = connect_to(a);
-
-	if (fd != -ECONNREFUSED)
-		return fd;
-	unlink(a->sun_path);
-	return -ENOENT;
-}
-
 int jobs_connect(const char *dir, const char *id)
 {
-	_cleanup_close_ int lock = lock_dir(dir);
+	_cleanup_close_ int lock = rundir_lock(dir);
 	struct sockaddr_un a;
 	int r = address_of(dir, id, &a);
 
 	if (lock < 0)
 		return lock;
-	return r < 0 ? r : connect_or_remove(&a);
+	return r < 0 ? r : rundir_connect(&a, SOCK_STREAM);
 }
 
 json_t *jobs_list(const char *dir)
@@ -174,23 +116,6 @@ json_t *jobs_list(const char *dir)
 
 /* --- Listening --- */
 
-static int make_dir(const char *dir, char *err)
-{
-	struct stat st;
-
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
-		snprintf(err, JOBS_ERRLEN, "cannot make %s: %s", dir, strerror(errno));
-		return -errno;
-	}
-	if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-	    (st.st_mode & 077)) {
-		snprintf(err, JOBS_ERRLEN, "%s is not a directory of this user alone (mode 0700)",
-			 dir);
-		return -EPERM;
-	}
-	return 0;
-}
-
 /* The first free one of ID, ID-2, … */
 static int bind_one(struct jobs *j, const char *dir, const char *id)
 {
@@ -204,7 +129,7 @@ static int bind_one(struct jobs *j, const char *dir, const char *id)
 		r = address_of(dir, j->id, &j->address);
 		if (r < 0)
 			return r;
-		other = connect_or_remove(&j->address);
+		other = rundir_connect(&j->address, SOCK_STREAM);
 		if (other >= 0) {
 			close(other);
 			continue;
@@ -219,13 +144,13 @@ static int bind_one(struct jobs *j, const char *dir, const char *id)
 struct jobs *jobs_listen(const char *dir, const char *id, jobs_answer_fn answer, void *arg,
 			 char *err)
 {
-	_cleanup_close_ int lock = make_dir(dir, err);
+	_cleanup_close_ int lock = rundir_make(dir, err);
 	struct jobs *j;
 	int r = -ENOMEM;
 
 	if (lock < 0)
 		return NULL;
-	lock = lock_dir(dir);
+	lock = rundir_lock(dir);
 	j = calloc(1, sizeof(*j));
 	if (lock >= 0 && j) {
 		*j = (struct jobs){ .answer = answer, .arg = arg };

@@ -10,8 +10,10 @@
 #include <poll.h>
 #include <stdbool.h>
 
+#include "bridgectl/transfer/rundir.h"
+
 #define JOBS_ID_LEN 64
-#define JOBS_ERRLEN 256
+#define JOBS_ERRLEN RUNDIR_ERRLEN
 #define JOBS_CLIENTS_MAX 8
 #define JOBS_POLL_MAX (JOBS_CLIENTS_MAX + 1)
 
@@ -20,12 +22,6 @@ struct jobs;
 /* A new reference to the result; or NULL with a code and a sentence (JOBS_ERRLEN). */
 typedef json_t *(*jobs_answer_fn)(void *arg, const char *method, const json_t *params,
 				  const char **ret_code, char *err);
-
-/*
- * `given`, or /run/bridgectl for root, or $XDG_RUNTIME_DIR/bridgectl. -ENOENT: none of these;
- * -ENAMETOOLONG.
- */
-int jobs_dir(const char *given, char *buf, size_t size);
 
 /*
  * Letters, digits, dots, dashes and underscores of the path's last part, and the partition:

@@ -185,15 +185,45 @@ def test_busy_with_another_copy(here):
 
 
 def test_two_partitions_at_once(here):
-    """One lock is on all of a disk: the second copy is told what to do."""
+    """They share the lock on the disk; the same bytes twice, or all of the disk, are refused."""
     target = image_with_table(here.dir / "target", [8, 8])
-    source = random_file(here.dir / "source", 8 * MIB)
-    with here.running(source, target, "--partition", "1", "--overwrite", "--rate", "1M") as process:
+    one, two = random_file(here.dir / "one", 8 * MIB), random_file(here.dir / "two", 8 * MIB, seed=2)
+    with here.running(one, target, "--partition", "1", "--overwrite", "--rate", "1M") as first:
         here.wait_status(lambda c: c["covered_bytes"] > 0)
-        assert "one after the other" in one_sentence(
-            here.copy(source, target, "--partition", "2", "--overwrite", code=FAILED))
-        here.run("disk", "stop")
-        assert ended(process)[0] == RESUMABLE
+        here.copy(two, target, "--partition", "2", "--overwrite")
+        said = one_sentence(here.copy(two, target, "--partition", "1", "--overwrite", code=FAILED))
+        assert "another copy writes there" in said
+        said = one_sentence(here.copy(random_file(here.dir / "all", 16 * MIB), target, "--overwrite", code=FAILED))
+        assert "in use" in said
+        here.run("disk", "rate", "target-p1", "0")
+        assert ended(first)[0] == DONE
+    assert same(one, target, 8 * MIB, MIB) and same(two, target, 8 * MIB, 9 * MIB)
+
+
+@pytest.mark.parametrize("device", [False, *variants(True)])
+def test_the_one_with_the_lock_ends_first(here, device):
+    """Its end, however sudden, leaves the disk locked by the others, and room for its next try."""
+    image = image_with_table(here.dir / "image", [4, 4, 4])
+    with contextlib.ExitStack() as undo:
+        target = loop_device(image, undo) if device else image
+        sources = [random_file(here.dir / f"source{n}", 4 * MIB, seed=n) for n in range(3)]
+        first, second = (undo.enter_context(here.running(
+            sources[n], target, "--partition", str(n + 1), "--overwrite", "--warm", "--rate", "512K")) for n in range(2))
+        wait_for(lambda: len([c for c in here.status() if c["covered_bytes"]]) == 2, 30,
+                 lambda: f"two copies: {here.status()}")
+        agent = agents(first)["target"]
+        first.kill()
+        os.kill(agent, signal.SIGKILL)
+        here.copy(sources[2], target, "--partition", "3", "--overwrite")
+        assert "in use" in one_sentence(here.copy(sources[0], target, "--overwrite", code=FAILED))
+        here.copy(sources[0], target, "--partition", "1", "--overwrite")
+        assert second.poll() is None
+        name = f"{os.path.basename(target)}-p2"
+        here.run("disk", "rate", name, "0")
+        here.run("disk", "finish", name)
+        assert ended(second)[0] == DONE
+    for n in range(3):
+        assert same(sources[n], image, 4 * MIB, (1 + 4 * n) * MIB)
 
 
 def test_mounted(here):
