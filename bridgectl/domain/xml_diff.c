@@ -1,0 +1,305 @@
+/*
+ * Two definitions of one domain as lists of paths and values, and what differs between the lists.
+ *
+ * An element that may be there many times is named by what it is to the guest: a disk by its
+ * target, an interface by its MAC address, others by type and number. So an added disk is one
+ * difference and does not move the others. What libvirt fills in by itself is in tables below.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bridgectl/domain/mem.h"
+#include "bridgectl/domain/xml_read.h"
+#include "bridgectl/domain/xml_tree.h"
+#include "common/util.h"
+
+#define PATH_LEN 512
+#define DEPTH_MAX 64
+
+struct fact {
+	char *path, *value;
+};
+
+struct facts {
+	struct fact *v;
+	unsigned n;
+	bool host_model; /* its CPU is to be that of the host, which libvirt spells out */
+};
+
+/* --- What libvirt adds --- */
+
+/* Elements, wherever they are; with `parent` only right below that. */
+static const struct {
+	const char *parent, *name;
+} own_elements[] = {
+	{ NULL, "alias" },	  { NULL, "address" },	       { NULL, "seclabel" },
+	{ NULL, "backingStore" }, { NULL, "privateData" },     { "domain", "resource" },
+	{ "domain", "metadata" }, { "os", "nvram" },	       { "cpu", "feature" },
+	{ "graphics", "listen" }, { "devices", "controller" }, { "devices", "emulator" },
+};
+
+static const struct {
+	const char *element, *attribute;
+} own_attributes[] = {
+	{ "domain", "id" },	  { "source", "index" },   { "source", "portid" },
+	{ "console", "tty" },	  { "graphics", "port" },  { "graphics", "websocket" },
+	{ "graphics", "listen" }, { "target", "state" },   { "cpu", "check" },
+	{ "cpu", "migratable" },  { "model", "fallback" },
+};
+
+static bool is_own_element(const xmlNode *n)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(own_elements); i++)
+		if (xml_is(n, own_elements[i].name) &&
+		    (!own_elements[i].parent || xml_is(n->parent, own_elements[i].parent)))
+			return true;
+	/* A terminal or a socket that is there now. */
+	if (xml_is(n, "source") && (xml_is(n->parent, "serial") || xml_is(n->parent, "console")))
+		return xml_attr_is(n->parent, "type", "pty");
+	return xml_is(n, "source") && xml_is(n->parent, "channel");
+}
+
+static bool is_own_attribute(const xmlNode *n, const char *name, const char *value)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(own_attributes); i++)
+		if (xml_is(n, own_attributes[i].element) &&
+		    !strcmp(name, own_attributes[i].attribute))
+			return true;
+	if (xml_is(n, "target") && xml_is(n->parent, "interface") && !strcmp(name, "dev"))
+		return !strncmp(value, "vnet", 4);
+	return false;
+}
+
+/* --- A definition as a list --- */
+
+static unsigned number_of(const xmlNode *n)
+{
+	unsigned before = 0;
+
+	for (const xmlNode *p = n->prev; p; p = p->prev)
+		before += xml_is(p, (const char *)n->name);
+	return before;
+}
+
+/* "disk[vda]" */
+static void name_of(const xmlNode *n, char *buf, size_t size)
+{
+	const char *name = (const char *)n->name;
+	_cleanup_free_ char *key = NULL;
+	bool device = xml_is(n->parent, "devices");
+
+	if (device && xml_is(n, "disk"))
+		key = xml_attr(xml_child(n, "target"), "dev");
+	else if (device && xml_is(n, "interface"))
+		key = xml_attr(xml_child(n, "mac"), "address");
+	if (key)
+		snprintf(buf, size, "%s[%.60s]", name, key);
+	else if (number_of(n))
+		snprintf(buf, size, "%s[%u]", name, number_of(n));
+	else
+		snprintf(buf, size, "%s", name);
+}
+
+static void add(struct facts *f, const char *path, char *value)
+{
+	struct fact *fact = mem_push(f->v, f->n);
+
+	fact->path = mem_strdup(path);
+	fact->value = value;
+}
+
+static void flatten_attributes(struct facts *f, const xmlNode *n, const char *path)
+{
+	char here[PATH_LEN];
+
+	for (const xmlAttr *a = n->properties; a; a = a->next) {
+		char *value = xml_attr(n, (const char *)a->name);
+
+		if (!value || is_own_attribute(n, (const char *)a->name, value)) {
+			free(value);
+			continue;
+		}
+		snprintf(here, sizeof(here), "%s/@%.60s", path, (const char *)a->name);
+		add(f, here, value);
+	}
+}
+
+static bool has_elements(const xmlNode *n)
+{
+	for (const xmlNode *c = n->children; c; c = c->next)
+		if (c->type == XML_ELEMENT_NODE)
+			return true;
+	return false;
+}
+
+static void flatten(struct facts *f, const xmlNode *n, const char *path, unsigned depth);
+
+static void flatten_children(struct facts *f, const xmlNode *n, const char *path, unsigned depth)
+{
+	char here[PATH_LEN], name[128];
+
+	for (const xmlNode *c = n->children; c && depth < DEPTH_MAX; c = c->next) {
+		if (c->type != XML_ELEMENT_NODE || is_own_element(c))
+			continue;
+		name_of(c, name, sizeof(name));
+		snprintf(here, sizeof(here), "%.380s%s%s", path, *path ? "/" : "", name);
+		flatten(f, c, here, depth + 1);
+	}
+}
+
+static void flatten(struct facts *f, const xmlNode *n, const char *path, unsigned depth)
+{
+	flatten_attributes(f, n, path);
+	if (has_elements(n))
+		flatten_children(f, n, path, depth);
+	else
+		add(f, path, xml_text(n));
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct fact *)a)->path, ((const struct fact *)b)->path);
+}
+
+static int facts_of(const char *text, struct facts *f, char *err)
+{
+	xmlDoc *doc = xml_tree(text, err);
+	const xmlNode *root;
+
+	if (!doc)
+		return -EINVAL;
+	root = xmlDocGetRootElement(doc);
+	f->host_model = xml_attr_is(xml_child(root, "cpu"), "mode", "host-model");
+	flatten_attributes(f, root, "domain");
+	flatten_children(f, root, "", 0);
+	if (f->n)
+		qsort(f->v, f->n, sizeof(*f->v), by_path);
+	xmlFreeDoc(doc);
+	return 0;
+}
+
+static void facts_fini(struct facts *f)
+{
+	for (unsigned i = 0; i < f->n; i++) {
+		free(f->v[i].path);
+		free(f->v[i].value);
+	}
+	free(f->v);
+}
+
+/* --- The differences --- */
+
+void xml_change_add(struct xml_changes *c, const char *path, const char *was, const char *is)
+{
+	struct xml_change *change = mem_push(c->v, c->n);
+
+	change->path = mem_strdup(path);
+	change->was = mem_strdup_or_null(was);
+	change->is = mem_strdup_or_null(is);
+}
+
+void xml_changes_fini(struct xml_changes *c)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		free(c->v[i].path);
+		free(c->v[i].was);
+		free(c->v[i].is);
+	}
+	free(c->v);
+	*c = (struct xml_changes){ 0 };
+}
+
+/* An empty element that has attributes, or that is only there, is worth a line of its own. */
+static bool is_plain(const struct fact *f)
+{
+	return f->value && *f->value;
+}
+
+/* Of a disk or an interface: "devices/disk[vda]" of longer paths. 0: of none. */
+static size_t device_len(const char *path)
+{
+	static const char *const kinds[] = { "devices/disk[", "devices/interface[" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strncmp(path, kinds[i], strlen(kinds[i]))) {
+			const char *end = strchr(path, ']');
+
+			return end ? (size_t)(end + 1 - path) : 0;
+		}
+	return 0;
+}
+
+static bool has_prefix(const struct facts *f, const char *path, size_t len)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		if (!strncmp(f->v[i].path, path, len))
+			return true;
+	return false;
+}
+
+/* Of the CPU, which one of the two left to libvirt. */
+static bool is_chosen(const struct facts *a, const struct facts *b, const char *path)
+{
+	return (a->host_model || b->host_model) &&
+	       (!strcmp(path, "cpu") || !strncmp(path, "cpu/", 4));
+}
+
+/* A fact that the other list has not: a whole device is told once. */
+static void one_sided(struct xml_changes *c, const struct fact *f, const struct facts *other,
+		      bool gone, bool said_only)
+{
+	size_t len = device_len(f->path);
+	_cleanup_free_ char *device = len ? mem_strndup(f->path, len) : NULL;
+	const char *what = "there";
+
+	if (is_chosen(other, other, f->path))
+		return;
+	if (len && !has_prefix(other, f->path, len)) {
+		if (!c->n || strcmp(c->v[c->n - 1].path, device))
+			xml_change_add(c, device, gone ? what : NULL, gone ? NULL : what);
+	} else if (gone || !said_only) {
+		const char *value = is_plain(f) ? f->value : what;
+
+		xml_change_add(c, f->path, gone ? value : NULL, gone ? NULL : value);
+	}
+}
+
+static void compare(const struct facts *was, const struct facts *is, bool said_only,
+		    struct xml_changes *c)
+{
+	unsigned i = 0, j = 0;
+
+	while (i < was->n || j < is->n) {
+		int order = i == was->n ? 1 :
+			    j == is->n	? -1 :
+					  strcmp(was->v[i].path, is->v[j].path);
+
+		if (order < 0)
+			one_sided(c, &was->v[i++], is, true, said_only);
+		else if (order > 0)
+			one_sided(c, &is->v[j++], was, false, said_only);
+		else {
+			if (strcmp(was->v[i].value, is->v[j].value))
+				xml_change_add(c, was->v[i].path, was->v[i].value, is->v[j].value);
+			i++;
+			j++;
+		}
+	}
+}
+
+int xml_diff(const char *was, const char *is, bool said_only, struct xml_changes *ret, char *err)
+{
+	struct facts a = { 0 }, b = { 0 };
+	int r = facts_of(was, &a, err);
+
+	if (!r)
+		r = facts_of(is, &b, err);
+	if (!r) {
+		*ret = (struct xml_changes){ 0 };
+		compare(&a, &b, said_only, ret);
+	}
+	facts_fini(&a);
+	facts_fini(&b);
+	return r;
+}

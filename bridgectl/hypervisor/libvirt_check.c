@@ -1,0 +1,71 @@
+/*
+ * The libvirt back-end: questions about a definition, before anything of it is made.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "bridgectl/domain/mem.h"
+#include "bridgectl/domain/xml_caps.h"
+#include "bridgectl/hypervisor/libvirt_private.h"
+
+static bool last_is_missing(void)
+{
+	const virError *e = virGetLastError();
+
+	return e && e->code == VIR_ERR_NO_SUPPORT;
+}
+
+/* The driver says no. Its capabilities say what there is, in words better than the driver's. */
+static int say_what_there_is(struct lv *lv, const char *type, const char *arch, const char *machine,
+			     char *err)
+{
+	_cleanup_free_ char *driver = mem_strdup(virGetLastErrorMessage());
+	_cleanup_free_ char *text = virConnectGetCapabilities(lv->conn);
+	struct xml_caps caps;
+	int r = -EOPNOTSUPP;
+
+	if (!text || !xml_caps_read(text, arch, machine, &caps))
+		return lv_say(-EOPNOTSUPP, err,
+			      "libvirt has no guests of architecture %.40s; is "
+			      "its QEMU installed there (qemu-system-…)?",
+			      arch);
+	if (!strstr(caps.types, type))
+		lv_say(r, err,
+		       "libvirt has no guests of type %.20s there, but %.100s; without hardware "
+		       "virtualization (/dev/kvm) convert with --type qemu",
+		       type, caps.types);
+	else if (machine && !caps.has)
+		lv_say(r, err,
+		       "machine type %.60s is not supported by the QEMU there; it has %.400s",
+		       machine, caps.machines);
+	else
+		lv_say(r, err, "%s guests of %s %s are not supported there: %.400s", type, arch,
+		       machine ? machine : "", driver);
+	xml_caps_fini(&caps);
+	return r;
+}
+
+int libvirt_check_machine(struct hyper *h, const char *type, const char *arch, const char *machine,
+			  char *err)
+{
+	struct lv *lv = lv_of(h);
+	char *caps = virConnectGetDomainCapabilities(lv->conn, NULL, arch, machine, type, 0);
+
+	if (!caps)
+		return last_is_missing() ? -ENOSYS :
+					   say_what_there_is(lv, type, arch ? arch : "of the host",
+							     machine, err);
+	free(caps);
+	return 0;
+}
+
+int libvirt_check_native(struct hyper *h, const char *xml, char *err)
+{
+	struct lv *lv = lv_of(h);
+	char *command = virConnectDomainXMLToNative(lv->conn, "qemu-argv", xml, 0);
+
+	if (!command)
+		return last_is_missing() ? -ENOSYS : lv_fail("the definition", "be started", err);
+	free(command);
+	return 0;
+}
