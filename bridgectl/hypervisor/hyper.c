@@ -3,16 +3,27 @@
  * taken, because libvirt there mostly does not know what xl has started; else libvirt.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bridgectl/domain/mem.h"
-#include "bridgectl/hypervisor/hyper.h"
+#include "bridgectl/hypervisor/hyper_private.h"
 #include "build-config.h"
 
 #define CAPABILITIES "/proc/xen/capabilities"
 #define CAPABILITIES_MAX 256
+
+int hyper_fail(char *err, int r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, HYPER_ERRLEN, fmt, ap);
+	va_end(ap);
+	return r;
+}
 
 char *hyper_path(const char *path)
 {
@@ -36,10 +47,8 @@ static bool xen_is_here(void)
 
 int hyper_open(const struct hyper_choice *c, struct hyper **ret, char *err)
 {
-	if (c->uri && c->xen) {
-		snprintf(err, HYPER_ERRLEN, "--connect and --xen: only one of them");
-		return -EINVAL;
-	}
+	if (c->uri && c->xen)
+		return hyper_fail(err, -EINVAL, "--connect and --xen: only one of them");
 	if (c->xen || (!c->uri && xen_is_here()))
 		return hyper_xen_open(c->xen ? c->xen : "", ret, err);
 	return hyper_libvirt_open(c->uri, ret, err);
@@ -49,10 +58,10 @@ int hyper_open(const struct hyper_choice *c, struct hyper **ret, char *err)
 int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err)
 {
 	(void)ret;
-	snprintf(err, HYPER_ERRLEN,
-		 "%s: this bridgectl was built without libvirt; on a host with Xen give --xen",
-		 uri ? uri : "libvirt");
-	return -EOPNOTSUPP;
+	return hyper_fail(err, -EOPNOTSUPP,
+			  "%s: this bridgectl was built without libvirt; on a host with Xen give "
+			  "--xen auto",
+			  uri ? uri : "libvirt");
 }
 #endif
 

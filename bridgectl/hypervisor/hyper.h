@@ -60,6 +60,7 @@ struct hyper_wait {
 struct hyper_target {
 	const char *host;     /* as ssh takes it */
 	const char *uri;      /* libvirt's of that host; NULL: qemu+ssh://HOST/system */
+	const char *ssh;      /* Xen: "ssh -p 22", with which xl reaches it; NULL: "ssh" */
 	bool copy_disks;      /* storage is not shared: copy it along; the disks must be there */
 	unsigned rate_mib;    /* per second at most; 0: no limit */
 	unsigned downtime_ms; /* the longest standstill; 0: the back-end's choice */
@@ -113,16 +114,5 @@ void hyper_close(struct hyper *h);
 const char *hyper_state_name(enum hyper_state state); /* "running" */
 const struct hyper_domain *hyper_find(const struct hyper_list *l, const char *name);
 void hyper_list_fini(struct hyper_list *l);
-
-/* --- For back-ends --- */
-
-/* A new one, off, its other things not known; sorted by hyper_list_sort() at the end. */
-struct hyper_domain *hyper_list_add(struct hyper_list *l, const char *name);
-void hyper_list_sort(struct hyper_list *l);
-/* A path of the host, behind $BRIDGECTL_ROOT, which tests set. A new string. */
-char *hyper_path(const char *path);
-
-int hyper_xen_open(const char *tool, struct hyper **ret, char *err);
-int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err);
 
 #endif

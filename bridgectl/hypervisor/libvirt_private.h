@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "bridgectl/hypervisor/hyper_private.h"
 #include "bridgectl/hypervisor/libvirt.h"
 
 #define LV_TICK_MS 200 /* how late a signal or the end of a time limit is seen */
