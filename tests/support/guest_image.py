@@ -110,10 +110,16 @@ echo "rc: $(hostname) has booted $count times, root is $(sed -n 's,^\([^ ]*\) / 
 
 POWEROFF = """#!/bin/sh
 echo "shutdown: power button" >/dev/console
+exec /sbin/poweroff
+"""
+
+# Also what the kernel runs when Xen's tools say "shutdown". busybox's own would ask init, a shell that is deaf.
+OFF = """#!/bin/sh
+echo "shutdown: going down" >/dev/console
 sync
 swapoff -a
 umount -a -r 2>/dev/null
-poweroff -f
+exec /bin/busybox poweroff -f
 """
 
 INITTAB = """# /etc/inittab: init(8) configuration.
@@ -455,6 +461,7 @@ def _texts(guest, uuids):
         "etc/network/interfaces": interfaces,
         "etc/init.d/rcS": RC,
         "etc/acpi/PWRF/00000080": POWEROFF,
+        "sbin/poweroff": OFF,
         "sbin/init": INIT,
         "var/lib/dpkg/status": "Package: busybox-static\nStatus: install ok installed\nVersion: 1\n"
                                "Architecture: amd64\n\n",
@@ -487,7 +494,7 @@ def _fill(guest, tree, uuids):
     for name in _applets():
         if name not in ("busybox", "init", "linuxrc"):
             (tree / "bin" / name).symlink_to("busybox")
-    for name in ("acpid", "getty", "ifup", "modprobe", "poweroff", "reboot", "swapon"):
+    for name in ("acpid", "getty", "ifup", "modprobe", "reboot", "swapon"):
         (tree / "sbin" / name).symlink_to("../bin/busybox")
     for path, text in _texts(guest, uuids).items():
         file = tree / path
@@ -541,7 +548,10 @@ def _write_volumes(guest, tree, uuids):
 
 
 def _config(guest, bridge):
-    disks = ", ".join(f"'file:{path},{vdev},w'" for vdev, path in sorted(guest.volumes.items()))
+    # pygrub looks for the menu on the first disk in the list, whatever its name.
+    first = f"xvda{guest.shape.boot or guest.shape.root}"
+    volumes = sorted(guest.volumes.items(), key=lambda volume: (volume[0] != first, volume))
+    disks = ", ".join(f"'file:{path},{vdev},w'" for vdev, path in volumes)
     return (f'name = "{guest.name}"\nmemory = 256\nvcpus = 1\nbootloader = "pygrub"\n'
             f"disk = [ {disks} ]\nvif = [ 'mac={guest.mac}, bridge={bridge}' ]\n"
             f'root = "/dev/xvda{guest.shape.root} ro"\non_crash = "destroy"\n')
