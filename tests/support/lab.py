@@ -17,18 +17,22 @@ To look into a running laboratory: `nsenter --net=PATH`, where PATH is Netns.pat
 """
 import contextlib
 import ctypes
+import fcntl
 import functools
 import json
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+TUNSETIFF = 0x400454CA  # linux/if_tun.h
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -219,6 +223,18 @@ class Underlay:
             f"link set {port} master sw", f"link set {port} up")
         host.ip(f"link set {self.name} up")
         self._give_addresses(host, number)
+
+    def plug(self, machine):
+        """The same for a machine that is no namespace: the descriptor of a TAP, for QEMU's fd=. Who runs in it
+        gives it its address()."""
+        number = self._addresses[machine] = len(self._ports) + 1
+        port = self._ports[machine] = f"p{number}"
+        with self.switch.entered():
+            fd = os.open("/dev/net/tun", os.O_RDWR)
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH14x", port.encode(), flags))
+        self.switch.ip(f"link set {port} mtu {self.mtu} master sw", f"link set {port} up")
+        return fd
 
     def _give_addresses(self, host, number):
         self._addresses[host] = number
