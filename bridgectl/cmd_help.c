@@ -10,9 +10,9 @@
 /* Commands that the design has and this version has not. */
 static const char *const later[] = {
 	"watch",	  "tunnel add",	    "tunnel del",	"domain list",
-	"domain prepare", "domain fixup",   "domain define",	"domain start",
+	"domain prepare", "domain fixup",   	"domain start",
 	"domain stop",	  "domain console", "domain autostart", "domain finish",
-	"domain migrate", "domain mac",	    "domain diff",	"migrate",
+	"domain migrate", 	    	"migrate",
 };
 
 /* Optimal string alignment distance, for short words: insert, delete, change, swap neighbours. */

@@ -130,6 +130,38 @@ const struct cmd cmd_table[] = {
 		  "under KVM is warned of with its line; what cannot be carried is an error, "
 		  "unless --accept-loss names the key. Nothing is defined or started.",
 	  .fn = cmd_domain_convert },
+	{ .words = "domain define",
+	  .args = "FILE",
+	  .options = { { "--connect", 0, "URI", "of libvirt (qemu:///system)" },
+		       { "--replace", 0, NULL, "a domain of that name gets this definition" },
+		       { "--dry-run", 0, NULL, "check only" } },
+	  .summary = "hand a definition to libvirt, after checking it",
+	  .text = "Reads libvirt's domain XML, - for standard input. Before anything is made it "
+		  "looks for what would keep the guest from starting: a domain of that name or "
+		  "UUID, an address that another domain has, disks and bridges that are not "
+		  "there, a machine type that QEMU has not; and libvirt checks it. An address "
+		  "that is still seen behind a tunnel is told.",
+	  .fn = cmd_domain_define },
+	{ .words = "domain mac",
+	  .args = "",
+	  .options = { { "--check", 0, "MAC", "who has this one" },
+		       { "--bridge", 0, "BRIDGE", "look at this bridge's table alone" },
+		       { "--connect", 0, "URI", "of libvirt (qemu:///system)" } },
+	  .summary = "a MAC address that nobody has, or who has one",
+	  .text = "Prints a new address (00:16:3e:...) that no domain of this host's hypervisors, no "
+		  "file in /etc/xen and no bridge of l2tund knows, which see what is behind their "
+		  "tunnels. Who could not be asked is said. With --check the exit code is 1 when "
+		  "the address is in use.",
+	  .fn = cmd_domain_mac },
+	{ .words = "domain diff",
+	  .args = "DOMAIN [FILE]",
+	  .options = { { "--connect", 0, "URI", "of libvirt (qemu:///system)" },
+		       { "--xen", 0, "TOOL", "Xen's xl, xm or a path of one, not libvirt" } },
+	  .summary = "what runs against what is defined",
+	  .text = "Compares a running domain with its definition, or with FILE: domain XML, or a "
+		  "configuration of Xen. What libvirt adds by itself is left out. Exit code 0: "
+		  "they agree; 1: they differ, or it failed.",
+	  .fn = cmd_domain_diff },
 	{ .words = "disk layout",
 	  .args = "CONFIG",
 	  .options = { { "--from", 0, "HOST", "the host that has the sources, by ssh" },

@@ -36,7 +36,7 @@ char *hyper_path(const char *path)
 }
 
 /* Only the control domain of Xen has this word there. The file is a pseudo file of xenfs. */
-static bool xen_is_here(void)
+bool hyper_xen_is_here(void)
 {
 	_cleanup_free_ char *path = hyper_path(CAPABILITIES);
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
@@ -49,7 +49,7 @@ int hyper_open(const struct hyper_choice *c, struct hyper **ret, char *err)
 {
 	if (c->uri && c->xen)
 		return hyper_fail(err, -EINVAL, "--connect and --xen: only one of them");
-	if (c->xen || (!c->uri && xen_is_here()))
+	if (c->xen || (!c->uri && hyper_xen_is_here()))
 		return hyper_xen_open(c->xen ? c->xen : "", ret, err);
 	return hyper_libvirt_open(c->uri, ret, err);
 }

@@ -110,6 +110,8 @@ struct hyper_choice {
  */
 int hyper_open(const struct hyper_choice *c, struct hyper **ret, char *err);
 void hyper_close(struct hyper *h);
+/* This host is the control domain of Xen. */
+bool hyper_xen_is_here(void);
 
 const char *hyper_state_name(enum hyper_state state); /* "running" */
 const struct hyper_domain *hyper_find(const struct hyper_list *l, const char *name);

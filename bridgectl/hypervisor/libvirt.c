@@ -8,7 +8,6 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "bridgectl/domain/mem.h"
@@ -79,16 +78,6 @@ static void one_line(char *s)
 	*to = '\0';
 }
 
-int lv_say(int r, char *err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, HYPER_ERRLEN, fmt, ap);
-	va_end(ap);
-	return r;
-}
-
 int lv_fail(const char *domain, const char *what, char *err)
 {
 	const virError *e = virGetLastError();
@@ -96,11 +85,12 @@ int lv_fail(const char *domain, const char *what, char *err)
 
 	one_line(said);
 	if (e && e->code == VIR_ERR_NO_DOMAIN)
-		return lv_say(-ESRCH, err,
-			      "%s: libvirt has no such domain; `bridgectl domain list` shows all",
-			      domain);
-	return lv_say(errno_of(e ? e->code : 0), err, "%s: cannot %s: %.700s", domain, what,
-		      without_prefix(said));
+		return hyper_fail(
+			err, -ESRCH,
+			"%s: libvirt has no such domain; `bridgectl domain list` shows all",
+			domain);
+	return hyper_fail(err, errno_of(e ? e->code : 0), "%s: cannot %s: %.700s", domain, what,
+			  without_prefix(said));
 }
 
 static void say_nothing(void *arg, virErrorPtr e)
@@ -136,16 +126,16 @@ virConnectPtr lv_connect(const char *uri, char *err)
 	e = virGetLastError();
 	said = mem_strdup(e && e->message ? e->message : "no reason given");
 	one_line(said);
-	lv_say(-EIO, err, "libvirt does not answer at %.200s (%.500s); %s", uri,
-	       without_prefix(said), advice(uri));
+	hyper_fail(err, -EIO, "libvirt does not answer at %.200s (%.500s); %s", uri,
+		   without_prefix(said), advice(uri));
 	return NULL;
 }
 
-static const char *uri_of(const char *given)
+const char *libvirt_default_uri(void)
 {
 	const char *from_env = getenv("LIBVIRT_DEFAULT_URI");
 
-	return given ? given : from_env && *from_env ? from_env : URI_DEFAULT;
+	return from_env && *from_env ? from_env : URI_DEFAULT;
 }
 
 static void on_close(virConnectPtr conn, int reason, void *arg)
@@ -199,7 +189,7 @@ int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err)
 		free(lv);
 		return r;
 	}
-	lv->uri = mem_strdup(uri_of(uri));
+	lv->uri = mem_strdup(uri ? uri : libvirt_default_uri());
 	pthread_mutex_init(&lv->lock, NULL);
 	lv_cond_init(&lv->changed);
 	lv->conn = lv_connect(lv->uri, err);

@@ -1,14 +1,16 @@
 /*
  * What libvirt can do and other hypervisors cannot, for commands that are about libvirt alone. `h`
- * is from hyper_libvirt_open(), which fails where libvirt was left out (libvirt_none.c); `err` has
- * room for HYPER_ERRLEN.
+ * is from hyper_open() with an URI, which fails where libvirt was left out (libvirt_none.c); `err`
+ * has room for HYPER_ERRLEN.
  */
 #ifndef BRIDGECTL_HYPERVISOR_LIBVIRT_H
 #define BRIDGECTL_HYPERVISOR_LIBVIRT_H
 
 #include "bridgectl/hypervisor/hyper.h"
 
-/* "qemu:///system" */
+/* LIBVIRT_DEFAULT_URI, or "qemu:///system". */
+const char *libvirt_default_uri(void);
+/* That it was opened with. */
 const char *libvirt_uri(const struct hyper *h);
 /* Its files, devices and bridges are those that this process sees. */
 bool libvirt_is_here(const struct hyper *h);

@@ -25,22 +25,23 @@ static int say_what_there_is(struct lv *lv, const char *type, const char *arch, 
 	int r = -EOPNOTSUPP;
 
 	if (!text || !xml_caps_read(text, arch, machine, &caps))
-		return lv_say(-EOPNOTSUPP, err,
-			      "libvirt has no guests of architecture %.40s; is "
-			      "its QEMU installed there (qemu-system-…)?",
-			      arch);
+		return hyper_fail(err, -EOPNOTSUPP,
+				  "libvirt has no guests of architecture %.40s; is "
+				  "its QEMU installed there (qemu-system-…)?",
+				  arch);
 	if (!strstr(caps.types, type))
-		lv_say(r, err,
-		       "libvirt has no guests of type %.20s there, but %.100s; without hardware "
-		       "virtualization (/dev/kvm) convert with --type qemu",
-		       type, caps.types);
+		hyper_fail(
+			err, r,
+			"libvirt has no guests of type %.20s there, but %.100s; without hardware "
+			"virtualization (/dev/kvm) convert with --type qemu",
+			type, caps.types);
 	else if (machine && !caps.has)
-		lv_say(r, err,
-		       "machine type %.60s is not supported by the QEMU there; it has %.400s",
-		       machine, caps.machines);
+		hyper_fail(err, r,
+			   "machine type %.60s is not supported by the QEMU there; it has %.400s",
+			   machine, caps.machines);
 	else
-		lv_say(r, err, "%s guests of %s %s are not supported there: %.400s", type, arch,
-		       machine ? machine : "", driver);
+		hyper_fail(err, r, "%s guests of %s %s are not supported there: %.400s", type, arch,
+			   machine ? machine : "", driver);
 	xml_caps_fini(&caps);
 	return r;
 }

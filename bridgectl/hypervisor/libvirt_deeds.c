@@ -23,7 +23,7 @@ int lv_start(struct hyper *h, const char *domain, char *err)
 	if (r)
 		return r;
 	if (virDomainIsActive(d) == 1)
-		return lv_say(-EALREADY, err, "%s: it runs already", domain);
+		return hyper_fail(err, -EALREADY, "%s: it runs already", domain);
 	return virDomainCreateWithFlags(d, 0) < 0 ? lv_fail(domain, "start", err) : 0;
 }
 
@@ -46,28 +46,29 @@ static int ask_and_wait(struct lv *lv, virDomainPtr d, const char *domain,
 
 	virDomainGetState(d, &state, NULL, 0);
 	if (state == VIR_DOMAIN_PAUSED)
-		return lv_say(-EBUSY, err,
-			      "%s: it is paused and cannot shut down; `virsh resume` "
-			      "it, or stop it with --force",
-			      domain);
+		return hyper_fail(err, -EBUSY,
+				  "%s: it is paused and cannot shut down; `virsh resume` "
+				  "it, or stop it with --force",
+				  domain);
 	if (state != VIR_DOMAIN_SHUTDOWN && virDomainShutdownFlags(d, 0) < 0 &&
 	    virDomainIsActive(d) == 1)
 		return lv_fail(domain, "be asked to shut down", err);
 	r = lv_watch_wait(lv, w->timeout_s, w);
 	switch (r) {
 	case -ETIMEDOUT:
-		return lv_say(r, err,
-			      "%s: it did not shut down within %u s; does the guest listen "
-			      "to ACPI (acpid)? --force stops it anyway",
-			      domain, w->timeout_s);
+		return hyper_fail(err, r,
+				  "%s: it did not shut down within %u s; does the guest listen "
+				  "to ACPI (acpid)? --force stops it anyway",
+				  domain, w->timeout_s);
 	case -EINTR:
-		return lv_say(r, err,
-			      "%s: no longer waited for; it was asked to shut down and may "
-			      "still do so",
-			      domain);
+		return hyper_fail(err, r,
+				  "%s: no longer waited for; it was asked to shut down and may "
+				  "still do so",
+				  domain);
 	case -EPIPE:
-		return lv_say(r, err, "%s: libvirt has hung up while the guest was shutting down",
-			      domain);
+		return hyper_fail(err, r,
+				  "%s: libvirt has hung up while the guest was shutting down",
+				  domain);
 	}
 	return 0;
 }
@@ -81,7 +82,7 @@ int lv_stop(struct hyper *h, const char *domain, const struct hyper_wait *w, cha
 	if (r)
 		return r;
 	if (virDomainIsActive(d) == 0)
-		return lv_say(-EALREADY, err, "%s: it is off already", domain);
+		return hyper_fail(err, -EALREADY, "%s: it is off already", domain);
 	watch = lv_watch_begin(lv, d, err);
 	if (watch < 0)
 		return watch;
@@ -102,8 +103,8 @@ int lv_autostart(struct hyper *h, const char *domain, bool on, char **ret_told, 
 	if (r)
 		return r;
 	if (virDomainGetAutostart(d, &was) == 0 && was == on)
-		return lv_say(-EALREADY, err, "%s: autostart is %s already", domain,
-			      on ? "on" : "off");
+		return hyper_fail(err, -EALREADY, "%s: autostart is %s already", domain,
+				  on ? "on" : "off");
 	if (virDomainSetAutostart(d, on) < 0)
 		return lv_fail(domain,
 			       on ? "be set to start with the host" :
@@ -142,14 +143,15 @@ int lv_console(struct hyper *h, const char *domain, char *err)
 	if (r)
 		return r;
 	if (virDomainIsActive(d) == 0)
-		return lv_say(-EALREADY, err, "%s: it is off and has no console; start it first",
-			      domain);
+		return hyper_fail(err, -EALREADY,
+				  "%s: it is off and has no console; start it first", domain);
 	r = run(argv);
 	if (r == -ENOENT)
-		return lv_say(r, err,
-			      "%s: its console is shown by virsh, which is not installed "
-			      "(package libvirt-clients)",
-			      domain);
-	return r ? lv_say(r < 0 ? r : -EIO, err, "%s: virsh console ended with an error", domain) :
+		return hyper_fail(err, r,
+				  "%s: its console is shown by virsh, which is not installed "
+				  "(package libvirt-clients)",
+				  domain);
+	return r ? hyper_fail(err, r < 0 ? r : -EIO, "%s: virsh console ended with an error",
+			      domain) :
 		   0;
 }

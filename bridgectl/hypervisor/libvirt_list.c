@@ -101,7 +101,7 @@ int lv_dump(struct hyper *h, const char *domain, bool live, char **ret, char *er
 	if (r)
 		return r;
 	if (live && virDomainIsActive(d) == 0)
-		return lv_say(-EALREADY, err, "%s: it is off", domain);
+		return hyper_fail(err, -EALREADY, "%s: it is off", domain);
 	xml = virDomainGetXMLDesc(d, live ? 0 : VIR_DOMAIN_XML_INACTIVE);
 	if (!xml)
 		return lv_fail(domain, "be described", err);
@@ -122,10 +122,11 @@ static int for_replacing(const struct xml_domain *new, virDomainPtr old, const c
 	if (!new->uuid[0])
 		*ret = xml_with_uuid(text, uuid);
 	else if (strcmp(new->uuid, uuid) != 0)
-		return lv_say(-EEXIST, err,
-			      "%s: there is a domain of that name with another UUID (%s); leave "
-			      "<uuid> out of the definition, or undefine that domain",
-			      new->name, uuid);
+		return hyper_fail(
+			err, -EEXIST,
+			"%s: there is a domain of that name with another UUID (%s); leave "
+			"<uuid> out of the definition, or undefine that domain",
+			new->name, uuid);
 	else
 		*ret = mem_strdup(text);
 	return 0;
@@ -137,19 +138,19 @@ static int text_for(struct lv *lv, const struct xml_domain *new, const char *tex
 	_cleanup_domain_ virDomainPtr old = virDomainLookupByName(lv->conn, new->name);
 
 	if (old && !replace)
-		return lv_say(-EEXIST, err,
-			      "%s: there is a domain of that name; --replace gives "
-			      "it this definition",
-			      new->name);
+		return hyper_fail(err, -EEXIST,
+				  "%s: there is a domain of that name; --replace gives "
+				  "it this definition",
+				  new->name);
 	if (old)
 		return for_replacing(new, old, text, ret, err);
 	if (new->uuid[0])
 		old = virDomainLookupByUUIDString(lv->conn, new->uuid);
 	if (old)
-		return lv_say(-EEXIST, err,
-			      "%s: the domain %s has that UUID (%s); leave <uuid> out of the "
-			      "definition, or undefine that domain",
-			      new->name, virDomainGetName(old), new->uuid);
+		return hyper_fail(err, -EEXIST,
+				  "%s: the domain %s has that UUID (%s); leave <uuid> out of the "
+				  "definition, or undefine that domain",
+				  new->name, virDomainGetName(old), new->uuid);
 	*ret = mem_strdup(text);
 	return 0;
 }
@@ -164,7 +165,7 @@ int lv_define(struct hyper *h, const char *text, bool replace, char *err)
 	int r;
 
 	if (!new)
-		return lv_say(-EINVAL, err, "no definition of a domain: %s", why);
+		return hyper_fail(err, -EINVAL, "no definition of a domain: %s", why);
 	r = text_for(lv, new, text, replace, &whole, err);
 	if (!r)
 		made = virDomainDefineXMLFlags(lv->conn, whole, VIR_DOMAIN_DEFINE_VALIDATE);

@@ -49,11 +49,11 @@ static int set_params(struct move *m)
 static int check_domain(struct move *m, char *err)
 {
 	if (virDomainIsActive(m->domain) != 1)
-		return lv_say(-EINVAL, err,
-			      "%s: it is off, and only a running domain is migrated; "
-			      "carry its definition over with `bridgectl domain "
-			      "define`",
-			      m->name);
+		return hyper_fail(err, -EINVAL,
+				  "%s: it is off, and only a running domain is migrated; "
+				  "carry its definition over with `bridgectl domain "
+				  "define`",
+				  m->name);
 	if (virDomainGetAutostart(m->domain, &m->autostart) < 0)
 		m->autostart = 0;
 	return 0;
@@ -65,14 +65,14 @@ static int check_target(struct move *m, const char *uri, char *err)
 	_cleanup_domain_ virDomainPtr same = NULL;
 
 	if (type && there && strcmp(type, there) != 0)
-		return lv_say(-EOPNOTSUPP, err,
-			      "%s: %s is a host of %s and this one of %s; a "
-			      "guest goes there by `bridgectl migrate`, not live",
-			      m->name, uri, there, type);
+		return hyper_fail(err, -EOPNOTSUPP,
+				  "%s: %s is a host of %s and this one of %s; a "
+				  "guest goes there by `bridgectl migrate`, not live",
+				  m->name, uri, there, type);
 	same = virDomainLookupByName(m->to, m->name);
 	if (same && virDomainIsActive(same) == 1)
-		return lv_say(-EEXIST, err, "%s: a domain of that name runs at %s already", m->name,
-			      uri);
+		return hyper_fail(err, -EEXIST, "%s: a domain of that name runs at %s already",
+				  m->name, uri);
 	return 0;
 }
 
@@ -171,14 +171,14 @@ static int migrate(struct move *m, char *err)
 		return lv_fail(m->name, "be migrated", err);
 	r = pthread_create(&thread, NULL, run, m);
 	if (r)
-		return lv_say(-r, err, "%s: cannot be migrated: %s", m->name, strerror(r));
+		return hyper_fail(err, -r, "%s: cannot be migrated: %s", m->name, strerror(r));
 	follow(m);
 	pthread_join(thread, NULL);
 	if (m->r && m->aborted)
-		return lv_say(-EINTR, err,
-			      "%s: the migration was broken off; it goes on running "
-			      "here",
-			      m->name);
+		return hyper_fail(err, -EINTR,
+				  "%s: the migration was broken off; it goes on running "
+				  "here",
+				  m->name);
 	if (m->r)
 		memcpy(err, m->err, HYPER_ERRLEN);
 	return m->r;

@@ -3,6 +3,11 @@
 
 #include "bridgectl/hypervisor/libvirt.h"
 
+const char *libvirt_default_uri(void)
+{
+	return "qemu:///system";
+}
+
 const char *libvirt_uri(const struct hyper *h)
 {
 	(void)h;

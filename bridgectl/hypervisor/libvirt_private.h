@@ -41,9 +41,6 @@ static inline void lv_domain_free(virDomainPtr *d)
  * hyper.h has them; never 0.
  */
 int lv_fail(const char *domain, const char *what, char *err);
-/* Our own sentence. Returns `r`. */
-int lv_say(int r, char *err, const char *fmt, ...) _printf_(3, 4);
-
 /* By name. *ret is to be freed. */
 int lv_find(struct lv *lv, const char *domain, virDomainPtr *ret, char *err);
 

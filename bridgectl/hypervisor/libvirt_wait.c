@@ -62,8 +62,8 @@ int lv_events_begin(char *err)
 	if (loop.timer >= 0 && !r)
 		return 0;
 	loop.users--;
-	return lv_say(r ? r : -EIO, err, "libvirt's loop of events cannot be had: %s",
-		      r ? strerror(-r) : "it is not registered");
+	return hyper_fail(err, r ? r : -EIO, "libvirt's loop of events cannot be had: %s",
+			  r ? strerror(-r) : "it is not registered");
 }
 
 void lv_events_end(void)

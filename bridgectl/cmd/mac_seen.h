@@ -1,0 +1,37 @@
+/* Where the daemon's bridges have seen a MAC address: a guest that is behind a tunnel runs there. */
+#ifndef BRIDGECTL_CMD_MAC_SEEN_H
+#define BRIDGECTL_CMD_MAC_SEEN_H
+
+#include "bridgectl/cmd.h"
+#include "bridgectl/hypervisor/hyper.h"
+
+/*
+ * A frame of the guest less old than this means that it runs. Forwarding tables remember for five
+ * minutes, and a guest that was shut down just now is not to stand in its own way for so long.
+ */
+#define MAC_RECENT_S 30
+
+#define MAC_NAME_LEN 64
+
+struct mac_sight {
+	char bridge[MAC_NAME_LEN], port[MAC_NAME_LEN];
+	char tunnel[MAC_NAME_LEN]; /* "": on this host's side */
+	double age_s;
+};
+
+/*
+ * {"bridges": [{"name", "entries"}]} of all, or of one `bridge`; NULL: there is no daemon, or no such
+ * bridge.
+ */
+json_t *mac_tables(struct cmd_call *call, const char *bridge);
+
+/* Looks for it in all of them, behind tunnels first. `tables` may be NULL: not seen. */
+bool mac_find(const json_t *tables, const char *mac, struct mac_sight *ret);
+
+/*
+ * False, and told: the domain must not be started, because one of its addresses is in use behind
+ * a tunnel. True without a daemon: then nothing is known. What is only likely is said.
+ */
+bool mac_may_start(struct cmd_call *call, const struct hyper_domain *d);
+
+#endif
