@@ -197,12 +197,16 @@ const struct menu_entry *menu_at(const struct menu *m, unsigned line)
 
 const struct menu_entry *menu_find(const struct menu *m, const struct guest_kernel *k)
 {
+	bool rescue;
+
 	if (!k || !k->path)
 		return NULL;
+	/* That of Red Hat is a kernel like others, with an initramfs for all machines. */
+	rescue = strstr(k->path, "rescue") != NULL;
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct menu_entry *e = &m->v[i];
 
-		if (!e->xen && !e->rescue && strcmp(e->kernel, path_last(k->path)) == 0)
+		if (!e->xen && (rescue || !e->rescue) && strcmp(e->kernel, path_last(k->path)) == 0)
 			return e;
 	}
 	return NULL;
