@@ -130,6 +130,20 @@ const struct cmd cmd_table[] = {
 		  "under KVM is warned of with its line; what cannot be carried is an error, "
 		  "unless --accept-loss names the key. Nothing is defined or started.",
 	  .fn = cmd_domain_convert },
+	{ .words = "domain prepare",
+	  .args = "[GUEST]",
+	  .options = { { "--dry-run", 0, NULL, "what would be done; with -v the changed lines" },
+		       { "--install", 0, NULL, "install packages; with --undo: remove them" },
+		       { "--undo", 0, NULL, "take back what earlier runs have changed" },
+		       { "--script", 0, NULL, "print the script that is run there" },
+		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes; or GUEST, alone" } },
+	  .summary = "make a guest ready for KVM while it runs on Xen",
+	  .text = "Runs a script in the guest by ssh, as root or with sudo: drivers for virtio in "
+		  "its initramfs, a kernel and boot loader of its own, disks by UUID, login on "
+		  "ttyS0 and hvc0, names of interfaces by MAC address. It looks first, changes "
+		  "what is not so yet, tells each step, and never restarts anything. Packages are "
+		  "installed with --install only. Debian, Ubuntu, Red Hat's family and SUSE.",
+	  .fn = cmd_domain_prepare },
 	{ .words = "domain define",
 	  .args = "FILE",
 	  .options = { { "--connect", 0, "URI", "of libvirt (qemu:///system)" },

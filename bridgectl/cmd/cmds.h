@@ -19,6 +19,7 @@ enum exit_code cmd_announce(struct cmd_call *call);
 enum exit_code cmd_peer_list(struct cmd_call *call);
 enum exit_code cmd_peer_show(struct cmd_call *call);
 enum exit_code cmd_domain_convert(struct cmd_call *call);
+enum exit_code cmd_domain_prepare(struct cmd_call *call);
 enum exit_code cmd_domain_define(struct cmd_call *call);
 enum exit_code cmd_domain_mac(struct cmd_call *call);
 enum exit_code cmd_domain_diff(struct cmd_call *call);
