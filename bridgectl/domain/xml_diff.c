@@ -5,6 +5,7 @@
  * target, an interface by its MAC address, others by type and number. So an added disk is one
  * difference and does not move the others. What libvirt fills in by itself is in tables below.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,6 +74,14 @@ static bool is_own_attribute(const xmlNode *n, const char *name, const char *val
 
 /* --- A definition as a list --- */
 
+/* In place. */
+static char *lower(char *s)
+{
+	for (char *p = s; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	return s;
+}
+
 static unsigned number_of(const xmlNode *n)
 {
 	unsigned before = 0;
@@ -93,6 +102,8 @@ static void name_of(const xmlNode *n, char *buf, size_t size)
 		key = xml_attr(xml_child(n, "target"), "dev");
 	else if (device && xml_is(n, "interface"))
 		key = xml_attr(xml_child(n, "mac"), "address");
+	if (key)
+		lower(key);
 	if (key)
 		snprintf(buf, size, "%s[%.60s]", name, key);
 	else if (number_of(n))
@@ -121,7 +132,7 @@ static void flatten_attributes(struct facts *f, const xmlNode *n, const char *pa
 			continue;
 		}
 		snprintf(here, sizeof(here), "%s/@%.60s", path, (const char *)a->name);
-		add(f, here, value);
+		add(f, here, xml_is(n, "mac") ? lower(value) : value);
 	}
 }
 
@@ -150,11 +161,19 @@ static void flatten_children(struct facts *f, const xmlNode *n, const char *path
 
 static void flatten(struct facts *f, const xmlNode *n, const char *path, unsigned depth)
 {
+	char *text;
+
 	flatten_attributes(f, n, path);
-	if (has_elements(n))
+	if (has_elements(n)) {
 		flatten_children(f, n, path, depth);
+		return;
+	}
+	text = xml_text(n);
+	/* <acpi/> says something by being there, <target dev='vda'/> by its attribute. */
+	if (text && (*text || !n->properties))
+		add(f, path, xml_is(n, "uuid") ? lower(text) : text);
 	else
-		add(f, path, xml_text(n));
+		free(text);
 }
 
 static int by_path(const void *a, const void *b)
@@ -253,8 +272,6 @@ static void one_sided(struct xml_changes *c, const struct fact *f, const struct 
 	_cleanup_free_ char *device = len ? mem_strndup(f->path, len) : NULL;
 	const char *what = "there";
 
-	if (is_chosen(other, other, f->path))
-		return;
 	if (len && !has_prefix(other, f->path, len)) {
 		if (!c->n || strcmp(c->v[c->n - 1].path, device))
 			xml_change_add(c, device, gone ? what : NULL, gone ? NULL : what);
@@ -275,7 +292,12 @@ static void compare(const struct facts *was, const struct facts *is, bool said_o
 			    j == is->n	? -1 :
 					  strcmp(was->v[i].path, is->v[j].path);
 
-		if (order < 0)
+		const char *path = order <= 0 ? was->v[i].path : is->v[j].path;
+
+		if (is_chosen(was, is, path)) {
+			i += order <= 0;
+			j += order >= 0;
+		} else if (order < 0)
 			one_sided(c, &was->v[i++], is, true, said_only);
 		else if (order > 0)
 			one_sided(c, &is->v[j++], was, false, said_only);
