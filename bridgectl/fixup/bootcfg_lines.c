@@ -66,6 +66,13 @@ static struct keyed take(struct keyed *k)
 	return w;
 }
 
+static void set_first(char **to, struct keyed k)
+{
+	struct keyed w = take(&k);
+
+	boot_set(to, w.value, w.len);
+}
+
 static void set_kernel(struct boot_entry *e, struct keyed k)
 {
 	struct keyed w = take(&k);
@@ -80,7 +87,7 @@ static void set_kernel(struct boot_entry *e, struct keyed k)
 static void set_module(struct boot_entry *e, struct keyed k)
 {
 	if (e->xen)
-		boot_set(&e->initrd, k.value, take(&k).len);
+		set_first(&e->initrd, k);
 	else
 		set_kernel(e, k);
 	e->xen = true;
@@ -105,7 +112,7 @@ void boot_menu_legacy(const char *text, const char *saved, struct boot_menu *ret
 		} else if (e && is(&k, "module")) {
 			set_module(e, k);
 		} else if (e && is(&k, "initrd")) {
-			boot_set(&e->initrd, k.value, take(&k).len);
+			set_first(&e->initrd, k);
 		}
 	}
 	if (ret->want && strcmp(ret->want, "saved") == 0 && saved) {
@@ -219,7 +226,7 @@ void boot_menu_bls_add(struct boot_menu *m, const char *name, const char *text)
 		else if (is(&k, "linux"))
 			boot_set(&e->kernel, k.value, k.len);
 		else if (is(&k, "initrd") && k.len && *k.value != '$')
-			boot_set(&e->initrd, k.value, take(&k).len);
+			set_first(&e->initrd, k);
 		else if (is(&k, "options"))
 			more_options(e, &k);
 	}
