@@ -6,6 +6,7 @@
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/view.h"
+#include "bridgectl/hypervisor/hyper.h"
 #include "common/control.h"
 
 #define FILES 9 /* exit code that lets the shell complete file names */
@@ -87,6 +88,22 @@ static void offer_names(const struct line *l, const char *method)
 	client_free(call.client);
 }
 
+static void offer_domains(const struct line *l)
+{
+	static const struct hyper_choice choice;
+	struct hyper_list list = { 0 };
+	char err[HYPER_ERRLEN];
+	struct hyper *h;
+
+	if (hyper_open(&choice, &h, err) < 0)
+		return;
+	if (h->ops->list(h, &list, err) == 0)
+		for (unsigned i = 0; i < list.n; i++)
+			offer(l, list.v[i].name);
+	hyper_list_fini(&list);
+	hyper_close(h);
+}
+
 /* What a value or argument called `kind` may be. */
 static enum exit_code offer_kind(const struct line *l, const char *kind)
 {
@@ -97,6 +114,8 @@ static enum exit_code offer_kind(const struct line *l, const char *kind)
 		{ "AREA", "core config session topology datapath kernel control" },
 		{ "SHELL", "bash" },
 		{ "WHEN", "auto always never" },
+		{ "ON", "on off" },
+		{ "TOOL", "auto xl xm" },
 	};
 
 	if (!strcmp(kind, "TUNNEL"))
@@ -105,6 +124,8 @@ static enum exit_code offer_kind(const struct line *l, const char *kind)
 		offer_names(l, "bridge.list");
 	else if (!strcmp(kind, "PEER"))
 		offer_names(l, "peer.list");
+	else if (!strcmp(kind, "DOMAIN"))
+		offer_domains(l);
 	else if (!strcmp(kind, "FILE") || !strcmp(kind, "SOCKET"))
 		return (enum exit_code)FILES;
 	for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)

@@ -7,21 +7,18 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/disk_layout.h"
+#include "bridgectl/cmd/far.h"
 #include "bridgectl/disk/create.h"
 #include "bridgectl/disk/quote.h"
 
 #define PLAN_BYTES_MAX ((size_t)16 << 20)
 #define PROGRESS_S 5 /* between lines when standard error is no terminal */
-
-extern char **environ;
 
 /* What the options say, and the progress of zeroing. */
 struct job {
@@ -303,11 +300,11 @@ static char *remote_command(const struct cmd_call *call)
 	static const char *const passed[] = { "--vg",	      "--dir",	   "--onto", "--overwrite",
 					      "--overcommit", "--dry-run", NULL };
 
-	return layout_remote_command(call,
-				     call->json	 ? "disk create - --elsewhere --json" :
-				     call->quiet ? "disk create - --elsewhere --quiet" :
-						   "disk create - --elsewhere",
-				     passed);
+	return far_command(call,
+			   call->json  ? "disk create - --elsewhere --json" :
+			   call->quiet ? "disk create - --elsewhere --quiet" :
+					 "disk create - --elsewhere",
+			   passed);
 }
 
 /* The plan as a file without a name, to be read from its beginning. */
@@ -324,50 +321,24 @@ static int file_of_plan(const struct plan *p)
 	return fd;
 }
 
-/*
- * Its output is ours, so that progress is seen while it comes. The program's exit code, -EINTR: a
- * signal has ended it; another negative errno: told.
- */
-static int run_with_input(const char *const argv[], int in)
-{
-	posix_spawn_file_actions_t actions;
-	pid_t pid;
-	int status, r;
-
-	fflush(stdout);
-	posix_spawn_file_actions_init(&actions);
-	r = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-	if (!r)
-		r = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (r) {
-		cmd_error("cannot run %s: %s", argv[0], strerror(r));
-		return -r;
-	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
-}
-
 static enum exit_code create_there(const struct job *j, const struct plan *p)
 {
 	const char *given = cmd_option(j->call, "--ssh");
-	_cleanup_free_ char *ssh = strdup(given ? given : LAYOUT_SSH_DEFAULT);
+	_cleanup_free_ char *ssh = strdup(given ? given : FAR_SSH_DEFAULT);
 	_cleanup_free_ char *command = remote_command(j->call);
 	_cleanup_close_ int in = file_of_plan(p);
-	const char *argv[LAYOUT_SSH_WORDS];
+	const char *argv[FAR_SSH_WORDS];
 	int code;
 
 	if (!ssh || !command || in < 0) {
 		cmd_error("out of memory");
 		return EXIT_FAILED;
 	}
-	if (!layout_ssh_words(ssh, argv, j->to, command))
+	if (!far_ssh_words(ssh, argv, j->to, command))
 		return EXIT_USAGE;
 	/* Ctrl-C ends ssh; what it leaves there is told below. */
 	cmd_catch_stop();
-	code = run_with_input(argv, in);
+	code = far_run(argv, in);
 	if (code == EXIT_DONE || code == EXIT_FAILED || code == EXIT_USAGE)
 		return (enum exit_code)code;
 	if (code < 0 && code != -EINTR)

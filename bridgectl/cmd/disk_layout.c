@@ -11,9 +11,9 @@
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/disk_layout.h"
+#include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/plan_view.h"
 #include "bridgectl/disk/probe.h"
-#include "bridgectl/disk/quote.h"
 #include "bridgectl/disk/size.h"
 #include "common/proc.h"
 
@@ -110,40 +110,6 @@ static bool read_options(struct layout *l)
 
 /* --- The host that has the sources --- */
 
-/* " --name=VALUE", as often as it was given here. */
-static void pass_option(FILE *f, const struct cmd_call *call, const char *name)
-{
-	const char *v;
-
-	for (unsigned n = 0; (v = cmd_option_nth(call, name, n)) != NULL; n++) {
-		fprintf(f, " %s", name);
-		if (!*v)
-			continue;
-		fputc('=', f);
-		quote_word(f, v);
-	}
-}
-
-char *layout_remote_command(const struct cmd_call *call, const char *words,
-			    const char *const passed[])
-{
-	const char *program = cmd_option(call, "--remote-bridgectl");
-	char *text = NULL;
-	size_t len;
-	FILE *f = open_memstream(&text, &len);
-
-	if (!f)
-		return NULL;
-	quote_word(f, program ? program : "bridgectl");
-	fprintf(f, " %s", words);
-	for (; *passed; passed++)
-		pass_option(f, call, *passed);
-	if (fclose(f) == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
 /*
  * What it said on standard error: the last sentence of bridgectl there, without its name in
  * front, because what is to be warned of was said here already; else the last line, ssh's or a
@@ -198,24 +164,6 @@ static struct plan *plan_of_answer(const struct layout *l, const struct proc_res
 	return p;
 }
 
-/* "ssh -p 22" as words, then the host and the command. False: too many. */
-bool layout_ssh_words(char *text, const char *words[], const char *host, const char *command)
-{
-	char *save, *word = strtok_r(text, " ", &save);
-	unsigned n = 0;
-
-	for (; word && n < LAYOUT_SSH_WORDS - 3; word = strtok_r(NULL, " ", &save))
-		words[n++] = word;
-	if (word || !n) {
-		cmd_error("--ssh: no command, or too long a one");
-		return false;
-	}
-	words[n++] = host;
-	words[n++] = command;
-	words[n] = NULL;
-	return true;
-}
-
 static struct plan *ask_host(const struct layout *l, const struct guest_file *f)
 {
 	static const char *const passed[] = { "--label", "--copy-swap", "--grow-last",
@@ -223,10 +171,9 @@ static struct plan *ask_host(const struct layout *l, const struct guest_file *f)
 	static const struct proc_limits limits = { .timeout_ms = SSH_TIMEOUT_MS,
 						   .out_bytes = SSH_OUT_BYTES,
 						   .asks = true };
-	_cleanup_free_ char *ssh = strdup(l->where.ssh ? l->where.ssh : LAYOUT_SSH_DEFAULT);
-	_cleanup_free_ char *command =
-		layout_remote_command(l->call, "disk layout - --json", passed);
-	const char *argv[LAYOUT_SSH_WORDS];
+	_cleanup_free_ char *ssh = strdup(l->where.ssh ? l->where.ssh : FAR_SSH_DEFAULT);
+	_cleanup_free_ char *command = far_command(l->call, "disk layout - --json", passed);
+	const char *argv[FAR_SSH_WORDS];
 	struct proc_result result;
 	struct plan *p;
 	int r;
@@ -235,7 +182,7 @@ static struct plan *ask_host(const struct layout *l, const struct guest_file *f)
 		cmd_error("out of memory");
 		return NULL;
 	}
-	if (!layout_ssh_words(ssh, argv, l->where.from, command))
+	if (!far_ssh_words(ssh, argv, l->where.from, command))
 		return NULL;
 	r = proc_run(argv, &limits, f->text, f->len, &result);
 	if (r < 0) {

@@ -1,6 +1,6 @@
 /*
- * Which hypervisor it is, and the list that back-ends give. On a host where Xen runs its toolstack is
- * taken, because libvirt there mostly does not know what xl has started; else libvirt.
+ * Which hypervisor it is, and the list that back-ends give. On a host where Xen runs its toolstack
+ * is taken, because libvirt there mostly does not know what xl has started; else libvirt.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -43,10 +43,7 @@ struct hyper_list {
 
 struct hyper;
 
-/*
- * Long deeds tell how they go: one sentence now and then, and how much is done in 1/1000, or
- * HYPER_UNKNOWN. May be NULL.
- */
+/* How it goes: a sentence now and then; how much is done in 1/1000, or HYPER_UNKNOWN. */
 typedef void (*hyper_progress_fn)(void *arg, const char *what, int permille);
 
 struct hyper_wait {
@@ -82,9 +79,7 @@ struct hyper_ops {
 	int (*stop)(struct hyper *h, const char *domain, const struct hyper_wait *w, char *err);
 	/* Hands the terminal over until the user leaves. */
 	int (*console)(struct hyper *h, const char *domain, char *err);
-	/*
-	 * *ret_told: what was done and what else may start it, a sentence per line; or NULL.
-	 */
+	/* *ret_told: what was done and what else may start it, a sentence per line; or NULL. */
 	int (*autostart)(struct hyper *h, const char *domain, bool on, char **ret_told, char *err);
 	int (*migrate)(struct hyper *h, const char *domain, const struct hyper_target *to,
 		       const struct hyper_wait *w, char *err);
@@ -116,5 +111,9 @@ bool hyper_xen_is_here(void);
 const char *hyper_state_name(enum hyper_state state); /* "running" */
 const struct hyper_domain *hyper_find(const struct hyper_list *l, const char *name);
 void hyper_list_fini(struct hyper_list *l);
+
+/* One of them; `tool` and `uri` as in struct hyper_choice. */
+int hyper_xen_open(const char *tool, struct hyper **ret, char *err);
+int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err);
 
 #endif

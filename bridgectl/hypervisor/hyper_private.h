@@ -12,8 +12,4 @@ int hyper_fail(char *err, int r, const char *fmt, ...) _printf_(3, 4);
 /* A path of the host, behind $BRIDGECTL_ROOT, which tests set. A new string. */
 char *hyper_path(const char *path);
 
-/* `tool` and `uri` as in struct hyper_choice. */
-int hyper_xen_open(const char *tool, struct hyper **ret, char *err);
-int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err);
-
 #endif

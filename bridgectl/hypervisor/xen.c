@@ -1,7 +1,7 @@
 /*
- * Xen's toolstack, xl or xm, as a hypervisor: which program it is, how it is run, and the deeds that are
- * one call of it. Domains are named to it by their number, which we get from its list: xl takes a
- * name of digits for a number, and one that begins with '-' for an option.
+ * Xen's toolstack, xl or xm, as a hypervisor: which program it is, how it is run, and the deeds
+ * that are one call of it. Domains are named to it by their number, which we get from its list: xl
+ * takes a name of digits for a number, and one that begins with '-' for an option.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -80,7 +80,8 @@ int xen_run(struct xen *x, const char *about, int timeout_s, const char *const w
 	return r;
 }
 
-int xen_running(struct xen *x, const char *domain, int *ret_id, char *err)
+int xen_running(struct xen *x, const char *domain, int *ret_id, enum hyper_state *ret_state,
+		char *err)
 {
 	struct hyper_list l = { 0 };
 	const struct hyper_domain *d;
@@ -94,8 +95,10 @@ int xen_running(struct xen *x, const char *domain, int *ret_id, char *err)
 	else if (d->id == 0)
 		r = hyper_fail(err, -EPERM, "%s: this is the host itself, and is left alone",
 			       domain);
-	else
+	if (r == 0) {
 		*ret_id = d->id;
+		*ret_state = d->state;
+	}
 	hyper_list_fini(&l);
 	return r;
 }
@@ -177,7 +180,8 @@ static int xen_console(struct hyper *h, const char *domain, char *err)
 	struct xen *x = container_of(h, struct xen, base);
 	char id[16];
 	const char *argv[] = { x->tool, "console", id, NULL };
-	int number, r = xen_running(x, domain, &number, err);
+	enum hyper_state state;
+	int number, r = xen_running(x, domain, &number, &state, err);
 
 	if (r < 0)
 		return r;
@@ -215,11 +219,12 @@ static int xen_dump(struct hyper *h, const char *domain, bool live, char **ret, 
 	struct xen *x = container_of(h, struct xen, base);
 	char id[16];
 	const char *words[] = { "list", "-l", id, NULL };
+	enum hyper_state state;
 	int number, r;
 
 	if (!live)
 		return dump_file(domain, ret, err);
-	r = xen_running(x, domain, &number, err);
+	r = xen_running(x, domain, &number, &state, err);
 	if (r < 0)
 		return r;
 	xen_id(number, id);

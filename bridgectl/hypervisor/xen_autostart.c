@@ -1,7 +1,7 @@
 /*
- * Whether a guest starts with its Xen host. xendomains, an init script, creates every guest whose file or
- * link is in /etc/xen/auto. `off` moves that beside it, into /etc/xen/auto.off, and `on` brings
- * it back: nothing is lost, and a relative link stays right. Whatever else may start the
+ * Whether a guest starts with its Xen host. xendomains, an init script, creates every guest whose
+ * file or link is in /etc/xen/auto. `off` moves that beside it, into /etc/xen/auto.off, and `on`
+ * brings it back: nothing is lost, and a relative link stays right. Whatever else may start the
  * guest is named, and changed by its owner.
  */
 #include <errno.h>

@@ -1,7 +1,8 @@
 /*
- * Guests of Xen are files that somebody keeps: by custom /etc/xen/NAME.cfg, /etc/xen/NAME on Red Hat,
- * /etc/xen/vm/NAME on SUSE, and links in /etc/xen/auto to those that the init script xendomains
- * starts. Only a few keys are read, by the parser of `domain show`; nothing is executed.
+ * Guests of Xen are files that somebody keeps: by custom /etc/xen/NAME.cfg, /etc/xen/NAME on Red
+ * Hat, /etc/xen/vm/NAME on SUSE, and links in /etc/xen/auto to those that the init script
+ * xendomains starts. Only a few keys are read, by the parser of `domain show`; nothing is
+ * executed.
  */
 #include "bridgectl/hypervisor/xen_config.h"
 

@@ -1,6 +1,6 @@
 /*
- * Clusters that would start a guest again: heartbeat's haresources, a line per group of resources, and
- * pacemaker's CIB. Nothing is changed there: which node may run what is not for us to decide.
+ * Clusters that would start a guest again: heartbeat's haresources, a line per group of resources,
+ * and pacemaker's CIB. Nothing is changed there: which node may run what is not for us to decide.
  *
  * The CIB is only searched, tag by tag, for resources with a parameter that names the guest or its
  * file (ocf:heartbeat:Xen xmfile=, VirtualDomain config=); a CIB that is not well-formed is

@@ -1,6 +1,6 @@
 /*
- * All domains of a Xen host: those that run, from the tool's table; what only `list -l` knows of them,
- * which is their interfaces; and guests that are only files in /etc/xen. The table is what
+ * All domains of a Xen host: those that run, from the tool's table; what only `list -l` knows of
+ * them, which is their interfaces; and guests that are only files in /etc/xen. The table is what
  * counts; when the rest cannot be had, the list is poorer, not missing.
  */
 #include <errno.h>

@@ -1,7 +1,8 @@
 /*
- * A running guest to another Xen host. The tool does it, with the terminal for its own words: xl starts
- * `ssh HOST xl migrate-receive` and sends the memory through it, xm asks xend, which speaks to the
- * other xend. Disks must be there already, on storage that both have. We look before and after.
+ * A running guest to another Xen host. The tool does it, with the terminal for its own words: xl
+ * starts `ssh HOST xl migrate-receive` and sends the memory through it, xm asks xend, which speaks
+ * to the other xend. Disks must be there already, on storage that both have. We look before and
+ * after.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -93,8 +94,8 @@ static const char *name_of(const struct hyper_list *l, int id, enum hyper_state 
 }
 
 /*
- * How a migration that failed has left it here. In its last second xl suspends the guest, renames it
- * to NAME--migratedaway and lets the other side start it (xl_migrate.c of Xen).
+ * How a migration that failed has left it here. In its last second xl suspends the guest, renames
+ * it to NAME--migratedaway and lets the other side start it (xl_migrate.c of Xen).
  */
 static int tell_failed(struct xen *x, const char *domain, int id, const char *host, int code,
 		       char *err)
@@ -141,10 +142,11 @@ int xen_migrate(struct hyper *h, const char *domain, const struct hyper_target *
 {
 	struct xen *x = container_of(h, struct xen, base);
 	int id, r = check(x, domain, to, err);
+	enum hyper_state state;
 	char text[16];
 
 	if (r == 0)
-		r = xen_running(x, domain, &id, err);
+		r = xen_running(x, domain, &id, &state, err);
 	if (r < 0)
 		return r;
 	tell_begin(x, w);

@@ -27,7 +27,8 @@ int xen_run(struct xen *x, const char *about, int timeout_s, const char *const w
 /* The running ones, and xend's own, from one quick question. */
 int xen_table(struct xen *x, struct hyper_list *l, char *err);
 /* The one of that name with its number. -ESRCH: no such running domain. -EPERM: it is Domain-0. */
-int xen_running(struct xen *x, const char *domain, int *ret_id, char *err);
+int xen_running(struct xen *x, const char *domain, int *ret_id, enum hyper_state *ret_state,
+		char *err);
 /* "12". Into `buf` of 16 bytes, which it returns. */
 const char *xen_id(int id, char *buf);
 

@@ -1,7 +1,8 @@
 /*
- * Readers of what xl and xm print. The shapes are those of tools/xl/xl_info.c, xl_sxp.c and xl_nic.c
- * of Xen 4.1 to 4.17 and of xend's tools/python/xen/xm/main.py; tests/golden/hypervisor has one of
- * each. Another version may print more: what is not known is passed over, never an error.
+ * Readers of what xl and xm print. The shapes are those of tools/xl/xl_info.c, xl_sxp.c and
+ * xl_nic.c of Xen 4.1 to 4.17 and of xend's tools/python/xen/xm/main.py; tests/golden/hypervisor
+ * has one of each. Another version may print more: what is not known is passed over, never an
+ * error.
  */
 #include "bridgectl/hypervisor/xen_read.h"
 
@@ -39,7 +40,9 @@ static bool number(const char *s, size_t len, unsigned *ret)
 	return true;
 }
 
-/* 00:16:3E:… or 00163e…, in small letters. "" for none, and for zeros, which old xl has for none. */
+/*
+ * 00:16:3E:… or 00163e…, in small letters. "" for none, and for zeros, which old xl has for none.
+ */
 static void read_mac(const char *s, char ret[18])
 {
 	char mac[18];

@@ -1,6 +1,6 @@
 /*
- * Stopping a guest of Xen: it is asked, and its end awaited. xl and xm have no other word for an end
- * than that the domain is gone from their list, so that is asked twice in a second.
+ * Stopping a guest of Xen: it is asked, and its end awaited. xl and xm have no other word for an
+ * end than that the domain is gone from their list, so that is asked twice in a second.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,6 +19,7 @@ struct stopping {
 	const char *domain;
 	const struct hyper_wait *w;
 	int id;
+	enum hyper_state state;
 	char *err;
 	bool is_down; /* it has ended, and the toolstack keeps what is left */
 };
@@ -85,16 +86,23 @@ static int await(struct stopping *s, unsigned seconds)
 }
 
 /*
- * A fully virtual guest without Xen's drivers does not see the request; xl then fails and speaks of -F,
- * which presses its power button (xl(1)). xl 4.1 has no -F, xm presses by itself.
+ * A fully virtual guest without Xen's drivers does not see the request; xl then fails and speaks
+ * of -F, which presses its power button (xl(1)). xl 4.1 has no -F, xm presses by itself.
  */
 static int ask(struct stopping *s)
 {
 	char id[16];
 	const char *words[] = { "shutdown", xen_id(s->id, id), NULL };
 	const char *button[] = { "shutdown", "-F", id, NULL };
-	int r = xen_run(s->x, s->domain, XEN_ASK_S, words, NULL, s->err);
+	int r;
 
+	if (s->state == HYPER_PAUSED)
+		return hyper_fail(
+			s->err, -EBUSY,
+			"%s: it is paused, and cannot shut down: %s unpause %d, or end it "
+			"with --force",
+			s->domain, s->x->tool, s->id);
+	r = xen_run(s->x, s->domain, XEN_ASK_S, words, NULL, s->err);
 	if (r == 0 || s->x->is_xm || !s->x->failed)
 		return r;
 	if (xen_run(s->x, s->domain, XEN_ASK_S, button, NULL, s->err) == 0) {
@@ -152,7 +160,7 @@ int xen_stop(struct hyper *h, const char *domain, const struct hyper_wait *w, ch
 {
 	struct xen *x = container_of(h, struct xen, base);
 	struct stopping s = { .x = x, .domain = domain, .w = w, .err = err };
-	int r = xen_running(x, domain, &s.id, err);
+	int r = xen_running(x, domain, &s.id, &s.state, err);
 
 	if (r < 0)
 		return not_running(domain, r, err);

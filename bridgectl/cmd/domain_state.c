@@ -1,0 +1,153 @@
+/* `bridgectl domain start|stop|autostart`: one deed each, here or by the same command elsewhere. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/domain_hyper.h"
+#include "bridgectl/cmd/far.h"
+
+#define STOP_S 120 /* as long as xendomains waits, nearly: most guests need far less */
+#define STOP_MAX_S (24 * 60 * 60)
+
+/* What was done, for people or as JSON; `told` is a sentence per line, or NULL. */
+static void answer(struct cmd_call *call, const char *domain, const char *key, const char *value,
+		   const char *told)
+{
+	json_t *doc, *lines;
+	size_t len;
+
+	if (!call->json) {
+		for (const char *s = told; s && *s && !call->quiet; s += len + (s[len] == '\n')) {
+			len = strcspn(s, "\n");
+			out_line(&call->out, STYLE_NONE, "%s: %.*s", domain, (int)len, s);
+		}
+		return;
+	}
+	doc = json_pack("{s:s, s:s}", "name", domain, key, value);
+	lines = json_array();
+	for (const char *s = told; s && *s; s += len + (s[len] == '\n')) {
+		len = strcspn(s, "\n");
+		json_array_append_new(lines, json_stringn(s, len));
+	}
+	json_object_set_new(doc, "told", lines);
+	out_json(&call->out, doc, false);
+	json_decref(doc);
+}
+
+/* --- start --- */
+
+static enum exit_code start_console(struct hyper *h, const char *domain)
+{
+	struct hyper_list l = { 0 };
+	char err[HYPER_ERRLEN];
+	const char *name = domain;
+	int r = 0;
+
+	/* Of a file, the newest domain that was made from it. */
+	if (strchr(domain, '/') && h->ops->list(h, &l, err) == 0) {
+		int id = HYPER_UNKNOWN;
+
+		for (unsigned i = 0; i < l.n; i++)
+			if (l.v[i].id > id) {
+				id = l.v[i].id;
+				name = l.v[i].name;
+			}
+	}
+	r = h->ops->console(h, name, err);
+	hyper_list_fini(&l);
+	if (r < 0)
+		cmd_error("%s", err);
+	return r < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+static enum exit_code start_here(struct cmd_call *call, struct hyper *h, const char *domain)
+{
+	char err[HYPER_ERRLEN];
+	int r = h->ops->start(h, domain, err);
+
+	if (r < 0) {
+		cmd_error("%s", err);
+		return EXIT_FAILED;
+	}
+	if (cmd_option(call, "--console"))
+		return start_console(h, domain);
+	answer(call, domain, "state", "running", "started");
+	return EXIT_DONE;
+}
+
+enum exit_code cmd_domain_start(struct cmd_call *call)
+{
+	enum exit_code code;
+	struct hyper *h;
+
+	if (far_asked(call))
+		return far_same(call, cmd_option(call, "--console") != NULL);
+	h = domain_open(call);
+	if (!h)
+		return EXIT_FAILED;
+	code = start_here(call, h, call->args[0]);
+	hyper_close(h);
+	return code;
+}
+
+/* --- stop --- */
+
+enum exit_code cmd_domain_stop(struct cmd_call *call)
+{
+	struct domain_progress progress;
+	struct hyper_wait w = { .force = cmd_option(call, "--force") != NULL,
+				.progress = domain_progress_show,
+				.arg = &progress };
+	char err[HYPER_ERRLEN];
+	struct hyper *h;
+	int r;
+
+	if (!domain_number(call, "--timeout", STOP_MAX_S, STOP_S, &w.timeout_s))
+		return EXIT_USAGE;
+	if (far_asked(call))
+		return far_same(call, false);
+	h = domain_open(call);
+	if (!h)
+		return EXIT_FAILED;
+	w.stop = cmd_catch_stop();
+	domain_progress_init(&progress, call);
+	r = h->ops->stop(h, call->args[0], &w, err);
+	domain_progress_end(&progress);
+	hyper_close(h);
+	if (r < 0 && r != -EALREADY) {
+		cmd_error("%s", err);
+		return EXIT_FAILED;
+	}
+	answer(call, call->args[0], "state", "off", r < 0 ? "it is off already" : "stopped");
+	return EXIT_DONE;
+}
+
+/* --- autostart --- */
+
+enum exit_code cmd_domain_autostart(struct cmd_call *call)
+{
+	bool on = !strcmp(call->args[1], "on");
+	char err[HYPER_ERRLEN], *told = NULL;
+	struct hyper *h;
+	int r;
+
+	if (!on && strcmp(call->args[1], "off") != 0) {
+		cmd_error("domain autostart takes on or off, not \"%.40s\"", call->args[1]);
+		return EXIT_USAGE;
+	}
+	if (far_asked(call))
+		return far_same(call, false);
+	h = domain_open(call);
+	if (!h)
+		return EXIT_FAILED;
+	r = h->ops->autostart(h, call->args[0], on, &told, err);
+	hyper_close(h);
+	if (r < 0) {
+		cmd_error("%s", err);
+		return EXIT_FAILED;
+	}
+	answer(call, call->args[0], "autostart", on ? "on" : "off", told);
+	free(told);
+	return EXIT_DONE;
+}
