@@ -279,3 +279,33 @@ int probe_source(void *arg, const char *path, struct plan_source *ret, char *err
 	*ret = s;
 	return 0;
 }
+
+int probe_content(int fd, uint64_t start, uint64_t bytes, struct probe_content *ret)
+{
+	blkid_probe pr = blkid_new_probe();
+	struct probe_content c = { 0 };
+	int r;
+
+	if (!pr)
+		return -ENOMEM;
+	errno = 0;
+	r = blkid_probe_set_device(pr, fd, (blkid_loff_t)start, (blkid_loff_t)bytes);
+	if (!r) {
+		blkid_probe_enable_superblocks(pr, 1);
+		blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
+							      BLKID_SUBLKS_LABEL);
+		r = blkid_do_safeprobe(pr);
+	}
+	if (r == 0) {
+		take_value(pr, "TYPE", c.type, sizeof(c.type));
+		take_value(pr, "UUID", c.uuid, sizeof(c.uuid));
+		take_value(pr, "LABEL", c.label, sizeof(c.label));
+	} else if (r == -2) {
+		copy_text(PROBE_AMBIGUOUS, c.type, sizeof(c.type));
+	}
+	blkid_free_probe(pr);
+	if (r == -1)
+		return errno ? -errno : -EIO;
+	*ret = c;
+	return 0;
+}

@@ -19,6 +19,17 @@
  */
 int probe_source(void *arg, const char *path, struct plan_source *ret, char *err);
 
+/* What libblkid says of a file system, of swap and the like; "": nothing. Printable. */
+struct probe_content {
+	char type[16], uuid[64], label[64]; /* the type may be PROBE_AMBIGUOUS */
+};
+
+/*
+ * Of the `bytes` from `start` on of `fd`. It opens no other file, so it may run where there is none.
+ * 0 or negative errno.
+ */
+int probe_content(int fd, uint64_t start, uint64_t bytes, struct probe_content *ret);
+
 /*
  * The format of images whose head is on `fd`, as "qcow2"; NULL: of none that is known, so it is raw
  * or cannot be read.

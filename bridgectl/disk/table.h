@@ -19,6 +19,7 @@ struct table_part {
 	uint64_t start, sectors;
 	char type[40]; /* "83", or a GUID in small letters */
 	char name[64]; /* of GPT, UTF-8 */
+	char uuid[40]; /* as Linux names it, PARTUUID: a GUID, or "1a2b3c4d-02" */
 	bool boot;
 	bool logical;	/* inside an extended partition */
 	bool container; /* an extended partition */

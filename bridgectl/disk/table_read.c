@@ -24,6 +24,7 @@ static void read_part(blkid_partition from, bool gpt, struct table_part *to)
 {
 	const char *type = blkid_partition_get_type_string(from);
 	const char *name = blkid_partition_get_name(from);
+	const char *uuid = blkid_partition_get_uuid(from);
 
 	*to = (struct table_part){
 		.number = (unsigned)blkid_partition_get_partno(from),
@@ -39,6 +40,7 @@ static void read_part(blkid_partition from, bool gpt, struct table_part *to)
 		snprintf(to->type, sizeof(to->type), "%x",
 			 (unsigned)blkid_partition_get_type(from));
 	snprintf(to->name, sizeof(to->name), "%s", name ? name : "");
+	snprintf(to->uuid, sizeof(to->uuid), "%s", uuid ? uuid : "");
 }
 
 static int by_number(const void *a, const void *b)

@@ -91,7 +91,7 @@ int fixup_apply(struct fixup *f, const char *state_dir, char ret_undo[PATH_MAX],
 /*
  * Puts back what an undo file has. `path` NULL: the newest of `state_dir` for disk `image`. Only
  * when each place has what we wrote or what was there before: else the guest ran since then, and
- * -ESTALE. Doing it twice is no error. `ret_path` is the file that was used.
+ * -ESTALE. Doing it twice is no error. `ret_path`: the file that was used, "": all was as before.
  */
 int fixup_undo(const char *path, const char *state_dir, const char *image, char ret_path[PATH_MAX],
 	       char *err);

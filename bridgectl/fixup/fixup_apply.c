@@ -1,0 +1,298 @@
+/*
+ * The only place where a guest's disk is written to. The disks are locked, what was there when it
+ * was planned still is there, it is kept in an undo file, and only then bytes change. If that breaks
+ * off, each sector is as it was or as it should be, which is what undoing asks for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bridgectl/disk/fail.h"
+#include "bridgectl/domain/mem.h"
+#include "bridgectl/fixup/fixup_private.h"
+#include "bridgectl/fixup/undo.h"
+#include "common/util.h"
+
+#define SECTOR 512U
+
+#define fail(err, r, ...) disk_fail(err, FIXUP_ERRLEN, r, __VA_ARGS__)
+
+/* The disks of an undo file, open for writing and locked. */
+struct places {
+	struct target t[UNDO_DISKS_MAX];
+	unsigned n;
+};
+
+static void close_places(struct places *p)
+{
+	while (p->n)
+		target_close(&p->t[--p->n]);
+}
+
+static int open_places(struct places *p, const struct undo *u, char *err)
+{
+	struct target_want want = { .overwrite = true };
+	char why[TARGET_ERRLEN];
+
+	for (unsigned i = 0; i < u->n_disks; i++) {
+		int r = target_open(u->disks[i].path, &want, &p->t[p->n], why);
+
+		if (r < 0)
+			return fail(err, r, "%s", why);
+		p->n++;
+		if (p->t[i].bytes != u->disks[i].bytes)
+			return fail(err, -ESTALE, "%s has another size than it had",
+				    u->disks[i].path);
+	}
+	return 0;
+}
+
+static int pread_all(int fd, unsigned char *buf, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pread(fd, buf, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		buf += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int pwrite_all(int fd, const unsigned char *buf, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, buf, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		buf += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* All records, one side of them, and to stable storage. */
+static int write_side(const struct places *p, const struct undo *u, bool after)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < u->n; i++) {
+		const struct undo_record *x = &u->records[i];
+
+		r = pwrite_all(p->t[x->disk].fd, after ? x->after : x->before, x->len, x->offset);
+	}
+	for (unsigned i = 0; i < p->n; i++)
+		if (fsync(p->t[i].fd) < 0 && r == 0)
+			r = -errno;
+	return r;
+}
+
+/* What is at the places of the records. */
+enum found { ALL_BEFORE, ALL_AFTER, MIXED, ELSE };
+
+static enum found compare(const struct undo_record *x, const unsigned char *now)
+{
+	bool before = true, after = true;
+
+	for (size_t at = 0; at < x->len; at += SECTOR) {
+		size_t n = MIN(x->len - at, (size_t)SECTOR);
+		bool is_before = memcmp(now + at, x->before + at, n) == 0;
+		bool is_after = memcmp(now + at, x->after + at, n) == 0;
+
+		if (!is_before && !is_after)
+			return ELSE;
+		before = before && is_before;
+		after = after && is_after;
+	}
+	return before ? ALL_BEFORE : after ? ALL_AFTER : MIXED;
+}
+
+static int look(const struct places *p, const struct undo *u, enum found *ret)
+{
+	bool before = true, after = true;
+
+	for (unsigned i = 0; i < u->n; i++) {
+		const struct undo_record *x = &u->records[i];
+		_cleanup_free_ unsigned char *now = mem_must(malloc(x->len));
+		int r = pread_all(p->t[x->disk].fd, now, x->len, x->offset);
+		enum found one;
+
+		if (r < 0)
+			return r;
+		one = compare(x, now);
+		if (one == ELSE) {
+			*ret = ELSE;
+			return 0;
+		}
+		before = before && one == ALL_BEFORE;
+		after = after && one == ALL_AFTER;
+	}
+	*ret = before ? ALL_BEFORE : after ? ALL_AFTER : MIXED;
+	return 0;
+}
+
+/* --- Applying --- */
+
+/* Only the disks that are written to; `u` borrows the bytes of `f`. */
+static void make_undo(const struct fixup *f, struct undo *u)
+{
+	int of[FIXUP_DISKS_MAX];
+
+	memset(of, -1, sizeof(of));
+	u->time = (uint64_t)time(NULL);
+	u->records = mem_new((f->n_writes + 1) * sizeof(*u->records));
+	for (unsigned i = 0; i < f->n_writes; i++) {
+		const struct fixup_write *w = &f->writes[i];
+
+		if (of[w->disk] < 0) {
+			struct undo_disk *d = &u->disks[u->n_disks];
+
+			of[w->disk] = (int)u->n_disks++;
+			d->bytes = f->disks[w->disk].bytes;
+			snprintf(d->path, sizeof(d->path), "%s", f->disks[w->disk].path);
+		}
+		u->records[u->n++] = (struct undo_record){ .disk = (unsigned)of[w->disk],
+							   .offset = w->offset,
+							   .len = w->len,
+							   .before = f->olds[i],
+							   .after = w->bytes };
+	}
+}
+
+static int write_new(const struct places *p, const struct undo *u, const char *undo_path, char *err)
+{
+	int r = write_side(p, u, true), back;
+
+	if (r == 0)
+		return 0;
+	back = write_side(p, u, false);
+	if (back < 0)
+		return fail(err, r,
+			    "writing has failed: %s; what was written could not be put back (%s): "
+			    "%s has it",
+			    strerror(-r), strerror(-back), undo_path);
+	unlink(undo_path);
+	return fail(err, r, "writing has failed, and everything was put back: %s", strerror(-r));
+}
+
+static int apply(struct undo *u, const char *state_dir, struct places *p, char ret_undo[PATH_MAX],
+		 char *err)
+{
+	enum found now = ELSE;
+	int r = open_places(p, u, err);
+
+	if (r < 0)
+		return r;
+	r = look(p, u, &now);
+	if (r < 0)
+		return fail(err, r, "the guest's disk cannot be read: %s", strerror(-r));
+	if (now != ALL_BEFORE)
+		return fail(err, -ESTALE,
+			    "%s has changed while the changes were planned: is the guest running?",
+			    u->disks[0].path);
+	r = undo_write(state_dir, u, ret_undo, err);
+	return r < 0 ? r : write_new(p, u, ret_undo, err);
+}
+
+int fixup_apply(struct fixup *f, const char *state_dir, char ret_undo[PATH_MAX], char *err)
+{
+	struct places p = { .n = 0 };
+	struct undo *u;
+	int r;
+
+	ret_undo[0] = '\0';
+	if (f->view.why_not)
+		return fail(err, -EROFS, "nothing was written: %s", f->view.why_not);
+	if (!f->n_writes)
+		return 0;
+	u = mem_new(sizeof(*u));
+	make_undo(f, u);
+	r = apply(u, state_dir, &p, ret_undo, err);
+	close_places(&p);
+	free(u->records);
+	free(u);
+	return r;
+}
+
+/* --- Undoing --- */
+
+/* 1: it was so already; 0: done. */
+static int undo_one(const char *path, char *err)
+{
+	struct places p = { .n = 0 };
+	struct undo *u = mem_new(sizeof(*u));
+	enum found now = ELSE;
+	int r = undo_read(path, u, err);
+
+	if (r == 0)
+		r = open_places(&p, u, err);
+	if (r == 0) {
+		r = look(&p, u, &now);
+		if (r < 0)
+			fail(err, r, "the guest's disk cannot be read: %s", strerror(-r));
+	}
+	if (r == 0 && now == ELSE)
+		r = fail(err, -ESTALE,
+			 "%s was written to since then, as a guest does that runs: putting back "
+			 "what %s has would damage it",
+			 u->disks[0].path, path);
+	if (r == 0 && now == ALL_BEFORE)
+		r = 1;
+	else if (r == 0)
+		r = write_side(&p, u, false);
+	if (r < 0 && !err[0])
+		fail(err, r, "%s cannot be written to: %s", u->disks[0].path, strerror(-r));
+	close_places(&p);
+	undo_fini(u);
+	free(u);
+	return r;
+}
+
+static int undo_newest(const char *state_dir, const char *image, char ret_path[PATH_MAX], char *err)
+{
+	char resolved[PATH_MAX];
+	char **list;
+	int r = 1;
+
+	if (!realpath(image, resolved))
+		return fail(err, -errno, "%s: %s", image, strerror(errno));
+	list = undo_list(state_dir, resolved);
+	if (!list)
+		return fail(err, -ENOENT, "%s has no undo file for %s", state_dir, resolved);
+	for (char **p = list; r == 1 && *p; p++) {
+		snprintf(ret_path, PATH_MAX, "%s", *p);
+		r = undo_one(*p, err);
+		/* One of another copy of the disk, older than the one that was undone already. */
+		if (r == -ESTALE && p > list)
+			r = 1;
+	}
+	undo_list_free(list);
+	return r;
+}
+
+int fixup_undo(const char *path, const char *state_dir, const char *image, char ret_path[PATH_MAX],
+	       char *err)
+{
+	int r;
+
+	err[0] = '\0';
+	if (path) {
+		snprintf(ret_path, PATH_MAX, "%s", path);
+		r = undo_one(path, err);
+	} else {
+		r = undo_newest(state_dir, image, ret_path, err);
+	}
+	if (r > 0)
+		ret_path[0] = '\0';
+	return r < 0 ? r : 0;
+}
