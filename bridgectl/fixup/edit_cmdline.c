@@ -24,6 +24,7 @@ struct cmdline {
 	unsigned flags;
 	struct text *out;
 	bool changed, serial, vga;
+	struct word blanks; /* in front of words that went: those of the next one; s: NULL */
 };
 
 /* Whether the same word comes again: of consoles the last one counts. */
@@ -92,12 +93,17 @@ static void put_word(struct cmdline *c, const struct word *blanks, const struct 
 	bool console = word_begins(w, "console=");
 
 	if (is_xen(w) || word_is(w, "console=xvc0") || (console && comes_again(w, end))) {
+		if (!c->blanks.s)
+			c->blanks = *blanks;
 		c->changed = true;
 		return;
 	}
+	if (c->blanks.s)
+		blanks = &c->blanks;
 	c->serial |= word_begins(w, "console=ttyS0");
-	c->vga |= word_is(w, "console=tty0");
+	c->vga |= word_begins(w, "console=tty") && w->len == 12 && w->s[11] <= '9';
 	text_add(c->out, blanks->s, blanks->len);
+	c->blanks.s = NULL;
 	if (!put_device(c, w))
 		text_add(c->out, w->s, w->len);
 }

@@ -39,6 +39,7 @@ static const struct job {
 
 struct inittab {
 	bool serial, hvc, id_taken[4];
+	bool no_hvc;	 /* the kernel has no driver for it */
 	unsigned last;	 /* the line to add it behind */
 	char levels[16]; /* of that line */
 	bool busybox;	 /* the first field is the terminal */
@@ -112,7 +113,7 @@ static void inittab_line(struct line *l)
 		const char *at = strstr(l->s, "xvc0");
 		struct word xvc = { at, 4 };
 
-		l->drop = tab->hvc;
+		l->drop = tab->hvc || tab->no_hvc;
 		line_splice(l, &xvc, "hvc0", 4);
 	}
 }
@@ -120,7 +121,9 @@ static void inittab_line(struct line *l)
 static void inittab(struct plan *p)
 {
 	static const char path[] = "/etc/inittab";
-	struct inittab tab = { .getty = "/sbin/getty" };
+	const struct guest_kernel *k = inspection_kernel(p->in);
+	struct inittab tab = { .getty = p->in->family == FAMILY_DEBIAN ? gettys[2] : gettys[0],
+			       .no_hvc = k && k->drivers.virtio_console == NO };
 
 	if (p->in->init == INIT_SYSTEMD || p->in->init == INIT_UPSTART)
 		return;

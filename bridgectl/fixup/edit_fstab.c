@@ -18,10 +18,8 @@ static void replace_column(struct line *l, const struct word *word, const struct
 	size_t len;
 
 	text_add(&out, name->s, name->len);
-	if (spaces > 1 && s[spaces] != '\0') {
-		size_t keep = spaces > grown + 1 ? spaces - grown : 1;
-
-		text_add(&out, s, keep);
+	if (s[spaces] != '\0') {
+		text_add(&out, s, spaces > grown ? spaces - grown : MIN(spaces, 2));
 		old.len += spaces;
 	}
 	new = text_steal(&out, &len);

@@ -129,7 +129,11 @@ static const char *choose(struct plan *p, const char *path, const struct menu *m
 			  "%s: no entry starts %s, which is the kernel for KVM; run update-grub in "
 			  "the guest",
 			  path, k->path);
-	return e && e->place[0] ? e->place : NULL;
+	if (!e || !e->place[0])
+		return NULL;
+	plan_note(p, "%s: the default becomes %s, since what it was cannot start under KVM", path,
+		  k->path);
+	return e->place;
 }
 
 /* The grubenv beside a menu. */

@@ -126,9 +126,17 @@ static void default_line(struct line *l)
 	line_splice(l, &value, number, strlen(number));
 }
 
+/* In front of the first setting: what stands near the entries is made anew by other tools. */
 static void put_terminal(struct line *l, struct legacy *g)
 {
-	if (!g->put_terminal)
+	static const char *const settings[] = { "default", "timeout",	  "fallback", "hiddenmenu",
+						"color",   "splashimage", "title" };
+	struct word w = word_at(l->s, 0);
+	bool setting = false;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(settings); i++)
+		setting |= word_begins(&w, settings[i]);
+	if (!g->put_terminal || !setting)
 		return;
 	g->put_terminal = false;
 	text_str(&l->before, SERIAL "\nterminal --timeout=5 serial console\n");
@@ -138,14 +146,14 @@ static void menu_line(struct line *l)
 {
 	struct legacy *g = l->arg;
 	const struct menu_entry *e = menu_at(&g->menu, l->number);
-	struct word w = word_at(l->s, 0);
 
+	put_terminal(l, g);
 	if (is_default(l->s) && !e)
 		default_line(l);
 	else if (magic_line(l))
 		return;
-	else if (word_is(&w, "title"))
-		put_terminal(l, g);
+	else if (strncmp(l->s, "splashimage=(", 13) == 0)
+		fix_grub_device(l, &(struct word){ l->s + 12, l->len - 12 });
 	else if (e)
 		entry_line(l, e);
 }
@@ -194,6 +202,8 @@ static void choose(struct plan *p, const char *path, struct legacy *g, const cha
 		return;
 	if (at < g->menu.n && !g->menu.v[at].xen && strcmp(g->menu.v[at].kernel, e->kernel) == 0)
 		return;
+	plan_note(p, "%s: the default becomes %s, since what it was cannot start under KVM", path,
+		  k->path);
 	g->want = e;
 	g->want_index = (unsigned)(e - g->menu.v);
 }

@@ -4,6 +4,8 @@
  */
 #include "bridgectl/fixup/edit_private.h"
 
+#define WHY_LVM "the filter of LVM knows only disks of Xen"
+
 /* Services that look for Xen and do nothing, or complain, without it. */
 static const struct service {
 	const char *path, *text;
@@ -31,14 +33,30 @@ static void kernel_img_line(struct line *l)
 		line_note(l, "new kernels will come without an initramfs; set do_initrd = yes");
 }
 
-/* A filter that lets through nothing but disks of Xen hides all volumes under KVM. */
+/*
+ * A filter that lets through nothing but disks of Xen hides all volumes under KVM. In LVM's regular
+ * expressions "x*[hsv]d" are xvd, vd, sd and hd.
+ */
 static void lvm_line(struct line *l)
 {
 	struct word w = word_at(l->s, 0);
+	struct text out = { 0 };
+	const char *s = l->s, *at;
 
-	if ((word_begins(&w, "filter") || word_begins(&w, "global_filter")) && strstr(l->s, "xvd"))
-		line_note(l,
-			  "the filter names disks of Xen; LVM may not find its volumes under KVM");
+	if (!word_begins(&w, "filter") && !word_begins(&w, "global_filter"))
+		return;
+	while ((at = strstr(s, "xvd"))) {
+		text_add(&out, s, (size_t)(at - s));
+		text_str(&out, "x*[hsv]d");
+		s = at + 3;
+	}
+	text_str(&out, s);
+	if (s != l->s) {
+		line_set(l, out.s, out.len);
+		line_note(l, "if / is a logical volume, the initramfs has the old filter still; "
+			     "rebuild it in the guest");
+	}
+	text_fini(&out);
 }
 
 static void selinux(struct plan *p)
@@ -49,11 +67,10 @@ static void selinux(struct plan *p)
 		return;
 	for (unsigned i = 0; i < e->n; i++) {
 		if (!e->v[i].old)
-			plan_note(
-				p,
-				"%s is new and has no SELinux label until `restorecon %s` runs in "
-				"the guest; what was there keeps its own.",
-				e->v[i].path, e->v[i].path);
+			plan_note(p,
+				  "%s is new and gets the SELinux label of its folder; what was "
+				  "there keeps its own.",
+				  e->v[i].path);
 	}
 }
 
@@ -61,6 +78,6 @@ void edit_misc(struct plan *p)
 {
 	services_seen(p);
 	plan_lines(p, "/etc/kernel-img.conf", "", kernel_img_line, NULL);
-	plan_lines(p, "/etc/lvm/lvm.conf", "", lvm_line, NULL);
+	plan_lines(p, "/etc/lvm/lvm.conf", WHY_LVM, lvm_line, NULL);
 	selinux(p);
 }

@@ -91,6 +91,19 @@ static bool has_word(const char *s, size_t len, const char *name)
 	return false;
 }
 
+/* A module that is not in the list yet, old or new. */
+static void put_module(const struct word *list, const char *name, const struct word *blanks,
+		       struct text *out)
+{
+	if (has_word(list->s, list->len, name) || has_word(out->s, out->len, name))
+		return;
+	if (blanks->len || out->len == 0)
+		text_add(out, blanks->s, blanks->len);
+	else
+		text_str(out, " ");
+	text_str(out, name);
+}
+
 /* A list of words in which modules of Xen become others, each once. */
 static bool put_list(const struct word *list, struct text *out)
 {
@@ -99,18 +112,19 @@ static bool put_list(const struct word *list, struct text *out)
 
 	text_str(out, "");
 	while (s < end) {
-		size_t blanks = MIN(strspn(s, " \t"), (size_t)(end - s));
-		struct word w = { s + blanks, MIN(strcspn(s + blanks, " \t"),
-						  (size_t)(end - s - (ptrdiff_t)blanks)) };
-		const struct module *m = find(&w);
+		struct word blanks = { s, MIN(strspn(s, " \t"), (size_t)(end - s)) }, w;
+		const struct module *m;
 
-		if (!m) {
-			text_add(out, s, blanks + w.len);
-		} else if (m->now && !has_word(list->s, list->len, m->now) &&
-			   !has_word(out->s, out->len, m->now)) {
-			text_add(out, s, blanks);
-			text_str(out, m->now);
-		}
+		w.s = s + blanks.len;
+		w.len = MIN(strcspn(w.s, " \t"), (size_t)(end - w.s));
+		m = find(&w);
+		if (!m)
+			text_add(out, s, blanks.len + w.len);
+		else if (m->now)
+			put_module(list, m->now, &blanks, out);
+		/* A virtio disk is behind it, and no module says so. */
+		if (m && m->now && strcmp(m->now, "virtio_blk") == 0)
+			put_module(list, "virtio_pci", &blanks, out);
 		changed |= m != NULL;
 		s = w.s + w.len;
 	}

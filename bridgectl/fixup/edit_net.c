@@ -236,6 +236,20 @@ static bool is_linked(struct plan *p, const struct word *name, const char *mac)
 	return link.found;
 }
 
+/* The initscripts of Red Hat rename cards to the DEVICE of the ifcfg file with their HWADDR. */
+static bool is_renamed(struct plan *p, const char *nic, const char *mac)
+{
+	char path[TREE_PATH_MAX];
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (!tree_is_file(p->t, "/lib/udev/rename_device"))
+		return false;
+	snprintf(path, sizeof(path), "/etc/sysconfig/network-scripts/ifcfg-%.200s", nic);
+	text = plan_text(p, path, &len);
+	return text && strstr(text, "HWADDR=") && strcasestr(text, mac);
+}
+
 static void put_link(struct plan *p, const char *name, const char *mac)
 {
 	char path[TREE_PATH_MAX];
@@ -283,7 +297,7 @@ static void keep_name(struct plan *p, const char *nic)
 			  "The network configuration speaks of %s, and no MAC address is known for "
 			  "it; under KVM the card has another name.",
 			  nic);
-	else if (is_linked(p, &name, mac))
+	else if (is_linked(p, &name, mac) || is_renamed(p, nic, mac))
 		return;
 	else if (tree_is_dir(p->t, LINKS))
 		put_link(p, nic, mac);

@@ -388,6 +388,8 @@ MERGED = {"bin": link("usr/bin"), "sbin": link("usr/sbin"), "lib": link("usr/lib
 
 def systemd_usr(version):
     return {
+        "etc/systemd/network": folder(),
+        "etc/udev/rules.d": folder(),
         "usr/lib/systemd/systemd": File(b"\x7fELF", 0o755),
         **({f"usr/lib/systemd/libsystemd-shared-{version}.so": File(b"\x7fELF", 0o644)} if int(version) > 230 else {}),
         "usr/lib/udev/rules.d/80-net-setup-link.rules": SETUP_LINK.format(end='ENV{net.ifnames}=="0"'),
