@@ -1,8 +1,8 @@
 /*
  * The segments of an initramfs, in their order. Archives that are not compressed may follow each
- * other (microcode comes first, and systems exist that leave the modules uncompressed, too); what is
- * compressed is taken to the end of the file, as several streams of one kind may follow, too.
- * Invariant: at the end of a segment no archive is half read, or the whole is "not understood".
+ * other (microcode comes first, and systems exist that leave the modules uncompressed, too), as may
+ * compressed ones. Invariant: at the end of a compressed segment no archive is half read, or the
+ * whole is "not understood".
  */
 #include "bridgectl/fixup/initrd.h"
 
@@ -12,6 +12,8 @@
 
 #include "bridgectl/fixup/initrd_private.h"
 #include "common/util.h"
+
+#define SEGMENTS_MAX 64 /* compressed ones */
 
 struct reading {
 	struct cpio cpio;
@@ -45,21 +47,22 @@ static bool take_unpacked(void *arg, const void *data, size_t len)
 	return r->error == 0;
 }
 
-/* The rest of the file is compressed. What follows a finished archive may be anything. */
-static int compressed(struct reading *r, const uint8_t *data, size_t len, char *why)
+/* A compressed segment. Its archive has to be finished, then what follows it may be anything. */
+static int compressed(struct reading *r, const uint8_t *data, size_t len, size_t *ret_used,
+		      char *why)
 {
 	const char *name = unpack_name(data, len);
 	int error;
 
 	if (!name) {
 		snprintf(why, INITRD_WHYLEN,
-			 "a part begins with %02x %02x %02x %02x, "
-			 "which is no known compression",
+			 "a part begins with %02x %02x %02x %02x, which is no known compression",
 			 data[0], len > 1 ? data[1] : 0, len > 2 ? data[2] : 0,
 			 len > 3 ? data[3] : 0);
 		return -EINVAL;
 	}
-	error = unpack(data, len, take_unpacked, r);
+	r->cpio.ended = false; /* that of a segment before is none of this one */
+	error = unpack(data, len, take_unpacked, r, ret_used);
 	if (error == -ENOTSUP) {
 		snprintf(why, INITRD_WHYLEN, "it is compressed with %s, which is not read here",
 			 name);
@@ -76,26 +79,45 @@ static int compressed(struct reading *r, const uint8_t *data, size_t len, char *
 	return cpio_is_whole(&r->cpio) ? 0 : -ENODATA;
 }
 
+static int segments(struct reading *r, const uint8_t *data, size_t len, char *why)
+{
+	unsigned n = 0;
+	size_t used;
+
+	while (len) {
+		int64_t taken = cpio_feed(&r->cpio, data, len);
+		int error;
+
+		if (taken < 0)
+			return (int)taken;
+		data += taken;
+		len -= (size_t)taken;
+		if (!len)
+			break;
+		if (++n > SEGMENTS_MAX)
+			return -E2BIG;
+		error = compressed(r, data, len, &used, why);
+		if (error < 0)
+			return error;
+		data += used;
+		len -= used;
+	}
+	return cpio_is_whole(&r->cpio) ? 0 : -ENODATA;
+}
+
 int initrd_names(const void *data, size_t len, initrd_name_fn fn, void *arg,
 		 char why[INITRD_WHYLEN])
 {
 	_cleanup_free_ struct reading *r = calloc(1, sizeof(*r));
-	int64_t n;
-	int error = 0;
+	int error;
 
 	why[0] = '\0';
 	if (!r)
 		return -ENOMEM;
 	r->cpio.fn = fn;
 	r->cpio.arg = arg;
-	n = cpio_feed(&r->cpio, data, len);
-	if (n < 0)
-		error = (int)n;
-	else if ((size_t)n < len)
-		error = compressed(r, (const uint8_t *)data + n, len - (size_t)n, why);
-	else if (!cpio_is_whole(&r->cpio))
-		error = -ENODATA;
-	else if (!r->cpio.names)
+	error = segments(r, data, len, why);
+	if (error == 0 && !r->cpio.names)
 		snprintf(why, INITRD_WHYLEN, "it is empty");
 	if (error < 0 && !why[0])
 		snprintf(why, INITRD_WHYLEN, "%s", error_text(error));
