@@ -3,6 +3,7 @@
  * code. Handlers ask the daemon through cmd_ask() and write through call->out.
  */
 #include "bridgectl/cmd.h"
+#include "bridgectl/domain/convert_keys.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -138,6 +139,11 @@ int cmd_main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "__complete")) {
 		out_init(&call.out, stdout, COLOR_NEVER);
 		return (int)cmd_complete(&call.out, argv + 2, (unsigned)argc - 2);
+	}
+	/* The table of doc/domains.md, for tests/golden/test_domain_keys.py. */
+	if (argc > 1 && !strcmp(argv[1], "__keys")) {
+		convert_keys_print(stdout);
+		return EXIT_DONE;
 	}
 	if (!cmd_parse(argc, argv, &call, err)) {
 		cmd_error("%s", err);

@@ -56,6 +56,19 @@ static void tell_way(struct converter *v)
 	}
 }
 
+/* What else belonged to that way; the warning above is about all of it. */
+static void tell_parts(struct converter *v)
+{
+	static const char *const keys[] = { "ramdisk",	 "cmdline", "root",	"extra",
+					    "ip",	 "netmask", "gateway",	"hostname",
+					    "interface", "dhcp",    "bootargs", "bootloader_args" };
+
+	for (unsigned i = 0; v->file && i < ARRAY_SIZE(keys); i++)
+		if (xl_file_get(v->file, keys[i]))
+			conv_note(v, conv_place(v, keys[i], NULL),
+				  "%s is left out: it is how Xen started the guest", keys[i]);
+}
+
 /* --- The order --- */
 
 /* Xen started a PV guest from the first string of its list, a BIOS starts from the first disk. */
@@ -94,6 +107,7 @@ void conv_boot(struct converter *v)
 	unsigned next = 1;
 
 	tell_way(v);
+	tell_parts(v);
 	for (; *order; order++) {
 		if (*order == 'c' && first && !first->boot)
 			first->boot = next++;

@@ -471,6 +471,7 @@ step_kernel() {
 		return 0
 	fi
 	[ -z "$bad" ] || add note "$bad starts on Xen only"
+	[ -z "$install" ] || coming=1
 	if need_package "a kernel for KVM" "$(kernel_package)" && [ "$result" != 'done' ]; then
 		add missing "no kernel in /boot has drivers for virtio"
 	elif [ "$result" = 'done' ] && [ -n "$bad" ]; then
@@ -857,7 +858,9 @@ suse_mkinitrd() {
 
 step_initramfs() {
 	begin initramfs
-	if [ -z "$(modules)" ] && [ -z "$(kernels)" ]; then
+	if [ -z "$(kernels)" ] && [ -n "$dry" ] && [ -n "$coming" ]; then
+		add would "make that of the new kernel"
+	elif [ -z "$(kernels)" ]; then
 		add missing "no kernel in /boot, so no initramfs"
 	elif has dracut; then
 		dracut_initramfs
@@ -916,7 +919,7 @@ main() {
 		echo "prepare.sh: only root may do this" >&2
 		exit 1
 	fi
-	refreshed='' held=''
+	refreshed='' held='' coming=''
 	tmpdir=$(mktemp -d)
 	tmp=$tmpdir/new
 	trap 'release_services; rm -rf "$tmpdir"' EXIT
