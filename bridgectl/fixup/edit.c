@@ -133,7 +133,7 @@ void plan_set(struct plan *p, const char *path, char *text, size_t len, const ch
 	}
 }
 
-void plan_note(struct plan *p, const char *fmt, ...)
+void edit_note(struct plan *p, const char *fmt, ...)
 {
 	va_list ap;
 	char *s;

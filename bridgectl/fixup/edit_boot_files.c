@@ -98,7 +98,7 @@ static void bls_entries(struct plan *p)
 
 	plan_each(p, "/boot/loader/entries", ".conf", bls_file, &search);
 	if (search.found[0] && !search.k->is_default)
-		plan_note(p, "the default becomes %s, since what it was cannot start under KVM",
+		edit_note(p, "the default becomes %s, since what it was cannot start under KVM",
 			  search.k->path);
 	for (unsigned i = 0; i < ARRAY_SIZE(grubenvs); i++)
 		edit_grubenv(p, grubenvs[i],

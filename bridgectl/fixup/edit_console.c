@@ -204,7 +204,7 @@ static void systemd(struct plan *p)
 
 	if (r == 0 || r == -ENOENT) {
 		if (strcmp(resolved, "/dev/null") == 0)
-			plan_note(p,
+			edit_note(p,
 				  "%s is masked: no login on the serial port; `systemctl unmask "
 				  "serial-getty@ttyS0` in the guest gives one",
 				  unit);

@@ -125,13 +125,13 @@ static const char *choose(struct plan *p, const char *path, const struct menu *m
 	if (!k || k->is_default || m->n == 0)
 		return NULL;
 	if (!e)
-		plan_note(p,
+		edit_note(p,
 			  "%s: no entry starts %s, which is the kernel for KVM; run update-grub in "
 			  "the guest",
 			  path, k->path);
 	if (!e || !e->place[0])
 		return NULL;
-	plan_note(p, "%s: the default becomes %s, since what it was cannot start under KVM", path,
+	edit_note(p, "%s: the default becomes %s, since what it was cannot start under KVM", path,
 		  k->path);
 	return e->place;
 }

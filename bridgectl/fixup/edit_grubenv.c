@@ -53,7 +53,7 @@ void edit_grubenv(struct plan *p, const char *path, const char *saved_entry)
 		return;
 	put_lines(p, path, text, saved_entry, &out);
 	if (out.len > BLOCK) {
-		plan_note(p, "%s has no room for the serial console and lasting names", path);
+		edit_note(p, "%s has no room for the serial console and lasting names", path);
 		text_fini(&out);
 		return;
 	}

@@ -13,14 +13,14 @@ static void no_kernel(struct plan *p)
 	struct text names = { 0 };
 
 	if (p->in->n_kernels == 0) {
-		plan_note(p, "NO KERNEL in /boot: this guest was started with one of the Xen host. "
+		edit_note(p, "NO KERNEL in /boot: this guest was started with one of the Xen host. "
 			     "Under KVM it cannot boot; " PREPARE ".");
 		return;
 	}
 	for (unsigned i = 0; i < p->in->n_kernels; i++)
 		text_printf(&names, "%s%s", i ? ", " : "",
 			    p->in->kernels[i].version ? p->in->kernels[i].version : "?");
-	plan_note(p, "NO KERNEL that can run under KVM: %s can start on Xen only; " PREPARE ".",
+	edit_note(p, "NO KERNEL that can run under KVM: %s can start on Xen only; " PREPARE ".",
 		  names.s);
 	text_fini(&names);
 }
@@ -32,13 +32,13 @@ static void no_virtio(struct plan *p, const struct guest_kernel *k)
 						       NULL;
 
 	if (bus)
-		plan_note(
+		edit_note(
 			p,
 			"%s finds no virtio disk when it starts: convert with --bus %s, or " PREPARE
 			".",
 			k->version, bus);
 	else
-		plan_note(
+		edit_note(
 			p,
 			"%s finds neither a virtio disk nor one on SATA or IDE when it starts; " PREPARE
 			".",
@@ -56,15 +56,15 @@ void edit_kernel(struct plan *p)
 	if (k->drivers.virtio_blk == NO && k->drivers.virtio_scsi == NO)
 		no_virtio(p, k);
 	else if (k->drivers.virtio_blk == NOT_KNOWN)
-		plan_note(p, "It is not known whether %s finds a virtio disk when it starts%s%s.",
+		edit_note(p, "It is not known whether %s finds a virtio disk when it starts%s%s.",
 			  k->version, k->initrd_why ? ": " : "",
 			  k->initrd_why ? k->initrd_why : "");
 	if (k->drivers.virtio_net == NO)
-		plan_note(p,
+		edit_note(p,
 			  "%s has no driver for a virtio network card: give the domain "
 			  "another model.",
 			  k->version);
 	if (!k->has_modules)
-		plan_note(p, "/lib/modules/%s is not there: %s will lack drivers once it runs.",
+		edit_note(p, "/lib/modules/%s is not there: %s will lack drivers once it runs.",
 			  k->version, k->path);
 }

@@ -102,7 +102,7 @@ void line_note(struct line *l, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		s = mem_must(NULL);
-	plan_note(l->plan, "%s, line %u: %s", l->path, l->number, s);
+	edit_note(l->plan, "%s, line %u: %s", l->path, l->number, s);
 }
 
 void plan_append(struct plan *p, const char *path, const char *line, const char *why)

@@ -192,7 +192,7 @@ static void choose(struct plan *p, const char *path, struct legacy *g, const cha
 	if (!k || g->menu.n == 0)
 		return;
 	if (!e) {
-		plan_note(p,
+		edit_note(p,
 			  "%s: no entry starts %s, which is the kernel for KVM; run update-grub in "
 			  "the guest, or add one",
 			  path, k->path);
@@ -202,7 +202,7 @@ static void choose(struct plan *p, const char *path, struct legacy *g, const cha
 		return;
 	if (at < g->menu.n && !g->menu.v[at].xen && strcmp(g->menu.v[at].kernel, e->kernel) == 0)
 		return;
-	plan_note(p, "%s: the default becomes %s, since what it was cannot start under KVM", path,
+	edit_note(p, "%s: the default becomes %s, since what it was cannot start under KVM", path,
 		  k->path);
 	g->want = e;
 	g->want_index = (unsigned)(e - g->menu.v);

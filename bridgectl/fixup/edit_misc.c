@@ -21,7 +21,7 @@ static void services_seen(struct plan *p)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(services); i++) {
 		if (tree_is_file(p->t, services[i].path))
-			plan_note(p, "%s belongs to %s.", services[i].path, services[i].text);
+			edit_note(p, "%s belongs to %s.", services[i].path, services[i].text);
 	}
 }
 
@@ -67,7 +67,7 @@ static void selinux(struct plan *p)
 		return;
 	for (unsigned i = 0; i < e->n; i++) {
 		if (!e->v[i].old)
-			plan_note(p,
+			edit_note(p,
 				  "%s is new and gets the SELinux label of its folder; what was "
 				  "there keeps its own.",
 				  e->v[i].path);

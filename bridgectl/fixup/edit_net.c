@@ -293,7 +293,7 @@ static void keep_name(struct plan *p, const char *nic)
 	if (card_number(&name) < 0)
 		return;
 	if (!mac)
-		plan_note(p,
+		edit_note(p,
 			  "The network configuration speaks of %s, and no MAC address is known for "
 			  "it; under KVM the card has another name.",
 			  nic);
@@ -304,7 +304,7 @@ static void keep_name(struct plan *p, const char *nic)
 	else if (tree_is_dir(p->t, "/etc/udev/rules.d"))
 		put_rule(p, nic, mac);
 	else
-		plan_note(p,
+		edit_note(p,
 			  "%s will have another name: there is neither " LINKS
 			  " nor /etc/udev/rules.d to keep it.",
 			  nic);

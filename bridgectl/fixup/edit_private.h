@@ -64,7 +64,7 @@ char *plan_text(struct plan *p, const char *path, size_t *ret_len);
 bool plan_has(struct plan *p, const char *path);
 /* Takes over `text` (NULL: the file goes). Nothing happens if the file is so already. */
 void plan_set(struct plan *p, const char *path, char *text, size_t len, const char *why);
-void plan_note(struct plan *p, const char *fmt, ...) _printf_(2, 3);
+void edit_note(struct plan *p, const char *fmt, ...) _printf_(2, 3);
 typedef void (*plan_file_fn)(struct plan *p, const char *path, void *arg);
 /* `fn` for every file of a folder whose name ends in `suffix`, in order. */
 void plan_each(struct plan *p, const char *folder, const char *suffix, plan_file_fn fn, void *arg);
