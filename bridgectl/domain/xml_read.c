@@ -213,7 +213,7 @@ void xml_domain_free(struct xml_domain *d)
 
 /* --- Changed copies --- */
 
-static void drop_children(xmlNode *parent, const char *name)
+void xml_drop(xmlNode *parent, const char *name)
 {
 	xmlNode *n;
 
@@ -223,7 +223,7 @@ static void drop_children(xmlNode *parent, const char *name)
 	}
 }
 
-static char *write_tree(xmlDoc *doc)
+char *xml_write(xmlDoc *doc)
 {
 	xmlChar *text = NULL;
 	char *copy;
@@ -244,8 +244,8 @@ char *xml_without_interfaces(const char *text)
 
 	if (!doc)
 		return mem_strdup(text);
-	drop_children(xml_child(xmlDocGetRootElement(doc), "devices"), "interface");
-	return write_tree(doc);
+	xml_drop(xml_child(xmlDocGetRootElement(doc), "devices"), "interface");
+	return xml_write(doc);
 }
 
 char *xml_with_uuid(const char *text, const char *uuid)
@@ -257,7 +257,7 @@ char *xml_with_uuid(const char *text, const char *uuid)
 	if (!doc)
 		return mem_strdup(text);
 	root = xmlDocGetRootElement(doc);
-	drop_children(root, "uuid");
+	xml_drop(root, "uuid");
 	mem_must(xmlNewChild(root, NULL, (const xmlChar *)"uuid", (const xmlChar *)uuid));
-	return write_tree(doc);
+	return xml_write(doc);
 }
