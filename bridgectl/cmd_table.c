@@ -158,9 +158,12 @@ const struct cmd cmd_table[] = {
 	  .fn = cmd_domain_prepare },
 	{ .words = "domain define",
 	  .args = "FILE",
-	  .options = { { "--connect", 0, "URI", "of libvirt (qemu:///system)" },
+	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--replace", 0, NULL, "a domain of that name gets this definition" },
-		       { "--dry-run", 0, NULL, "check only" } },
+		       { "--dry-run", 0, NULL, "check only" },
+		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
+		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
 	  .summary = "hand a definition to libvirt, after checking it",
 	  .text = "Reads libvirt's domain XML, - for standard input. Before anything is made it "
 		  "looks for what would keep the guest from starting: a domain of that name or "
@@ -170,7 +173,8 @@ const struct cmd cmd_table[] = {
 	  .fn = cmd_domain_define },
 	{ .words = "domain start",
 	  .args = "DOMAIN",
-	  .options = { { "--console", 0, NULL, "then its console on this terminal" },
+	  .options = { { "--anyway", 0, NULL, "its address may be seen behind a tunnel" },
+		       { "--console", 0, NULL, "then its console on this terminal" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
 		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
@@ -238,7 +242,10 @@ const struct cmd cmd_table[] = {
 	  .args = "",
 	  .options = { { "--check", 0, "MAC", "who has this one" },
 		       { "--bridge", 0, "BRIDGE", "look at this bridge's table alone" },
-		       { "--connect", 0, "URI", "of libvirt (qemu:///system)" } },
+		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
+		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
+		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
 	  .summary = "a MAC address that nobody has, or who has one",
 	  .text = "Prints a new address (00:16:3e:...) that no domain of this host's hypervisors, no "
 		  "file in /etc/xen and no bridge of l2tund knows, which see what is behind their "
@@ -247,8 +254,11 @@ const struct cmd cmd_table[] = {
 	  .fn = cmd_domain_mac },
 	{ .words = "domain diff",
 	  .args = "DOMAIN [FILE]",
-	  .options = { { "--connect", 0, "URI", "of libvirt (qemu:///system)" },
-		       { "--xen", 0, "TOOL", "Xen's xl, xm or a path of one, not libvirt" } },
+	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
+		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
+		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
+		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
 	  .summary = "what runs against what is defined",
 	  .text = "Compares a running domain with its definition, or with FILE: domain XML, or a "
 		  "configuration of Xen. What libvirt adds by itself is left out. Exit code 0: "

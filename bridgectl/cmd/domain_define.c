@@ -12,10 +12,12 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/cmd/mac_seen.h"
 #include "bridgectl/domain/mem.h"
@@ -276,7 +278,37 @@ static void show(const struct definition *v, bool dry_run)
 		out_line(o, STYLE_WARN, "  %s", json_string_value(n));
 }
 
-static enum exit_code define(struct definition *v)
+/* The text as a file without a name, to be read from its beginning. */
+static int file_of(const char *text)
+{
+	int fd = memfd_create("definition", MFD_CLOEXEC);
+	size_t len = strlen(text);
+
+	if (fd >= 0 && (write(fd, text, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* The file is here, the libvirt there. */
+static enum exit_code define_there(const struct definition *v)
+{
+	static const char *const passed[] = { "--connect", "--replace", "--dry-run", NULL };
+	_cleanup_close_ int in = file_of(v->text);
+
+	if (in < 0) {
+		cmd_error("%s: cannot be handed on: %s", v->file, strerror(errno));
+		return EXIT_FAILED;
+	}
+	return far_words(v->call,
+			 v->call->json	? "--json domain define -" :
+			 v->call->quiet ? "--quiet domain define -" :
+					  "domain define -",
+			 passed, in);
+}
+
+static enum exit_code define_here(struct definition *v)
 {
 	const char *uri = cmd_option(v->call, "--connect");
 	struct hyper_choice choice = { .uri = uri ? uri : libvirt_default_uri() };
@@ -285,7 +317,7 @@ static enum exit_code define(struct definition *v)
 
 	if (hyper_open(&choice, &v->h, err) < 0) {
 		cmd_error("%s", err);
-		return EXIT_UNREACHABLE;
+		return EXIT_FAILED;
 	}
 	if (!check(v))
 		return EXIT_FAILED;
@@ -304,7 +336,7 @@ enum exit_code cmd_domain_define(struct cmd_call *call)
 
 	v.file = strcmp(call->args[0], "-") ? call->args[0] : "standard input";
 	if (read_definition(&v))
-		code = define(&v);
+		code = far_asked(call) ? define_there(&v) : define_here(&v);
 	hyper_list_fini(&v.others);
 	hyper_close(v.h);
 	xml_domain_free(v.d);

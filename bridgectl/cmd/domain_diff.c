@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/domain_hyper.h"
+#include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_read.h"
@@ -284,15 +286,13 @@ static void show(const struct comparison *c)
 enum exit_code cmd_domain_diff(struct cmd_call *call)
 {
 	struct comparison c = { .call = call, .name = call->args[0] };
-	struct hyper_choice choice = { .uri = cmd_option(call, "--connect"),
-				       .xen = cmd_option(call, "--xen") };
 	enum exit_code code = EXIT_FAILED;
-	char err[HYPER_ERRLEN];
 
-	if (hyper_open(&choice, &c.h, err) < 0) {
-		cmd_error("%s", err);
-		return EXIT_UNREACHABLE;
-	}
+	if (far_asked(call))
+		return far_same(call, false);
+	c.h = domain_open(call);
+	if (!c.h)
+		return EXIT_FAILED;
 	if (!strcmp(c.h->ops->name, "libvirt") ? compare_libvirt(&c) : compare_xen(&c)) {
 		show(&c);
 		code = c.changes.n ? EXIT_FAILED : EXIT_DONE;

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/mac_seen.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/vifspec.h"
@@ -202,6 +203,8 @@ enum exit_code cmd_domain_mac(struct cmd_call *call)
 
 	if (given && !read_mac(given, mac))
 		return EXIT_USAGE;
+	if (far_asked(call))
+		return far_same(call, false);
 	s.not_asked = json_array();
 	gather(&s);
 	code = given ? check(&s, mac) : make(&s);

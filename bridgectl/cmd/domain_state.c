@@ -6,6 +6,7 @@
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
 #include "bridgectl/cmd/far.h"
+#include "bridgectl/cmd/mac_seen.h"
 
 #define STOP_S 120 /* as long as xendomains waits, nearly: most guests need far less */
 #define STOP_MAX_S (24 * 60 * 60)
@@ -64,8 +65,11 @@ static enum exit_code start_console(struct hyper *h, const char *domain)
 static enum exit_code start_here(struct cmd_call *call, struct hyper *h, const char *domain)
 {
 	char err[HYPER_ERRLEN];
-	int r = h->ops->start(h, domain, err);
+	int r;
 
+	if (!cmd_option(call, "--anyway") && !mac_may_start(call, h, domain))
+		return EXIT_FAILED;
+	r = h->ops->start(h, domain, err);
 	if (r < 0) {
 		cmd_error("%s", err);
 		return EXIT_FAILED;

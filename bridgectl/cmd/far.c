@@ -153,11 +153,13 @@ static enum exit_code exit_code_of(const char *host, int code)
 	return EXIT_FAILED;
 }
 
-enum exit_code far_same(const struct cmd_call *call, bool terminal)
+/* `command` may be NULL: out of memory. */
+static enum exit_code run_there(const struct cmd_call *call, const char *command, bool terminal,
+				int in)
 {
 	const char *host = cmd_option(call, "--host"), *given = cmd_option(call, "--ssh");
-	_cleanup_free_ char *command = same_command(call), *ssh = NULL;
 	const char *argv[FAR_SSH_WORDS];
+	_cleanup_free_ char *ssh = NULL;
 
 	if (*host == '-') {
 		cmd_error("--host takes the name of a host, not \"%.40s\"", host);
@@ -172,5 +174,20 @@ enum exit_code far_same(const struct cmd_call *call, bool terminal)
 		return EXIT_USAGE;
 	/* Ctrl-C ends ssh, or goes through it where the other side has our terminal. */
 	cmd_catch_stop();
-	return exit_code_of(host, far_run(argv, -1));
+	return exit_code_of(host, far_run(argv, in));
+}
+
+enum exit_code far_same(const struct cmd_call *call, bool terminal)
+{
+	_cleanup_free_ char *command = same_command(call);
+
+	return run_there(call, command, terminal, -1);
+}
+
+enum exit_code far_words(const struct cmd_call *call, const char *words, const char *const passed[],
+			 int in)
+{
+	_cleanup_free_ char *command = far_command(call, words, passed);
+
+	return run_there(call, command, false, in);
 }

@@ -36,5 +36,8 @@ bool far_asked(const struct cmd_call *call);
  * --remote-bridgectl. `terminal`: it is to have ours. Its exit code.
  */
 enum exit_code far_same(const struct cmd_call *call, bool terminal);
+/* Other words there, as far_command() has them, with `in` as their input. Their exit code. */
+enum exit_code far_words(const struct cmd_call *call, const char *words, const char *const passed[],
+			 int in);
 
 #endif

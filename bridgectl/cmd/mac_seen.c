@@ -37,7 +37,7 @@ json_t *mac_tables(struct cmd_call *call, const char *bridge)
 
 	if (bridge)
 		add_table(call, tables, bridge);
-	json_array_foreach(json_object_get(all, "bridges"), i, b)
+	json_array_foreach(view_list(all, "bridges"), i, b)
 		add_table(call, tables, view_str(b, "name"));
 	if (all || json_array_size(tables)) {
 		json_decref(all);
@@ -47,11 +47,17 @@ json_t *mac_tables(struct cmd_call *call, const char *bridge)
 	return NULL;
 }
 
+/* A tunnel's port has an address of its own, too. */
+static bool is_far(const json_t *e)
+{
+	return !strcmp(view_str(e, "kind"), "tunnel") && !view_bool(e, "local");
+}
+
 static void note(struct mac_sight *s, const json_t *table, const json_t *e)
 {
 	snprintf(s->bridge, sizeof(s->bridge), "%s", view_str(table, "name"));
 	snprintf(s->port, sizeof(s->port), "%s", view_str(e, "port"));
-	snprintf(s->tunnel, sizeof(s->tunnel), "%s", view_str(e, "tunnel"));
+	snprintf(s->tunnel, sizeof(s->tunnel), "%s", is_far(e) ? view_str(e, "tunnel") : "");
 	s->age_s = view_num(e, "age_ms") / 1000;
 }
 
@@ -65,7 +71,7 @@ bool mac_find(const json_t *tables, const char *mac, struct mac_sight *ret)
 		json_array_foreach(json_object_get(table, "entries"), j, e) {
 			if (strcasecmp(view_str(e, "mac"), mac) != 0)
 				continue;
-			if (!found || !strcmp(view_str(e, "kind"), "tunnel"))
+			if (!found || is_far(e))
 				note(ret, table, e);
 			found = true;
 		}
@@ -90,13 +96,19 @@ static bool may_have(const struct hyper_domain *d, const char *mac, const json_t
 	return false;
 }
 
-bool mac_may_start(struct cmd_call *call, const struct hyper_domain *d)
+bool mac_may_start(struct cmd_call *call, struct hyper *h, const char *domain)
 {
 	json_t *tables = mac_tables(call, NULL);
+	const struct hyper_domain *d;
+	struct hyper_list l = { 0 };
+	char err[HYPER_ERRLEN];
 	bool ok = true;
 
-	for (unsigned i = 0; ok && i < d->n_vifs; i++)
+	/* What cannot be listed cannot be started either, and that is told there. */
+	d = tables && h->ops->list(h, &l, err) == 0 ? hyper_find(&l, domain) : NULL;
+	for (unsigned i = 0; ok && d && d->state == HYPER_OFF && i < d->n_vifs; i++)
 		ok = may_have(d, d->vifs[i].mac, tables);
+	hyper_list_fini(&l);
 	json_decref(tables);
 	return ok;
 }

@@ -32,6 +32,6 @@ bool mac_find(const json_t *tables, const char *mac, struct mac_sight *ret);
  * False, and told: the domain must not be started, because one of its addresses is in use behind
  * a tunnel. True without a daemon: then nothing is known. What is only likely is said.
  */
-bool mac_may_start(struct cmd_call *call, const struct hyper_domain *d);
+bool mac_may_start(struct cmd_call *call, struct hyper *h, const char *domain);
 
 #endif

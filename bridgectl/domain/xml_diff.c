@@ -7,6 +7,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,6 +73,17 @@ static bool is_own_attribute(const xmlNode *n, const char *name, const char *val
 	return false;
 }
 
+/* Sizes, which libvirt keeps in KiB whatever they were given in. */
+static bool is_size(const xmlNode *n)
+{
+	static const char *const names[] = { "memory", "currentMemory", "maxMemory" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (xml_is(n, names[i]) && xml_is(n->parent, "domain"))
+			return true;
+	return false;
+}
+
 /* --- A definition as a list --- */
 
 /* In place. */
@@ -120,6 +132,38 @@ static void add(struct facts *f, const char *path, char *value)
 	fact->value = value;
 }
 
+/* "4 GiB" in KiB, as a new string. Units: https://libvirt.org/formatdomain.html. */
+static char *size_text(const xmlNode *n)
+{
+	static const struct {
+		const char *name;
+		uint64_t bytes;
+	} units[] = {
+		{ "b", 1 },
+		{ "bytes", 1 },
+		{ "KB", 1000 },
+		{ "k", 1 << 10 },
+		{ "KiB", 1 << 10 },
+		{ "MB", 1000000 },
+		{ "M", 1 << 20 },
+		{ "MiB", 1 << 20 },
+		{ "GB", 1000000000 },
+		{ "G", 1 << 30 },
+		{ "GiB", 1 << 30 },
+		{ "T", UINT64_C(1) << 40 },
+		{ "TiB", UINT64_C(1) << 40 },
+	};
+	_cleanup_free_ char *unit = xml_attr(n, "unit"), *text = xml_text(n);
+	uint64_t value = strtoull(text ? text : "", NULL, 10);
+	char kib[32];
+
+	for (unsigned i = 0; unit && i < ARRAY_SIZE(units); i++)
+		if (!strcmp(unit, units[i].name))
+			value = value * units[i].bytes >> 10;
+	snprintf(kib, sizeof(kib), "%" PRIu64 " KiB", value);
+	return mem_strdup(kib);
+}
+
 static void flatten_attributes(struct facts *f, const xmlNode *n, const char *path)
 {
 	char here[PATH_LEN];
@@ -127,7 +171,8 @@ static void flatten_attributes(struct facts *f, const xmlNode *n, const char *pa
 	for (const xmlAttr *a = n->properties; a; a = a->next) {
 		char *value = xml_attr(n, (const char *)a->name);
 
-		if (!value || is_own_attribute(n, (const char *)a->name, value)) {
+		if (!value || is_own_attribute(n, (const char *)a->name, value) ||
+		    (is_size(n) && !strcmp((const char *)a->name, "unit"))) {
 			free(value);
 			continue;
 		}
@@ -168,7 +213,7 @@ static void flatten(struct facts *f, const xmlNode *n, const char *path, unsigne
 		flatten_children(f, n, path, depth);
 		return;
 	}
-	text = xml_text(n);
+	text = is_size(n) ? size_text(n) : xml_text(n);
 	/* <acpi/> says something by being there, <target dev='vda'/> by its attribute. */
 	if (text && (*text || !n->properties))
 		add(f, path, xml_is(n, "uuid") ? lower(text) : text);
@@ -282,6 +327,18 @@ static void one_sided(struct xml_changes *c, const struct fact *f, const struct 
 	}
 }
 
+/* A machine's name without version is the newest of its kind. */
+static bool is_same(const struct fact *was, const struct fact *is)
+{
+	static const char *const newest[][2] = { { "pc", "pc-i440fx-" }, { "q35", "pc-q35-" } };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(newest); i++)
+		if (!strcmp(was->path, "os/type/@machine") && !strcmp(was->value, newest[i][0]) &&
+		    !strncmp(is->value, newest[i][1], strlen(newest[i][1])))
+			return true;
+	return !strcmp(was->value, is->value);
+}
+
 static void compare(const struct facts *was, const struct facts *is, bool said_only,
 		    struct xml_changes *c)
 {
@@ -302,7 +359,7 @@ static void compare(const struct facts *was, const struct facts *is, bool said_o
 		else if (order > 0)
 			one_sided(c, &is->v[j++], was, false, said_only);
 		else {
-			if (strcmp(was->v[i].value, is->v[j].value))
+			if (!is_same(&was->v[i], &is->v[j]))
 				xml_change_add(c, was->v[i].path, was->v[i].value, is->v[j].value);
 			i++;
 			j++;

@@ -98,13 +98,10 @@ int lv_stop(struct hyper *h, const char *domain, const struct hyper_wait *w, cha
 int lv_autostart(struct hyper *h, const char *domain, bool on, char **ret_told, char *err)
 {
 	_cleanup_domain_ virDomainPtr d = NULL;
-	int r = lv_find(lv_of(h), domain, &d, err), was;
+	int r = lv_find(lv_of(h), domain, &d, err);
 
 	if (r)
 		return r;
-	if (virDomainGetAutostart(d, &was) == 0 && was == on)
-		return hyper_fail(err, -EALREADY, "%s: autostart is %s already", domain,
-				  on ? "on" : "off");
 	if (virDomainSetAutostart(d, on) < 0)
 		return lv_fail(domain,
 			       on ? "be set to start with the host" :

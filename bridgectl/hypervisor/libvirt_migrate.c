@@ -2,7 +2,8 @@
  * The libvirt back-end: live migration to another libvirt.
  *
  * The source's daemon talks to the target's (peer to peer), so the migration goes on by itself while
- * we look: one thread sits in virDomainMigrate3(), this one asks for progress and is there for Ctrl-C.
+ * we look: one thread sits in virDomainMigrateToURI3(), this one asks for progress and is there for
+ * Ctrl-C.
  * The definition moves along: made persistent there and undefined here when it was persistent
  * here. libvirt moves no autostart, so that is carried over afterwards.
  */
@@ -16,7 +17,8 @@
 struct move {
 	struct lv *lv;
 	virDomainPtr domain;
-	virConnectPtr to;
+	virConnectPtr to; /* our own connection, for questions */
+	char *uri;
 	const struct hyper_target *target;
 	const struct hyper_wait *how;
 	const char *name;
@@ -59,7 +61,7 @@ static int check_domain(struct move *m, char *err)
 	return 0;
 }
 
-static int check_target(struct move *m, const char *uri, char *err)
+static int check_target(struct move *m, char *err)
 {
 	const char *type = virConnectGetType(m->lv->conn), *there = virConnectGetType(m->to);
 	_cleanup_domain_ virDomainPtr same = NULL;
@@ -68,27 +70,37 @@ static int check_target(struct move *m, const char *uri, char *err)
 		return hyper_fail(err, -EOPNOTSUPP,
 				  "%s: %s is a host of %s and this one of %s; a "
 				  "guest goes there by `bridgectl migrate`, not live",
-				  m->name, uri, there, type);
+				  m->name, m->uri, there, type);
 	same = virDomainLookupByName(m->to, m->name);
 	if (same && virDomainIsActive(same) == 1)
 		return hyper_fail(err, -EEXIST, "%s: a domain of that name runs at %s already",
-				  m->name, uri);
+				  m->name, m->uri);
 	return 0;
 }
 
 /* --- While it goes on --- */
 
+static void carry_autostart(const struct move *m)
+{
+	_cleanup_domain_ virDomainPtr there = NULL;
+
+	if (!m->autostart || !(m->flags & VIR_MIGRATE_PERSIST_DEST))
+		return;
+	there = virDomainLookupByName(m->to, m->name);
+	if (there)
+		virDomainSetAutostart(there, 1);
+}
+
 static void *run(void *arg)
 {
 	struct move *m = arg;
-	virDomainPtr there =
-		virDomainMigrate3(m->domain, m->to, m->params, (unsigned)m->n_params, m->flags);
-	int r = there ? 0 : lv_fail(m->name, "be migrated", m->err);
+	int r = virDomainMigrateToURI3(m->domain, m->uri, m->params, (unsigned)m->n_params,
+				       m->flags);
 
-	if (there && m->autostart && m->flags & VIR_MIGRATE_PERSIST_DEST)
-		virDomainSetAutostart(there, 1);
-	if (there)
-		virDomainFree(there);
+	if (r < 0)
+		r = lv_fail(m->name, "be migrated", m->err);
+	else
+		carry_autostart(m);
 	pthread_mutex_lock(&m->lv->lock);
 	m->done = true;
 	m->r = r;
@@ -189,19 +201,18 @@ int lv_migrate(struct hyper *h, const char *domain, const struct hyper_target *t
 {
 	struct lv *lv = lv_of(h);
 	struct move m = { .lv = lv, .target = to, .how = w, .name = domain };
-	_cleanup_free_ char *uri = NULL;
 	int r = lv_find(lv, domain, &m.domain, err);
 
 	if (r)
 		return r;
-	if (asprintf(&uri, "%s%s%s", to->uri ? to->uri : "qemu+ssh://", to->uri ? "" : to->host,
+	if (asprintf(&m.uri, "%s%s%s", to->uri ? to->uri : "qemu+ssh://", to->uri ? "" : to->host,
 		     to->uri ? "" : "/system") < 0)
-		uri = NULL;
-	mem_must(uri);
+		m.uri = NULL;
+	mem_must(m.uri);
 	r = check_domain(&m, err);
 	if (!r) {
-		m.to = lv_connect(uri, err);
-		r = m.to ? check_target(&m, uri, err) : -ENOTCONN;
+		m.to = lv_connect(m.uri, err);
+		r = m.to ? check_target(&m, err) : -ENOTCONN;
 	}
 	if (!r)
 		r = migrate(&m, err);
@@ -209,5 +220,6 @@ int lv_migrate(struct hyper *h, const char *domain, const struct hyper_target *t
 	if (m.to)
 		virConnectClose(m.to);
 	virDomainFree(m.domain);
+	free(m.uri);
 	return r;
 }

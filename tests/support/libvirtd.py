@@ -11,7 +11,7 @@ Guests need `type='qemu'`: no processor is asked to help. The daemon has folders
 others have /etc/libvirt, /run/libvirt and so on (a mount namespace), its own /sys, so that it sees
 the interfaces of its host, and its own process numbers: when it ends, its guests do. It knows
 nothing of systemd, cgroups, polkit and security drivers, and runs guests as root. Disks may lie
-anywhere; `folder` is a place that is gone with the laboratory.
+anywhere; those of image() have the same path on all such hosts, and are gone with the laboratory.
 """
 import os
 import pathlib
@@ -78,11 +78,10 @@ class Libvirtd:
         need_libvirtd()
         self.host = host
         self.dir = pathlib.Path(host.lab.dir) / f"lv-{host.name}"
-        self.folder = self.dir / "images"
         self.uuid = f"3e3e3e3e-0000-4000-8000-{number:012x}"
         self.address = address
         self.process = None
-        for name in ("etc", "run", "lib", "cache", "log", "images"):
+        for name in ("etc", "run", "lib/images", "cache", "log"):
             (self.dir / name).mkdir(parents=True)
         (self.dir / "etc/libvirtd.conf").write_text(DAEMON_CONF.format(uuid=self.uuid))
         (self.dir / "etc/qemu.conf").write_text(
@@ -137,6 +136,13 @@ class Libvirtd:
         """Defines a guest from its XML."""
         self.virsh("define", "/dev/stdin", stdin=xml)
 
+    def image(self, name, size):
+        """An empty disk of so many bytes: its path as this daemon sees it, and as we do."""
+        real = self.dir / "lib/images" / name
+        with open(real, "wb") as out:
+            out.truncate(size)
+        return f"/var/lib/libvirt/images/{name}", real
+
     def state(self, name):
         """"running", "shut off", …; None: there is no such guest."""
         done = self.virsh("domstate", name, check=False)
@@ -181,3 +187,11 @@ def vif(mac, bridge="br-sv"):
     <interface type="bridge">
       <mac address="{mac}"/><source bridge="{bridge}"/><model type="virtio"/>
     </interface>"""
+
+
+def disk(path, target="vda"):
+    """XML of a disk in a file, for tiny_guest()."""
+    return f"""
+    <disk type="file" device="disk">
+      <driver name="qemu" type="raw"/><source file="{path}"/><target dev="{target}" bus="virtio"/>
+    </disk>"""

@@ -207,6 +207,8 @@ static void test_one_difference(void **state)
 		{ WRAP("<vcpu a='1'>1</vcpu>"), WRAP("<vcpu>1</vcpu>"), "vcpu/@a", "1", NULL,
 		  true },
 		{ WRAP(""), WRAP("<vcpu>2</vcpu>"), "vcpu", NULL, "2", false },
+		{ WRAP("<memory unit='MiB'>2</memory>"), WRAP("<memory>2049</memory>"), "memory",
+		  "2048 KiB", "2049 KiB", false },
 		{ WRAP("<features/>"), WRAP("<features><acpi/></features>"), "features/acpi", NULL,
 		  "there", false },
 		{ WRAP("<devices><disk type='file'><target dev='vda'/></disk></devices>"),
@@ -251,6 +253,12 @@ static void test_said_only(void **state)
 	struct xml_changes c = diff(WRAP(""), WRAP("<vcpu>2</vcpu><on_crash>x</on_crash>"), true);
 
 	(void)state;
+	assert_int_equal(c.n, 0);
+	c = diff(
+		WRAP("<memory unit='GiB'>1</memory><os><type machine='pc'>hvm</type></os>"),
+		WRAP("<memory unit='KiB'>1048576</memory><os><type machine='pc-i440fx-7.2'>hvm</type>"
+		     "</os>"),
+		false);
 	assert_int_equal(c.n, 0);
 }
 

@@ -1,0 +1,324 @@
+"""Domains of libvirt: a real libvirtd, QEMU without hardware help, guests that never boot anything.
+
+What libvirt's test driver can show is in tests/unit/test_libvirt.c.
+"""
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from lab import Lab, wait_for
+from libvirtd import Libvirtd, disk, need_libvirtd, tiny_guest, vif
+from node import BRIDGECTL, Pair
+
+MAC = "00:16:3e:0a:00:01"
+NOBODYS = "00:16:3e:0a:00:99"
+
+
+class Domains:
+    """A host, its libvirtd, and bridgectl there."""
+
+    def __init__(self, host, address=None, number=1, node=None):
+        self.host = host
+        self.daemon = Libvirtd(host, address, number)
+        self.node = node
+
+    def _words(self, words):
+        socket = ("-s", self.node.control if self.node else "/nowhere")
+        return [BRIDGECTL, *socket, "domain", *map(str, words), "--connect", self.daemon.uri]
+
+    def run(self, *words, code=0, stdin="", timeout=60):
+        """`bridgectl domain …`, which ends with this code."""
+        done = self.host.run(*self._words(words), check=False, stdin=stdin, timeout=timeout)
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def json(self, *words, code=0, stdin=""):
+        return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
+
+    def refused(self, *words, stdin="", code=1):
+        """The one sentence that it says."""
+        done = self.run(*words, code=code, stdin=stdin)
+        lines = done.stderr.splitlines()
+        assert len(lines) == 1 and not done.stdout, done.stdout + done.stderr
+        return lines[0]
+
+    def names(self):
+        return self.daemon.virsh("list", "--all", "--name").stdout.split()
+
+    def popen(self, *words, **options):
+        return self.host.popen(self._words(words), **options)
+
+
+@pytest.fixture(scope="module")
+def kvm(daemon):
+    need_libvirtd()
+    with Lab() as lab:
+        host = lab.host("kvm1")
+        host.bridge("br-sv")
+        yield Domains(host)
+
+
+@pytest.fixture(autouse=True)
+def clean(request):
+    """The shared host is without domains after each test."""
+    yield
+    if "kvm" in request.fixturenames:
+        daemon = request.getfixturevalue("kvm").daemon
+        for name in daemon.virsh("list", "--all", "--name").stdout.split():
+            daemon.virsh("destroy", name, check=False)
+            daemon.virsh("undefine", name)
+
+
+def test_unreachable(kvm):
+    away = "qemu+unix:///system?socket=/nowhere"
+    for words in (["define", "-"], ["diff", "web1"]):
+        done = kvm.host.run(BRIDGECTL, "domain", *words, "--connect", away, check=False,
+                            stdin=tiny_guest("web1"))
+        assert done.returncode == 1
+        assert "/nowhere" in done.stderr and "check that libvirtd or virtqemud runs" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+# --- define ---
+
+def test_define(kvm):
+    xml = tiny_guest("web1", vif(MAC))
+    answer = kvm.json("define", "-", "--dry-run", stdin=xml)
+    assert answer["dry_run"] and kvm.names() == []
+    assert "defined" in kvm.run("define", "-", stdin=xml).stdout
+    assert kvm.names() == ["web1"] and kvm.daemon.state("web1") == "shut off"
+    # A check must not leave an interface behind: libvirt makes real ones for it.
+    assert set(kvm.host.links()) == {"lo", "br-sv"}
+    assert "--replace" in kvm.refused("define", "-", stdin=xml)
+    kvm.daemon.virsh("start", "web1")
+    bigger = tiny_guest("web1", vif(MAC), memory_mib=48)
+    answer = kvm.json("define", "-", "--replace", stdin=bigger)
+    assert answer["replaced"] and answer["running"] and "next start" in answer["notes"][0]
+    assert kvm.daemon.state("web1") == "running"
+    assert "49152" in kvm.daemon.virsh("dumpxml", "--inactive", "web1").stdout
+
+
+UUID = "0f1e2d3c-4b5a-4678-9abc-def012345678"
+
+
+def with_uuid(name):
+    return tiny_guest(name, more=f"<uuid>{UUID}</uuid>")
+
+
+WRONG = {
+    "mac": (tiny_guest("web2", vif("00:16:3E:0A:00:01")),
+            f"the address {MAC} is that of the domain web1 (off)"),
+    "mac-twice": (tiny_guest("web2", vif(NOBODYS), vif(NOBODYS)), "two of its interfaces"),
+    "uuid": (with_uuid("web2"), f"the domain web1 has the UUID {UUID}"),
+    "bridge": (tiny_guest("web2", vif(NOBODYS, "xenbr0")), "there is no bridge xenbr0"),
+    "no-bridge": (tiny_guest("web2", vif(NOBODYS, "lo")), "there is no bridge lo"),
+    "disk": (tiny_guest("web2", disk("/nowhere/web2.img")), "/nowhere/web2.img: No such file"),
+    "kernel": (tiny_guest("web2").replace("</os>", "<kernel>/nowhere/vmlinuz</kernel></os>"),
+               "kernel: /nowhere/vmlinuz: No such file"),
+    "no-block": (tiny_guest("web2", disk("/dev/null")).replace('type="file"', 'type="block"')
+                 .replace("source file", "source dev"), "is to be a block device"),
+    "machine": (tiny_guest("web2", machine="pc-0.1"), "machine type pc-0.1 is not supported"),
+    "type": (tiny_guest("web2").replace('type="qemu"', 'type="xen"'), "no guests of type xen"),
+    "arch": (tiny_guest("web2").replace("x86_64", "riscv64"), "no guests of architecture riscv64"),
+    "bus": (tiny_guest("web2", disk("/dev/null")).replace("virtio", "xen"), "xen"),
+    "broken": ("<domain><name>web2</name>", "line 1"),
+    "entity": ("<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>" + tiny_guest("&x;"),
+               "document type"),
+    "schema": (tiny_guest("web2", "<disk/>"), "web2"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_define_refuses(kvm, case):
+    xml, said = WRONG[case]
+    kvm.daemon.define(tiny_guest("web1", vif(MAC), more=f"<uuid>{UUID}</uuid>"))
+    before = kvm.daemon.virsh("dumpxml", "web1").stdout
+    assert said in kvm.refused("define", "-", stdin=xml)
+    assert kvm.names() == ["web1"] and kvm.daemon.virsh("dumpxml", "web1").stdout == before
+
+
+# --- list, start, stop, autostart ---
+
+def test_list(kvm):
+    kvm.daemon.define(tiny_guest("web1", vif(MAC)))
+    kvm.daemon.define(tiny_guest("db1"))
+    kvm.daemon.virsh("start", "web1")
+    domains = {d["name"]: d for d in kvm.json("list")["domains"]}
+    assert list(domains) == ["db1", "web1"]
+    assert domains["db1"]["state"] == "off" and domains["web1"]["state"] == "running"
+    assert domains["web1"]["interfaces"][0]["mac"] == MAC
+    assert domains["web1"]["interfaces"][0]["bridge"] == "br-sv"
+
+
+def test_start_and_stop(kvm):
+    kvm.daemon.define(tiny_guest("web1", vif(MAC)))
+    kvm.run("start", "web1")
+    assert kvm.daemon.state("web1") == "running"
+    assert "runs already" in kvm.run("start", "web1", code=1).stderr
+    begun = time.monotonic()
+    done = kvm.run("stop", "web1", "--timeout", 2, code=1)
+    assert "did not shut down within 2 s" in done.stderr and time.monotonic() - begun >= 2
+    assert kvm.daemon.state("web1") == "running"
+    kvm.run("stop", "web1", "--timeout", 1, "--force")
+    assert kvm.daemon.state("web1") == "shut off"
+    assert "no such domain" in kvm.run("start", "nobody", code=1).stderr
+
+
+def test_stop_by_event(kvm):
+    """The guest ends while it is waited for: seen at once, whatever the time limit."""
+    kvm.daemon.define(tiny_guest("web1"))
+    kvm.daemon.virsh("start", "web1")
+    waits = kvm.popen("stop", "web1", "--timeout", "50")
+    wait_for(lambda: "stop" in kvm.daemon.log()[1] or waits.poll() is None, 5, "it does not wait")
+    time_before = time.monotonic()
+    kvm.daemon.virsh("destroy", "web1")
+    assert waits.wait(20) == 0 and time.monotonic() - time_before < 15
+
+
+def test_stop_is_broken_off(kvm):
+    kvm.daemon.define(tiny_guest("web1"))
+    kvm.daemon.virsh("start", "web1")
+    waits = kvm.popen("stop", "web1", "--timeout", "50", stderr=-1, text=True)
+    # Its signals are caught once it has asked: then it is a client of the daemon.
+    wait_for(lambda: signals_caught(waits.pid), 20, "it catches no signal")
+    waits.send_signal(signal.SIGINT)
+    _, err = waits.communicate(timeout=20)
+    assert waits.returncode != 0 and "may still do so" in err
+    assert kvm.daemon.state("web1") == "running"
+
+
+def signals_caught(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        caught = next(line for line in status if line.startswith("SigCgt"))
+    return int(caught.split()[1], 16) >> (signal.SIGINT - 1) & 1
+
+
+def test_autostart(kvm):
+    kvm.daemon.define(tiny_guest("web1"))
+    for word, there in (("on", True), ("off", False)):
+        kvm.run("autostart", "web1", word)
+        listed = kvm.daemon.virsh("list", "--all", "--autostart", "--name").stdout.split()
+        assert (listed == ["web1"]) == there
+
+
+def test_console_of_none(kvm):
+    kvm.daemon.define(tiny_guest("web1"))
+    assert "it is off" in kvm.run("console", "web1", code=1).stderr
+
+
+# --- diff ---
+
+def test_diff(kvm):
+    kvm.daemon.define(tiny_guest("web1", vif(MAC)))
+    assert "it is off" in kvm.refused("diff", "web1")
+    kvm.daemon.virsh("start", "web1")
+    assert kvm.json("diff", "web1") == {"name": "web1", "equal": True, "differences": []}
+    kvm.daemon.virsh("setmaxmem", "web1", "49152", "--config")
+    kvm.daemon.virsh("attach-interface", "web1", "bridge", "br-sv", "--mac", NOBODYS, "--model",
+                     "virtio", "--config")
+    differences = kvm.json("diff", "web1", code=1)["differences"]
+    assert {"path": "memory", "was": "49152 KiB", "is": "32768 KiB"} in differences
+    assert {"path": f"devices/interface[{NOBODYS}]", "was": "there", "is": None} in differences
+    assert len(differences) == 2
+    assert "49152" in kvm.run("diff", "web1", code=1).stdout
+
+
+def test_diff_with_file(kvm, tmp_path):
+    (tmp_path / "web1.xml").write_text(tiny_guest("web1", vif(MAC)))
+    kvm.run("define", tmp_path / "web1.xml")
+    kvm.run("start", "web1")
+    assert "runs as it is defined" in kvm.run("diff", "web1", tmp_path / "web1.xml").stdout
+    other = tiny_guest("web1", vif(MAC, "br-other"))
+    paths = [d["path"] for d in kvm.json("diff", "web1", "-", stdin=other, code=1)["differences"]]
+    assert paths == [f"devices/interface[{MAC}]/source/@bridge"]
+
+
+# --- mac ---
+
+def test_mac(kvm, tmp_path, monkeypatch):
+    kvm.daemon.define(tiny_guest("web1", vif(MAC)))
+    (tmp_path / "etc/xen").mkdir(parents=True)
+    (tmp_path / "etc/xen/old.cfg").write_text(f"name = 'old'\nvif = ['mac={NOBODYS}']\nmemory = 64\n")
+    monkeypatch.setenv("BRIDGECTL_ROOT", str(tmp_path))
+    macs = {kvm.run("mac").stdout.strip() for _ in range(5)}
+    assert len(macs) == 5
+    assert all(m.startswith("00:16:3e:") and int(m.split(":")[3], 16) < 128 for m in macs)
+    assert "domain web1 of libvirt (off)" in kvm.run("mac", "--check", MAC.upper(), code=1).stdout
+    answer = kvm.json("mac", "--check", NOBODYS, code=1)
+    assert answer["in_use"] and answer["users"] == ["guest old in /etc/xen/old.cfg"]
+    assert answer["not_asked"] == [
+        "bridges: l2tund does not run, so no forwarding table was looked at"]
+    assert "nobody has it" in kvm.run("mac", "--check", "00:16:3e:0b:0b:0b").stdout
+    kvm.run("mac", "--check", "00:16:3e", code=2)
+
+
+# --- behind a tunnel ---
+
+def test_still_on_the_other_host(lab):
+    """The guest talks on the other host: a note when it is defined here, an error when started."""
+    need_libvirtd()
+    pair = Pair(lab).start()
+    mac = pair.guest_right.link("eth0")["address"]
+    kvm = Domains(pair.left.host, node=pair.left)
+    pair.guest_right.run("ping", "-c1", "-W5", Pair.LEFT_IP)
+    answer = kvm.json("mac", "--check", mac, code=1)
+    assert answer["not_asked"] == [] and "behind tunnel sv" in answer["users"][0]
+    notes = kvm.json("define", "-", stdin=tiny_guest("web1", vif(mac)))["notes"]
+    assert len(notes) == 1 and f"{mac} is behind tunnel sv" in notes[0]
+    pair.guest_right.run("ping", "-c1", "-W5", Pair.LEFT_IP)
+    said = kvm.run("start", "web1", code=1).stderr
+    assert f"{mac} was seen behind tunnel sv" in said and "--anyway" in said
+    assert kvm.daemon.state("web1") == "shut off"
+    kvm.run("start", "web1", "--anyway")
+    assert kvm.daemon.state("web1") == "running"
+
+
+# --- migrate ---
+
+def two_hosts(lab):
+    need_libvirtd()
+    wan = lab.underlay("wan")
+    hosts = [lab.host("kvm1"), lab.host("kvm2")]
+    for host in hosts:
+        host.bridge("br-sv")
+        wan.attach(host)
+    return [Domains(host, wan.address(host), n) for n, host in enumerate(hosts, 1)]
+
+
+def migrate(here, there, *words):
+    return "migrate", "web1", "kvm2", "--live", "--to-uri", there.daemon.uri, *words
+
+
+def test_migrate(lab):
+    here, there = two_hosts(lab)
+    here.daemon.define(tiny_guest("web1", vif(MAC)))
+    assert "it is off" in here.refused(*migrate(here, there))
+    here.daemon.virsh("start", "web1")
+    here.daemon.virsh("autostart", "web1")
+    here.run(*migrate(here, there))
+    assert here.daemon.state("web1") is None and there.daemon.state("web1") == "running"
+    assert there.daemon.virsh("list", "--persistent", "--autostart", "--name").stdout.split() == ["web1"]
+
+
+def test_migrate_disks(lab):
+    """Broken off the first time: it goes on here. Then through, with all of its disk."""
+    here, there = two_hosts(lab)
+    path, real = here.daemon.image("web1.img", 64 << 20)
+    _, far = there.daemon.image("web1.img", 64 << 20)
+    content = os.urandom(1 << 20) * 32
+    with open(real, "r+b") as f:
+        f.write(content)
+    here.daemon.define(tiny_guest("web1", vif(MAC), disk(path)))
+    here.daemon.virsh("start", "web1")
+    goes = here.popen(*migrate(here, there, "--copy-storage", "--rate", "1"), stderr=-1, text=True)
+    wait_for(lambda: far.stat().st_blocks > 0, 20, "no disk is copied")
+    goes.send_signal(signal.SIGINT)
+    _, err = goes.communicate(timeout=30)
+    assert goes.returncode != 0 and "broken off" in err, err
+    assert here.daemon.state("web1") == "running"
+    here.run(*migrate(here, there, "--copy-storage"))
+    assert there.daemon.state("web1") == "running"
+    assert far.read_bytes()[:len(content)] == content
