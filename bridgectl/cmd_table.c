@@ -156,6 +156,24 @@ const struct cmd cmd_table[] = {
 		  "what is not so yet, tells each step, and never restarts anything. Packages are "
 		  "installed with --install only. Debian, Ubuntu, Red Hat's family and SUSE.",
 	  .fn = cmd_domain_prepare },
+	{ .words = "domain fixup",
+	  .args = "IMAGE",
+	  .options = { { "--apply", 0, NULL, "write it; what was there goes to an undo file" },
+		       { "--undo", 0, NULL, "put back what the last --apply has changed" },
+		       { "--undo-file", 0, "FILE", "what this file has" },
+		       { "--disk", 0, "NAME=PATH", "another disk, as vdb=PATH; may be repeated" },
+		       { "--root", 0, "NAME", "the root file system, as vda2" },
+		       { "--config", 0, "FILE", "the guest's Xen configuration: MAC addresses" },
+		       { "--mac", 0, "MAC", "of eth0, then eth1, ...; may be repeated" },
+		       { "--state-dir", 0, "DIR", "of undo files (/var/lib/bridgectl/fixup)" },
+		       { "--virt-v2v", 0, NULL, "run virt-v2v-in-place instead" } },
+	  .summary = "make a guest's disk boot under KVM, while it is off",
+	  .text = "Looks at the guest in a raw image or block device and shows what has to change, "
+		  "as diffs with reasons: fstab and the like by UUID, kernel and console in the "
+		  "boot loader's files, login on ttyS0, names of interfaces. Nothing is written "
+		  "without --apply, and --undo puts every byte back. The guest is read by a "
+		  "process that can do nothing else; ext2, ext3 and ext4 only.",
+	  .fn = cmd_domain_fixup },
 	{ .words = "domain define",
 	  .args = "FILE",
 	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },

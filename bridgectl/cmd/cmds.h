@@ -24,6 +24,7 @@ enum exit_code cmd_domain_convert(struct cmd_call *call);
 enum exit_code cmd_domain_prepare(struct cmd_call *call);
 enum exit_code cmd_domain_define(struct cmd_call *call);
 enum exit_code cmd_domain_diff(struct cmd_call *call);
+enum exit_code cmd_domain_fixup(struct cmd_call *call);
 enum exit_code cmd_domain_list(struct cmd_call *call);
 enum exit_code cmd_domain_mac(struct cmd_call *call);
 enum exit_code cmd_domain_migrate(struct cmd_call *call);

@@ -287,6 +287,11 @@ unsigned fixup_count_writes(const struct fixup *f)
 	return f->n_writes;
 }
 
+int fixup_disk_fd(const struct fixup *f, unsigned disk)
+{
+	return f->disks[disk].fd;
+}
+
 void fixup_free(struct fixup *f)
 {
 	if (!f)

@@ -79,6 +79,7 @@ void fixup_free(struct fixup *f);
 int fixup_add_write(struct fixup *f, unsigned disk, uint64_t offset, const void *bytes, size_t len,
 		    char *err);
 unsigned fixup_count_writes(const struct fixup *f);
+int fixup_disk_fd(const struct fixup *f, unsigned disk); /* for reading; it stays with `f` */
 
 /*
  * Writes it: opens and locks the disks (-EBUSY: in use), makes sure that what was there when it was

@@ -119,10 +119,12 @@ static int open_ext(struct scene *s, unsigned i, char *err)
 
 static bool looks_like_root(struct tree *t)
 {
-	char to[TREE_PATH_MAX];
+	static const char *const dirs[] = { "/bin", "/sbin", "/lib", "/usr" };
 
-	return tree_is_file(t, "/etc/fstab") &&
-	       (tree_is_dir(t, "/usr") || tree_resolve(t, "/bin", to) == 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (tree_is_dir(t, dirs[i]))
+			return tree_is_file(t, "/etc/fstab");
+	return false;
 }
 
 /* What could not be a root, and why; one sentence. */
