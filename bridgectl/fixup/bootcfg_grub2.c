@@ -104,6 +104,11 @@ static char command(struct script *s)
 	s->used = 0;
 	for (;;) {
 		s->at += strspn(s->at, " \t\r");
+		if (*s->at == '\\' && s->at[1] == '\n') {
+			s->at += 2;
+			s->line++;
+			continue;
+		}
 		if (*s->at == '#')
 			s->at += strcspn(s->at, "\n");
 		if (*s->at == '\0')
