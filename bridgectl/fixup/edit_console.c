@@ -3,7 +3,6 @@
  * xvc0, of old Xen kernels, is no more. systemd needs nothing: its getty generator looks at the
  * consoles of the kernel's command line.
  */
-#include <errno.h>
 #include <stdio.h>
 
 #include "bridgectl/fixup/edit_private.h"
@@ -198,17 +197,19 @@ static void securetty(struct plan *p)
 
 static void systemd(struct plan *p)
 {
-	static const char unit[] = "/etc/systemd/system/serial-getty@ttyS0.service";
-	char resolved[TREE_PATH_MAX];
-	int r = tree_resolve(p->t, unit, resolved);
+	static const char folder[] = "/etc/systemd/system", unit[] = "serial-getty@ttyS0.service";
+	char path[TREE_PATH_MAX], to[TREE_PATH_MAX];
+	size_t len;
 
-	if (r == 0 || r == -ENOENT) {
-		if (strcmp(resolved, "/dev/null") == 0)
-			edit_note(p,
-				  "%s is masked: no login on the serial port; `systemctl unmask "
-				  "serial-getty@ttyS0` in the guest gives one",
-				  unit);
-	}
+	if (tree_resolve(p->t, folder, path) < 0)
+		return;
+	len = strlen(path);
+	snprintf(path + len, sizeof(path) - len, "/%s", unit);
+	if (p->t->ops->link(p->t, path, to) == 0 && strcmp(to, "/dev/null") == 0)
+		edit_note(p,
+			  "%s is masked: no login on the serial port; `systemctl unmask %s` in the "
+			  "guest gives one",
+			  unit, unit);
 }
 
 void edit_console(struct plan *p)
