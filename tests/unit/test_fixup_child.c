@@ -1,0 +1,377 @@
+/*
+ * The process that reads guests: what it can do, that everything else ends it, and that an answer
+ * which is none is told as one sentence. Jobs here are as hostile as a guest's bytes could make them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bridgectl/fixup/child.h"
+#include "common/util.h"
+
+#define KIND 7
+
+struct got {
+	char text[4096];
+	size_t len;
+	int refuse; /* errno for the first frame */
+};
+
+static int take(void *ctx, uint8_t kind, const unsigned char *bytes, size_t len, char *err)
+{
+	struct got *g = ctx;
+
+	assert_int_equal(kind, KIND);
+	if (g->refuse) {
+		snprintf(err, CHILD_ERRLEN, "refused");
+		return -g->refuse;
+	}
+	if (g->len + len < sizeof(g->text)) {
+		memcpy(g->text + g->len, bytes, len);
+		g->len += len;
+	}
+	return 0;
+}
+
+typedef int job_fn(void *arg, struct child_out *out, char *err);
+
+static int run(job_fn *fn, void *arg, struct got *g, char *err)
+{
+	struct child_job j = { .fn = fn, .arg = arg, .timeout_ms = 20000, .frame = take, .ctx = g };
+
+	err[0] = '\0';
+	return child_run(&j, err);
+}
+
+static int job_answer(void *arg, struct child_out *out, char *err)
+{
+	(void)err;
+	if (child_strict(out) < 0)
+		return -EPERM;
+	child_send(out, KIND, arg, strlen(arg));
+	return child_send(out, KIND, "!", 1);
+}
+
+static void test_answer(void **state)
+{
+	char err[CHILD_ERRLEN], text[] = "all is well";
+	struct got g = { .len = 0 };
+
+	(void)state;
+	assert_int_equal(run(job_answer, text, &g, err), 0);
+	assert_string_equal(g.text, "all is well!");
+	g = (struct got){ .refuse = ENOSPC };
+	assert_int_equal(run(job_answer, text, &g, err), -ENOSPC);
+	assert_string_equal(err, "refused");
+}
+
+static int job_fails(void *arg, struct child_out *out, char *err)
+{
+	(void)arg, (void)out;
+	snprintf(err, CHILD_ERRLEN, "no such thing");
+	return -ENOENT;
+}
+
+static void test_failure(void **state)
+{
+	char err[CHILD_ERRLEN];
+	struct got g = { .len = 0 };
+
+	(void)state;
+	assert_int_equal(run(job_fails, NULL, &g, err), -ENOENT);
+	assert_string_equal(err, "no such thing");
+}
+
+/* --- What it may not do --- */
+
+static int do_open(void)
+{
+	return open("/etc/passwd", O_RDONLY);
+}
+
+static int do_socket(void)
+{
+	return socket(AF_INET, SOCK_DGRAM, 0);
+}
+
+static int do_fork(void)
+{
+	return fork();
+}
+
+static int do_exec(void)
+{
+	return execl("/bin/true", "true", (char *)NULL);
+}
+
+static int do_kill(void)
+{
+	return kill(getppid(), SIGTERM);
+}
+
+static int do_code(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	       MAP_FAILED;
+}
+
+static int do_ptrace(void)
+{
+	return (int)syscall(SYS_ptrace, 0, 0, 0, 0);
+}
+
+static int do_limit(void)
+{
+	struct rlimit l = { 1, 1 };
+
+	return setrlimit(RLIMIT_NOFILE, &l);
+}
+
+static const struct deed {
+	const char *name;
+	int (*fn)(void);
+} deeds[] = {
+	{ "open", do_open },	 { "socket", do_socket }, { "fork", do_fork },
+	{ "exec", do_exec },	 { "kill", do_kill },	  { "executable memory", do_code },
+	{ "ptrace", do_ptrace }, { "limit", do_limit },
+};
+
+static int job_deed(void *arg, struct child_out *out, char *err)
+{
+	const struct deed *d = arg;
+
+	if (child_strict(out) < 0)
+		return -EPERM;
+	d->fn();
+	snprintf(err, CHILD_ERRLEN, "still alive");
+	return -EEXIST;
+}
+
+static void test_deed(void **state)
+{
+	char err[CHILD_ERRLEN];
+	struct got g = { .len = 0 };
+	int r = run(job_deed, *state, &g, err);
+
+	if (r != -EPROTO || !strstr(err, "may not do"))
+		fail_msg("%d: %s", r, err);
+}
+
+/* Before the strict filter: files cannot be opened, nothing else is allowed either. */
+static int job_probing(void *arg, struct child_out *out, char *err)
+{
+	(void)arg, (void)out, (void)err;
+	if (open("/etc/passwd", O_RDONLY) >= 0 || errno != EACCES)
+		return -EEXIST;
+	socket(AF_INET, SOCK_DGRAM, 0);
+	return -EEXIST;
+}
+
+static void test_probing(void **state)
+{
+	char err[CHILD_ERRLEN];
+	struct got g = { .len = 0 };
+
+	(void)state;
+	assert_int_equal(run(job_probing, NULL, &g, err), -EPROTO);
+	assert_non_null(strstr(err, "may not do"));
+}
+
+/* Nothing that we have open is there, but what it was given. */
+static int job_files(void *arg, struct child_out *out, char *err)
+{
+	const int *fds = arg;
+	char byte;
+
+	(void)out;
+	if (pread(fds[0], &byte, 1, 0) != 1 || byte != 'g')
+		snprintf(err, CHILD_ERRLEN, "cannot read what it was given");
+	else if (pread(fds[1], &byte, 1, 0) >= 0 || errno != EBADF)
+		snprintf(err, CHILD_ERRLEN, "has what it was not given");
+	else if (write(fds[0], "x", 1) >= 0)
+		snprintf(err, CHILD_ERRLEN, "can write");
+	else
+		return 0;
+	return -EEXIST;
+}
+
+static int temp_file(const char *text, int flags)
+{
+	char path[] = "/tmp/l2t-child-XXXXXX";
+	int fd = mkstemp(path), again;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	again = open(path, flags | O_CLOEXEC);
+	assert_true(again >= 0);
+	unlink(path);
+	close(fd);
+	return again;
+}
+
+static void test_files(void **state)
+{
+	int fds[2] = { temp_file("given", O_RDONLY), temp_file("secret", O_RDWR) };
+	char err[CHILD_ERRLEN] = "";
+	struct got g = { .len = 0 };
+	struct child_job j = { .fn = job_files,
+			       .arg = fds,
+			       .fds = fds,
+			       .n_fds = 1,
+			       .timeout_ms = 20000,
+			       .frame = take,
+			       .ctx = &g };
+
+	(void)state;
+	if (child_run(&j, err) != 0)
+		fail_msg("%s", err);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* --- What goes wrong in it --- */
+
+static int job_crash(void *arg, struct child_out *out, char *err)
+{
+	(void)arg, (void)err;
+	child_strict(out);
+	__builtin_trap();
+}
+
+static int job_exit(void *arg, struct child_out *out, char *err)
+{
+	(void)arg, (void)out, (void)err;
+	_exit(0);
+}
+
+static int job_hang(void *arg, struct child_out *out, char *err)
+{
+	(void)arg, (void)out, (void)err;
+	for (volatile unsigned long i = 0; i + 1; i++)
+		;
+	return 0;
+}
+
+static int job_flood(void *arg, struct child_out *out, char *err)
+{
+	static const unsigned char zeros[1 << 20];
+
+	(void)arg, (void)err;
+	while (child_send(out, KIND, zeros, sizeof(zeros)) == 0)
+		;
+	return -EPIPE;
+}
+
+static int job_memory(void *arg, struct child_out *out, char *err)
+{
+	(void)arg, (void)out, (void)err;
+	if (malloc(CHILD_MEMORY * 2))
+		return -EEXIST;
+	return 0;
+}
+
+/* Bytes that are no frames, straight into the pipe. */
+static int job_garbage(void *arg, struct child_out *out, char *err)
+{
+	static const unsigned char frame[] = { KIND, 0xff, 0xff, 0xff, 0x7f, 1, 2, 3 };
+
+	(void)arg, (void)err;
+	for (int fd = 3; fd < 64; fd++)
+		if (write(fd, frame, sizeof(frame)) > 0)
+			break;
+	(void)out;
+	return 0;
+}
+
+static int job_half(void *arg, struct child_out *out, char *err)
+{
+	static const unsigned char frame[] = { KIND, 100, 0, 0, 0, 1, 2, 3 };
+
+	(void)arg, (void)err, (void)out;
+	for (int fd = 3; fd < 64; fd++)
+		if (write(fd, frame, sizeof(frame)) > 0)
+			break;
+	_exit(0);
+}
+
+static int job_long_error(void *arg, struct child_out *out, char *err)
+{
+	(void)arg, (void)out;
+	memset(err, 'x', CHILD_ERRLEN);
+	return -ENOENT;
+}
+
+static void test_wrong(void **state)
+{
+	static const struct {
+		job_fn *fn;
+		int r;
+		const char *said;
+	} cases[] = {
+		{ job_crash, -EPROTO, "it crashed" }, { job_exit, -EPROTO, "memory" },
+		{ job_garbage, -EPROTO, "nonsense" }, { job_half, -EPROTO, "has died" },
+		{ job_long_error, -ENOENT, "xxx" },   { job_flood, -EPROTO, "nonsense" },
+	};
+	char err[CHILD_ERRLEN];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct got g = { .len = 0 };
+		int r = run(cases[i].fn, NULL, &g, err);
+
+		if (r != cases[i].r || !strstr(err, cases[i].said))
+			fail_msg("%u: %d: %s", i, r, err);
+	}
+}
+
+static void test_hang(void **state)
+{
+	char err[CHILD_ERRLEN] = "";
+	struct got g = { .len = 0 };
+	struct child_job j = { .fn = job_hang, .timeout_ms = 300, .frame = take, .ctx = &g };
+
+	(void)state;
+	assert_int_equal(child_run(&j, err), -ETIMEDOUT);
+	assert_non_null(strstr(err, "not read within"));
+}
+
+static void test_memory(void **state)
+{
+	char err[CHILD_ERRLEN];
+	struct got g = { .len = 0 };
+
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__)
+	skip();
+#endif
+	assert_int_equal(run(job_memory, NULL, &g, err), 0);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[ARRAY_SIZE(deeds) + 7] = {
+		cmocka_unit_test(test_answer),	cmocka_unit_test(test_failure),
+		cmocka_unit_test(test_probing), cmocka_unit_test(test_files),
+		cmocka_unit_test(test_wrong),	cmocka_unit_test(test_hang),
+		cmocka_unit_test(test_memory),
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(deeds); i++)
+		tests[7 + i] = (struct CMUnitTest){ deeds[i].name, test_deed, NULL, NULL,
+						    (void *)(uintptr_t)&deeds[i] };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
