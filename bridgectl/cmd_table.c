@@ -166,6 +166,7 @@ const struct cmd cmd_table[] = {
 		       { "--config", 0, "FILE", "the guest's Xen configuration: MAC addresses" },
 		       { "--mac", 0, "MAC", "of eth0, then eth1, ...; may be repeated" },
 		       { "--state-dir", 0, "DIR", "of undo files (/var/lib/bridgectl/fixup)" },
+		       { "--boot-record", 0, "WHEN", "auto, always or never (auto)" },
 		       { "--virt-v2v", 0, NULL, "run virt-v2v-in-place instead" } },
 	  .summary = "make a guest's disk boot under KVM, while it is off",
 	  .text = "Looks at the guest in a raw image or block device and shows what has to change, "
@@ -193,6 +194,9 @@ const struct cmd cmd_table[] = {
 	  .args = "DOMAIN",
 	  .options = { { "--anyway", 0, NULL, "its address may be seen behind a tunnel" },
 		       { "--console", 0, NULL, "then its console on this terminal" },
+		       { "--rescue", 0, NULL, "with its kernel from outside of the disk" },
+		       { "--shell", 0, NULL, "with --rescue: a shell in place of init" },
+		       { "--state-dir", 0, "DIR", "of such kernels (/var/lib/bridgectl/boot)" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
 		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
@@ -256,6 +260,20 @@ const struct cmd cmd_table[] = {
 		  "must be on storage that both hosts have. With --host the command runs on that "
 		  "host, which has the guest.",
 	  .fn = cmd_domain_migrate },
+	{ .words = "domain finish",
+	  .args = "DOMAIN",
+	  .options = { { "--anyway", 0, NULL, "its disk may have no boot record" },
+		       { "--state-dir", 0, "DIR", "as in domain start" },
+		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
+		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
+		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
+		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+	  .summary = "let a guest boot from its disk again, after --rescue",
+	  .text = "Takes the kernel of `domain start --rescue` out of the definition, and its files "
+		  "away. The guest may run meanwhile; it counts from its next start on. Refuses "
+		  "when the disk has nothing that boots.",
+	  .fn = cmd_domain_finish },
 	{ .words = "domain mac",
 	  .args = "",
 	  .options = { { "--check", 0, "MAC", "who has this one" },

@@ -28,6 +28,7 @@ enum exit_code cmd_domain_fixup(struct cmd_call *call);
 enum exit_code cmd_domain_list(struct cmd_call *call);
 enum exit_code cmd_domain_mac(struct cmd_call *call);
 enum exit_code cmd_domain_migrate(struct cmd_call *call);
+enum exit_code cmd_domain_finish(struct cmd_call *call);
 enum exit_code cmd_domain_show(struct cmd_call *call);
 enum exit_code cmd_domain_start(struct cmd_call *call);
 enum exit_code cmd_domain_stop(struct cmd_call *call);

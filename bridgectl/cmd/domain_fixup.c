@@ -14,6 +14,7 @@
 #include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/vifspec.h"
+#include "bridgectl/fixup/bootrecord.h"
 #include "bridgectl/fixup/fixup.h"
 
 #define TAB 8
@@ -27,6 +28,8 @@ struct fixing {
 	const char *state_dir;
 	struct fixup *f;
 	const struct fixup_view *v;
+	enum bootrecord_mode record_mode;
+	struct bootrecord record;
 	bool applied;
 	char undo[PATH_MAX]; /* the file; "": none */
 };
@@ -117,6 +120,11 @@ static bool read_options(struct fixing *x)
 	x->state_dir = cmd_option(call, "--state-dir");
 	if (!x->state_dir)
 		x->state_dir = FIXUP_STATE_DIR;
+	given = cmd_option(call, "--boot-record");
+	if (given && !bootrecord_mode_parse(given, &x->record_mode)) {
+		cmd_error("--boot-record takes auto, always or never, not \"%.40s\"", given);
+		return false;
+	}
 	if (config && cmd_option(call, "--mac")) {
 		cmd_error("--config and --mac: only one of them");
 		return false;
@@ -262,8 +270,8 @@ static void show_text(const struct fixing *x)
 	show_guest(x);
 	for (unsigned i = 0; i < x->v->n_changes; i++)
 		show_change(o, &x->v->changes[i]);
-	if (x->v->in->n_notes || x->v->n_notes)
-		out_line(o, STYLE_NONE, "%s", "");
+	out_line(o, STYLE_NONE, "%s", "");
+	out_line(o, x->record.missing ? STYLE_WARN : STYLE_NONE, "boot record: %s", x->record.told);
 	show_notes(o, x->v->in->notes, x->v->in->n_notes);
 	show_notes(o, x->v->notes, x->v->n_notes);
 	show_end(x);
@@ -306,11 +314,12 @@ static void show_json(const struct fixing *x)
 		 v->root_number);
 	for (unsigned i = 0; i < v->n_notes; i++)
 		json_array_append_new(notes, json_string(v->notes[i]));
-	all = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:i, s:b, s:s?}", "image",
-			x->call->args[0], "root", root, "guest", inspection_json(v->in),
+	all = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:i, s:b, s:s?, s:{s:s, s:b}}",
+			"image", x->call->args[0], "root", root, "guest", inspection_json(v->in),
 			"partitions", parts_json(v), "changes", changes_json(v), "notes", notes,
 			"why_not", v->why_not, "writes", (int)fixup_count_writes(x->f), "applied",
-			x->applied, "undo", *x->undo ? x->undo : NULL);
+			x->applied, "undo", *x->undo ? x->undo : NULL, "boot_record", "told",
+			x->record.told, "missing", x->record.missing);
 	out_json(&x->call->out, all, false);
 	json_decref(all);
 }
@@ -327,7 +336,10 @@ static enum exit_code fix(struct fixing *x)
 		return EXIT_FAILED;
 	}
 	x->v = fixup_view(x->f);
-	/* Changes beside the file systems, as a boot record, are added here: fixup_add_write(). */
+	if (bootrecord_add(x->f, &x->o, x->record_mode, &x->record, err) < 0) {
+		cmd_error("%s", err);
+		return EXIT_FAILED;
+	}
 	if (apply && fixup_count_writes(x->f)) {
 		ok = fixup_apply(x->f, x->state_dir, x->undo, err) == 0;
 		x->applied = ok;
@@ -394,6 +406,7 @@ enum exit_code cmd_domain_fixup(struct cmd_call *call)
 		return run_virt_v2v(call);
 	if (read_options(&x))
 		code = undoing ? undo(&x) : fix(&x);
+	bootrecord_fini(&x.record);
 	fixup_free(x.f);
 	return code;
 }

@@ -5,6 +5,7 @@
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
+#include "bridgectl/cmd/domain_rescue.h"
 #include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/mac_seen.h"
 
@@ -68,6 +69,8 @@ static enum exit_code start_here(struct cmd_call *call, struct hyper *h, const c
 	int r;
 
 	if (!cmd_option(call, "--anyway") && !mac_may_start(call, h, domain))
+		return EXIT_FAILED;
+	if (!rescue_make(call, h, domain))
 		return EXIT_FAILED;
 	r = h->ops->start(h, domain, err);
 	if (r < 0) {

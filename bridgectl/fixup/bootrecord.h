@@ -49,6 +49,16 @@ struct bootrecord {
 int bootrecord_plan(int fd, const struct bootrecord_want *w, struct bootrecord *ret, char *err);
 void bootrecord_fini(struct bootrecord *b);
 
+struct fixup;
+struct fixup_options;
+
+/*
+ * Adds it to a fix-up that was planned with these options; `ret` tells what. 0, or negative errno
+ * and a sentence in `err` (BOOTRECORD_ERRLEN); to be freed as above.
+ */
+int bootrecord_add(struct fixup *f, const struct fixup_options *o, enum bootrecord_mode mode,
+		   struct bootrecord *ret, char *err);
+
 /* False: no such mode. */
 bool bootrecord_mode_parse(const char *name, enum bootrecord_mode *ret);
 

@@ -29,4 +29,7 @@ int libvirt_check_machine(struct hyper *h, const char *type, const char *arch, c
  */
 int libvirt_check_native(struct hyper *h, const char *xml, char *err);
 
+/* The definition for the next start with all that is in it, as passwords: to be defined again. */
+int libvirt_dump_whole(struct hyper *h, const char *domain, char **ret, char *err);
+
 #endif

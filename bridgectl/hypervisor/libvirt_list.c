@@ -109,6 +109,21 @@ int lv_dump(struct hyper *h, const char *domain, bool live, char **ret, char *er
 	return 0;
 }
 
+int libvirt_dump_whole(struct hyper *h, const char *domain, char **ret, char *err)
+{
+	_cleanup_domain_ virDomainPtr d = NULL;
+	char *xml;
+	int r = lv_find(lv_of(h), domain, &d, err);
+
+	if (r)
+		return r;
+	xml = virDomainGetXMLDesc(d, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+	if (!xml)
+		return lv_fail(domain, "be described", err);
+	*ret = xml;
+	return 0;
+}
+
 /*
  * A text with the UUID of the domain that it replaces: libvirt takes one without as a new domain,
  * and refuses the name.

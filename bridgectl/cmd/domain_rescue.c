@@ -1,0 +1,416 @@
+/*
+ * `bridgectl domain start DOMAIN --rescue` and `bridgectl domain finish DOMAIN`.
+ *
+ * Kernel and initramfs are copied out of the guest's disk into a folder of the domain's name, and its
+ * definition gets them, with a command line that fits KVM. The definition as it was is kept beside
+ * them, for people: `finish` takes away just what was put in, since others may have changed the
+ * rest meanwhile. Whether a definition is one of ours is told by the path of its kernel.
+ */
+#include "bridgectl/cmd/domain_rescue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/domain_hyper.h"
+#include "bridgectl/cmd/far.h"
+#include "bridgectl/domain/mem.h"
+#include "bridgectl/domain/xml_boot.h"
+#include "bridgectl/fixup/fixup.h"
+#include "bridgectl/hypervisor/libvirt.h"
+
+#define BOOT_DIR "/var/lib/bridgectl/boot"
+#define CMDLINE_MAX 1024
+#define BOOT_CODE_BYTES 440 /* of sector 0 */
+
+/* One domain and its folder. */
+struct rescue {
+	struct hyper *h;
+	const char *domain;
+	char dir[PATH_MAX - 32];
+	char *text;	      /* its definition, for its next start */
+	struct xml_boot boot; /* what that says now */
+};
+
+static void rescue_fini(struct rescue *r)
+{
+	free(r->text);
+	xml_boot_fini(&r->boot);
+}
+
+static char *path_in(const struct rescue *r, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", r->dir, name);
+	return mem_strdup(path);
+}
+
+/* --- Before anything is done --- */
+
+static bool is_ours(const struct rescue *r)
+{
+	size_t len = strlen(r->dir);
+
+	return r->boot.kernel && !strncmp(r->boot.kernel, r->dir, len) &&
+	       r->boot.kernel[len] == '/';
+}
+
+static bool read_dir(const struct cmd_call *call, struct rescue *r)
+{
+	const char *given = cmd_option(call, "--state-dir");
+	const char *base = given ? given : BOOT_DIR;
+	int n;
+
+	if (*base != '/') {
+		cmd_error("--state-dir takes a path from / on, since libvirt is told of it");
+		return false;
+	}
+	if (strchr(r->domain, '/') || *r->domain == '.') {
+		cmd_error("%s: not the name of a domain of libvirt", r->domain);
+		return false;
+	}
+	n = snprintf(r->dir, sizeof(r->dir), "%s/%s", base, r->domain);
+	if (n > 0 && (size_t)n < sizeof(r->dir))
+		return true;
+	cmd_error("%s: the name is too long", r->domain);
+	return false;
+}
+
+/* False: told. */
+static bool rescue_init(const struct cmd_call *call, struct hyper *h, const char *domain,
+			struct rescue *r)
+{
+	char err[HYPER_ERRLEN];
+
+	*r = (struct rescue){ .h = h, .domain = domain };
+	if (strcmp(h->ops->name, "libvirt") != 0) {
+		cmd_error("%s: a kernel from outside of the disk is for domains of libvirt; Xen's "
+			  "have it in their configuration (kernel, ramdisk)",
+			  domain);
+		return false;
+	}
+	if (!libvirt_is_here(h)) {
+		cmd_error("%s: its disks are not on this host: run this there, with --host",
+			  domain);
+		return false;
+	}
+	if (!read_dir(call, r))
+		return false;
+	if (libvirt_dump_whole(h, domain, &r->text, err) < 0) {
+		cmd_error("%s", err);
+		return false;
+	}
+	xml_boot_read(r->text, &r->boot);
+	return true;
+}
+
+static enum hyper_state state_of(const struct rescue *r)
+{
+	enum hyper_state state = HYPER_OFF;
+	struct hyper_list l = { 0 };
+	char err[HYPER_ERRLEN];
+
+	if (r->h->ops->list(r->h, &l, err) == 0) {
+		const struct hyper_domain *d = hyper_find(&l, r->domain);
+
+		state = d ? d->state : HYPER_OFF;
+		hyper_list_fini(&l);
+	}
+	return state;
+}
+
+static bool may_rescue(const struct rescue *r)
+{
+	if (state_of(r) != HYPER_OFF) {
+		cmd_error("%s: it runs; stop it first: a kernel counts from its next start on",
+			  r->domain);
+		return false;
+	}
+	if (!r->boot.kernel || is_ours(r))
+		return true;
+	cmd_error("%s: its definition has a kernel of its own, %s; take that out first (virsh "
+		  "edit)",
+		  r->domain, r->boot.kernel);
+	return false;
+}
+
+/* --- The files --- */
+
+static bool make_folder(const struct rescue *r)
+{
+	char path[PATH_MAX];
+
+	/* QEMU's user has to come through; the files themselves are given to it by libvirt. */
+	for (size_t i = 1; i <= strlen(r->dir); i++) {
+		if (r->dir[i] && r->dir[i] != '/')
+			continue;
+		snprintf(path, sizeof(path), "%.*s", (int)i, r->dir);
+		if (mkdir(path, 0711) == 0 || errno == EEXIST)
+			continue;
+		cmd_error("%s: %s", path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+/* A new file in place of an older one; its path in *ret_path. -1: told. */
+static int new_file(const struct rescue *r, const char *name, char **ret_path)
+{
+	char *path = path_in(r, name);
+	int fd;
+
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		cmd_error("%s: %s", path, strerror(errno));
+		free(path);
+		return -1;
+	}
+	*ret_path = path;
+	return fd;
+}
+
+/* The definition as it was before the first rescue. */
+static bool keep_former(const struct rescue *r)
+{
+	_cleanup_free_ char *path = NULL;
+	ssize_t len = (ssize_t)strlen(r->text);
+	bool ok;
+	int fd;
+
+	if (is_ours(r))
+		return true;
+	fd = new_file(r, "former.xml", &path);
+	if (fd < 0)
+		return false;
+	ok = write(fd, r->text, (size_t)len) == len && fsync(fd) == 0;
+	if (!ok)
+		cmd_error("%s: %s", path, strerror(errno));
+	close(fd);
+	return ok;
+}
+
+static bool extract(const struct rescue *r, struct xml_boot *b, struct fixup_kernel *ret)
+{
+	struct fixup_options o = { 0 };
+	struct xml_raw_disks disks;
+	char err[FIXUP_ERRLEN];
+	int kernel, initrd, n = -1;
+
+	xml_raw_disks(r->text, &disks);
+	for (o.n_disks = 0; o.n_disks < disks.n; o.n_disks++) {
+		o.disks[o.n_disks] = disks.path[o.n_disks];
+		o.letters[o.n_disks] = disks.letter[o.n_disks];
+	}
+	kernel = new_file(r, "kernel", &b->kernel);
+	initrd = kernel < 0 ? -1 : new_file(r, "initrd", &b->initrd);
+	if (!disks.n)
+		cmd_error("%s: it has no raw disk to take a kernel from", r->domain);
+	else if (initrd >= 0)
+		n = fixup_extract_kernel(&o, NULL, kernel, initrd, ret, err);
+	if (disks.n && initrd >= 0 && n < 0)
+		cmd_error("%s: %s", r->domain, err);
+	cleanup_close(&kernel);
+	cleanup_close(&initrd);
+	xml_raw_disks_fini(&disks);
+	return n == 0;
+}
+
+/* --- The command line --- */
+
+/* What is said anew, or spoke of Xen's consoles. */
+static bool is_kept(const char *word, size_t len)
+{
+	static const char *const gone[] = {
+		"root=",	"console=", "init=",  "BOOT_IMAGE=", "xencons=",
+		"earlyprintk=", "quiet",    "splash", "ro",	     "rw"
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(gone); i++) {
+		size_t n = strlen(gone[i]);
+
+		if (gone[i][n - 1] == '=' ? len >= n && !strncmp(word, gone[i], n) :
+					    len == n && !strncmp(word, gone[i], n))
+			return false;
+	}
+	return true;
+}
+
+/* The guest's own words, as net.ifnames=0 and rd.lvm.lv=…, and ours. */
+static char *cmdline_of(const struct fixup_kernel *k, bool shell)
+{
+	char line[CMDLINE_MAX];
+	size_t len = (size_t)snprintf(line, sizeof(line), "root=%s ro", k->root), n;
+
+	for (const char *s = k->cmdline; *s; s += n + strspn(s + n, " ")) {
+		n = strcspn(s, " ");
+		if (n && is_kept(s, n) && len + n + 128 < sizeof(line))
+			len += (size_t)snprintf(line + len, sizeof(line) - len, " %.*s", (int)n, s);
+	}
+	snprintf(line + len, sizeof(line) - len, " console=tty0 console=ttyS0,115200%s",
+		 shell ? " init=/bin/sh" : "");
+	return mem_strdup(line);
+}
+
+/* --- start --rescue --- */
+
+static bool define(const struct rescue *r, const struct xml_boot *b)
+{
+	_cleanup_free_ char *text = xml_with_boot(r->text, b);
+	char err[HYPER_ERRLEN];
+
+	if (r->h->ops->define(r->h, text, true, err) == 0)
+		return true;
+	cmd_error("%s", err);
+	return false;
+}
+
+static void drop_files(const struct rescue *r)
+{
+	static const char *const names[] = { "kernel", "initrd", "former.xml" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = path_in(r, names[i]);
+
+		unlink(path);
+	}
+	rmdir(r->dir);
+}
+
+static void tell(const struct cmd_call *call, const struct rescue *r, const struct fixup_kernel *k)
+{
+	struct cmd_call *c = (struct cmd_call *)call;
+
+	if (call->json || call->quiet)
+		return;
+	out_line(&c->out, STYLE_NONE,
+		 "%s: with its kernel %s from outside of the disk, until domain finish", r->domain,
+		 k->version);
+}
+
+static bool make(const struct cmd_call *call, const struct rescue *r)
+{
+	struct fixup_kernel k = { 0 };
+	struct xml_boot b = { 0 };
+	bool ok = make_folder(r) && extract(r, &b, &k);
+
+	if (ok && !k.has_initrd) {
+		unlink(b.initrd);
+		free(steal(b.initrd));
+	}
+	if (ok)
+		b.cmdline = cmdline_of(&k, cmd_option(call, "--shell") != NULL);
+	ok = ok && keep_former(r) && define(r, &b);
+	if (ok)
+		tell(call, r, &k);
+	else if (!is_ours(r))
+		drop_files(r);
+	xml_boot_fini(&b);
+	return ok;
+}
+
+bool rescue_make(const struct cmd_call *call, struct hyper *h, const char *domain)
+{
+	struct rescue r;
+	bool ok;
+
+	if (!cmd_option(call, "--rescue")) {
+		if (!cmd_option(call, "--shell"))
+			return true;
+		cmd_error("--shell is for --rescue: the shell is started by the kernel that is "
+			  "put in");
+		return false;
+	}
+	ok = rescue_init(call, h, domain, &r) && may_rescue(&r) && make(call, &r);
+	rescue_fini(&r);
+	return ok;
+}
+
+/* --- finish --- */
+
+/* Whether the BIOS would find something on the first disk. True when that cannot be seen. */
+static bool has_boot_code(const struct rescue *r)
+{
+	unsigned char code[BOOT_CODE_BYTES] = { 1 };
+	struct xml_raw_disks disks;
+	unsigned first = 0;
+
+	xml_raw_disks(r->text, &disks);
+	for (unsigned i = 1; i < disks.n; i++)
+		if (disks.letter[i] < disks.letter[first])
+			first = i;
+	if (disks.n) {
+		int fd = open(disks.path[first], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || pread(fd, code, sizeof(code), 0) != (ssize_t)sizeof(code))
+			code[0] = 1;
+		cleanup_close(&fd);
+	}
+	xml_raw_disks_fini(&disks);
+	return code[0] || memcmp(code, code + 1, sizeof(code) - 1) != 0;
+}
+
+static void answer(struct cmd_call *call, const struct rescue *r, bool done)
+{
+	bool running = state_of(r) != HYPER_OFF;
+
+	if (call->json) {
+		json_t *doc = json_pack("{s:s, s:b, s:b}", "name", r->domain, "finished", done,
+					"running", running);
+
+		out_json(&call->out, doc, false);
+		json_decref(doc);
+		return;
+	}
+	if (call->quiet)
+		return;
+	out_line(&call->out, STYLE_NONE,
+		 !done	 ? "%s: nothing to do: it boots from its disk" :
+		 running ? "%s: boots from its disk when it is started next; until it is stopped "
+			   "it keeps its kernel" :
+			   "%s: boots from its disk",
+		 r->domain);
+}
+
+static enum exit_code finish(struct cmd_call *call, struct rescue *r)
+{
+	if (r->boot.kernel && !is_ours(r)) {
+		cmd_error("%s: its kernel, %s, is none that domain start --rescue has put there; "
+			  "change it by virsh edit",
+			  r->domain, r->boot.kernel);
+		return EXIT_FAILED;
+	}
+	if (r->boot.kernel && !cmd_option(call, "--anyway") && !has_boot_code(r)) {
+		cmd_error("%s: its disk has no boot record, so it would not boot; write one with "
+			  "domain fixup --apply while it is off, or say --anyway",
+			  r->domain);
+		return EXIT_FAILED;
+	}
+	if (r->boot.kernel && !define(r, NULL))
+		return EXIT_FAILED;
+	drop_files(r);
+	answer(call, r, r->boot.kernel != NULL);
+	return EXIT_DONE;
+}
+
+enum exit_code cmd_domain_finish(struct cmd_call *call)
+{
+	enum exit_code code = EXIT_FAILED;
+	struct hyper *h;
+	struct rescue r;
+
+	if (far_asked(call))
+		return far_same(call, false);
+	h = domain_open(call);
+	if (!h)
+		return EXIT_FAILED;
+	if (rescue_init(call, h, call->args[0], &r))
+		code = finish(call, &r);
+	rescue_fini(&r);
+	hyper_close(h);
+	return code;
+}
