@@ -131,6 +131,7 @@ const struct cmd cmd_table[] = {
 		       { "--mac", 0, "N=MAC", "of the interface that has none, from 0" },
 		       { "--bus", 0, "BUS", "of disks: virtio, sata, scsi or ide" },
 		       { "--machine", 0, "MACHINE", "pc or q35" },
+		       { "--inspect", 0, "WHEN", "look for drivers in its disks: auto, yes, no" },
 		       { "--type", 0, "TYPE", "kvm, or qemu: without hardware (kvm)" },
 		       { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" },
 		       { "--output", 'o', "FILE", "not standard output; must not exist" },
@@ -140,7 +141,9 @@ const struct cmd cmd_table[] = {
 		  "domain XML for libvirt: the same MAC addresses, bridges by --bridge, the disks "
 		  "that `disk create` makes with the same --dir or --vg. What means something else "
 		  "under KVM is warned of with its line; what cannot be carried is an error, "
-		  "unless --accept-loss names the key. Nothing is defined or started.",
+		  "unless --accept-loss names the key. Bus and machine follow what the guest's "
+		  "kernel can drive, when its new disks are here and filled. Nothing is defined "
+		  "or started.",
 	  .fn = cmd_domain_convert },
 	{ .words = "domain prepare",
 	  .args = "[GUEST]",

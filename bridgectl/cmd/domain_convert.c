@@ -1,9 +1,10 @@
 /*
  * `bridgectl domain convert CONFIG`: a guest's Xen configuration as a definition for libvirt.
  *
- * Nothing is looked at but the file: neither disks nor libvirt, so it works on any host. The disks
- * are those of `disk layout`, from the same functions. Messages go to standard error, with
- * their lines; standard output is the definition, and only when nothing was wrong.
+ * It works on any host: neither Xen nor libvirt is asked. The disks are those of `disk layout`, from
+ * the same functions; when they are here, what the guest's kernel can drive is looked for in them.
+ * Messages go to standard error, with their lines; standard output is the definition, and only
+ * when nothing was wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/convert_inspect.h"
 #include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/disk/plan_names.h"
 #include "bridgectl/disk/plan_script.h"
@@ -31,6 +33,8 @@ struct conversion {
 	char *bridge_texts[CMD_GIVEN_MAX];
 	struct convert_mac macs[CMD_GIVEN_MAX];
 	const char *accept[CMD_GIVEN_MAX];
+	const char *inspect; /* "auto", "yes", "no" */
+	struct convert_look look;
 	struct plan *plan;
 	struct convert_place places[PLAN_DISKS_MAX];
 	char *paths[PLAN_DISKS_MAX];
@@ -58,11 +62,13 @@ static bool read_words(struct conversion *v)
 	static const char *const types[] = { "kvm", "qemu", NULL };
 	static const char *const machines[] = { "", "pc", "q35", NULL };
 	static const char *const buses[] = { "", "virtio", "sata", "scsi", "ide", NULL };
+	static const char *const whens[] = { "auto", "yes", "no", NULL };
 	const char *type = one_of(v->call, "--type", types, "kvm or qemu");
 	const char *machine = one_of(v->call, "--machine", machines, "pc or q35");
 	const char *bus = one_of(v->call, "--bus", buses, "virtio, sata, scsi or ide");
 
-	if (!type || !machine || !bus)
+	v->inspect = one_of(v->call, "--inspect", whens, "auto, yes or no");
+	if (!type || !machine || !bus || !v->inspect)
 		return false;
 	v->o.type = type;
 	v->o.machine = *machine ? machine : NULL;
@@ -234,6 +240,34 @@ static bool place_disks(struct conversion *v, const struct guest *g)
 	return true;
 }
 
+/*
+ * What is in them, when they are here. By itself a failure is no error: they may be empty yet.
+ * False: told.
+ */
+static bool look_into(struct conversion *v, struct report *report)
+{
+	char why[1024] = "";
+	int r;
+
+	if (!strcmp(v->inspect, "no") || !v->o.n_places)
+		return true;
+	r = convert_look(v->o.places, v->o.n_places, &v->look, why, sizeof(why));
+	if (r == 0) {
+		v->o.hints = &v->look.hints;
+		return true;
+	}
+	if (r == -ENOENT)
+		snprintf(why, sizeof(why), "the new disks are not all here, or not readable");
+	if (strcmp(v->inspect, "yes") != 0) {
+		if (r != -ENOENT)
+			report_warning(report, 0, 0,
+				       "what the guest's kernel can drive is not known: %s", why);
+		return true;
+	}
+	cmd_error("--inspect yes: %s", why);
+	return false;
+}
+
 /* --- The answer --- */
 
 /* Beside `path` first, so that a failure leaves what was there. */
@@ -326,7 +360,7 @@ static bool answer(struct conversion *v, const struct guest_file *f)
 	_cleanup_free_ char *xml = NULL;
 	struct report report = { 0 };
 	struct choices *c = NULL;
-	bool ok = f->ok && place_disks(v, f->guest);
+	bool ok = f->ok && place_disks(v, f->guest) && look_into(v, &report);
 
 	if (ok) {
 		c = convert_guest(f->guest, &f->file, &v->o, &report);
@@ -348,6 +382,7 @@ static bool answer(struct conversion *v, const struct guest_file *f)
 static void conversion_fini(struct conversion *v)
 {
 	plan_free(v->plan);
+	convert_look_fini(&v->look);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->paths); i++)
 		free(v->paths[i]);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->bridge_texts); i++)

@@ -234,7 +234,7 @@ struct choices *convert_guest(const struct guest *g, const struct xl_file *file,
 			      const struct convert_options *o, struct report *report)
 {
 	struct choices *c = mem_new(sizeof(*c));
-	struct converter v = { g, file, o, report, c };
+	struct converter v = { .g = g, .file = file, .o = o, .report = report, .c = c };
 
 	c->type = o->type;
 	c->name = g->name;

@@ -1,7 +1,7 @@
 /*
  * From the guest record to the choices that a KVM guest is made of. Pure: no file is looked at;
- * what the guest's kernel can do is not known here, so options decide. The table of keys is in
- * doc/domains.md.
+ * who has looked into the guest's disks gives hints, and without them what Xen gave it and the
+ * user's options decide. The table of keys is in doc/domains.md.
  */
 #ifndef BRIDGECTL_DOMAIN_CONVERT_H
 #define BRIDGECTL_DOMAIN_CONVERT_H
@@ -34,11 +34,21 @@ struct convert_mac {
 	char mac[18];
 };
 
+/* What the kernel that KVM would start can drive before it has its root file system. */
+enum hint { HINT_UNKNOWN, HINT_NO, HINT_YES };
+
+struct convert_hints {
+	const char *kernel; /* its version, "6.1.0-18-amd64"; NULL: there is none */
+	const char *arch;   /* "x86_64", "i686", or NULL */
+	enum hint virtio_pci, virtio_blk, virtio_scsi, ahci, ata_piix, sd_mod;
+};
+
 /* What the user says. Everything is borrowed. */
 struct convert_options {
 	const char *type;    /* "kvm", "qemu" */
 	const char *machine; /* "pc", "q35"; NULL: by the guest */
 	enum choice_bus bus;
+	const struct convert_hints *hints;  /* NULL: nobody looked */
 	const struct convert_place *places; /* in the order of their letters */
 	unsigned n_places;
 	const struct convert_pair *bridges;

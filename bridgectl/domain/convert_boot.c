@@ -3,8 +3,8 @@
  * kernels of the Xen host and its boot loaders, which read the guest's disk from outside, stay
  * behind, and the warning says what the guest needs instead.
  *
- * The machine is `pc` unless something newer is certain. Its virtio devices are transitional, so
- * kernels from 2.6.25 on drive them; on the PCI Express ports of `q35` they are those of virtio 1.0
+ * Unless hints tell, the machine is `pc` where nothing newer is certain. Its virtio devices are
+ * transitional, so kernels from 2.6.25 on drive them; on the PCI Express ports of `q35` they are those of virtio 1.0
  * only, which Linux has since 4.0. UEFI and PVH are younger than that.
  */
 #include "bridgectl/domain/convert_private.h"
@@ -17,7 +17,12 @@ void conv_machine(struct converter *v)
 	struct choices *c = v->c;
 
 	c->efi = g->kind == GUEST_HVM && firmware && !strcmp(firmware, "ovmf");
-	c->machine = v->o->machine ? v->o->machine : c->efi || g->kind == GUEST_PVH ? "q35" : "pc";
+	conv_hints(v);
+	c->machine = c->efi || g->kind == GUEST_PVH ? "q35" : "pc";
+	if (v->hinted.machine && !c->efi)
+		c->machine = v->hinted.machine;
+	if (v->o->machine)
+		c->machine = v->o->machine;
 	if (firmware && !c->efi && strcmp(firmware, "bios") && strcmp(firmware, "seabios") &&
 	    strcmp(firmware, "rombios") && strncmp(firmware, "pvgrub", 6) != 0)
 		conv_lose(v, "firmware", conv_place(v, "firmware", "bios"),

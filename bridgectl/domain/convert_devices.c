@@ -28,13 +28,15 @@ static unsigned count_cdroms(const struct guest *g)
 	return n;
 }
 
-/* What an HVM guest had, its BIOS and kernel can drive; a PV one had no controller at all. */
+/* Without a hint: what an HVM guest had, it can drive; a PV one had no controller at all. */
 static enum choice_bus choose_bus(const struct converter *v)
 {
 	const struct guest *g = v->g;
 
 	if (v->o->bus != BUS_DEFAULT)
 		return v->o->bus;
+	if (v->hinted.bus != BUS_DEFAULT)
+		return v->hinted.bus;
 	if (g->kind != GUEST_HVM)
 		return BUS_VIRTIO;
 	if (is_q35(v) || (g->hdtype && !strcmp(g->hdtype, "ahci")) ||
@@ -148,7 +150,9 @@ void conv_disks(struct converter *v)
 		else
 			tell_empty(v, &v->g->disks[i]);
 	}
-	if (v->o->n_places && v->g->kind == GUEST_HVM && v->o->bus == BUS_DEFAULT)
+	if (v->o->n_places && v->o->hints)
+		conv_tell_hints(v, at, bus);
+	else if (v->o->n_places && v->g->kind == GUEST_HVM && v->o->bus == BUS_DEFAULT)
 		conv_note(v, at, "disks are on %s, which the guest's own drivers know from Xen",
 			  choice_bus_name(bus));
 	else if (v->o->n_places)

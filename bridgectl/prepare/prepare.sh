@@ -26,6 +26,7 @@ UNDO=$BASE/undo-prepare.sh
 LOG=$STATE/log
 DRIVERS="virtio_pci virtio_blk virtio_net virtio_scsi ahci"
 CONSOLES="console=hvc0 console=ttyS0,115200n8"
+MENU_LST=/boot/grub/menu.lst
 TAB=$(printf '\t')
 
 dry='' install='' diff='' mode=prepare
@@ -520,15 +521,28 @@ menu_file() {
 	done
 }
 
-# The disk in the making gets its boot record elsewhere: no device is written to here.
+# The disk in the making gets its boot record elsewhere: no device is written to here. And the menu
+# that pygrub reads until then stays: on old Debian the package would have it start a file of GRUB 2,
+# which Xen cannot.
 preseed_grub() {
 	[ "$family" = debian ] && [ -n "$install" ] && [ -z "$dry" ] || return 0
 	! is_installed grub-pc || return 0
 	start_changes
+	[ ! -f $MENU_LST ] || keep $MENU_LST
 	printf '%s\n' "grub-pc grub-pc/install_devices multiselect " \
 		"grub-pc grub-pc/install_devices_empty boolean true" \
+		"grub-pc grub-pc/chainload_from_menu.lst boolean false" \
 		"grub-pc grub2/linux_cmdline string " |
 		debconf-set-selections >>"$LOG" 2>&1 || :
+}
+
+same_menu() {
+	kept=$STATE/files$MENU_LST
+	if [ -n "$dry" ] || [ ! -f "$kept" ] || cmp -s "$kept" $MENU_LST; then
+		return 0
+	fi
+	cp -p "$kept" $MENU_LST
+	add note "$MENU_LST was changed by the package and has its old content again"
 }
 
 # On Xen there may be no disk that GRUB knows, only partitions: then its menu has to wait.
@@ -586,7 +600,9 @@ step_bootloader() {
 	case $family-$major in
 	debian-*)
 		preseed_grub
-		need_package "starting without Xen" grub-pc || :
+		if need_package "starting without Xen" grub-pc && [ "$result" = 'done' ]; then
+			same_menu
+		fi
 		command=update-grub menu=/boot/grub/grub.cfg
 		;;
 	redhat-[456])

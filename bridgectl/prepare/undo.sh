@@ -16,6 +16,7 @@ export LC_ALL PATH DEBIAN_FRONTEND
 
 BASE=/var/lib/bridgectl
 STATE=$BASE/prepare.d
+MENU_LST=/boot/grub/menu.lst
 TAB=$(printf '\t')
 
 dry='' packages='' left=''
@@ -68,7 +69,8 @@ remove() { # FILE
 	fi
 }
 
-# The kernel that runs stays, whatever brought it.
+# The kernel that runs stays, whatever brought it. dpkg and rpm themselves remove nothing else: when
+# another package needs one of these, they refuse.
 remove_packages() { # FAMILY NAMES
 	names=''
 	for name in $2; do
@@ -79,9 +81,8 @@ remove_packages() { # FAMILY NAMES
 	done
 	[ -n "$names" ] || return 0
 	case $1 in
-	debian) set -- apt-get -q -y purge ;;
-	redhat) set -- yum -q -y remove ;;
-	suse) set -- zypper --non-interactive remove ;;
+	debian) set -- dpkg --purge ;;
+	*) set -- rpm -e ;;
 	esac
 	if [ -z "$packages" ]; then
 		say note "these packages stay; \"$*\" removes them: $names"
@@ -137,6 +138,10 @@ main() {
 	each restore file
 	each remove new
 	each split_packages pkg
+	# GRUB 2 renames it when it goes.
+	if [ ! -f $MENU_LST ] && grep -qxF "file$TAB$MENU_LST" "$STATE/list"; then
+		restore $MENU_LST
+	fi
 	each run run
 	each forget_dir dir
 	if [ -z "$dry" ] && [ -z "$left" ]; then

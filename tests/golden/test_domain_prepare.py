@@ -42,7 +42,11 @@ for k in /boot/vmlinuz-*; do cat /etc/dracut.conf.d/* >/boot/initramfs-${k#*-}.i
     "update-grub": "echo made of >/boot/grub/grub.cfg; cat /etc/default/grub >>/boot/grub/grub.cfg",
     "grub2-mkconfig": "echo made of >/boot/grub2/grub.cfg; cat /etc/default/grub >>/boot/grub2/grub.cfg",
     "debconf-set-selections": "cat >/dev/null",
-    "dpkg": "echo amd64",
+    "dpkg": """
+[ "$1" = --purge ] || { echo amd64; exit 0; }
+shift
+for w in "$@"; do grep -vx "$w" /fake/packages >/fake/p; mv /fake/p /fake/packages; 
+[ "$w" != grub-pc ] || { rm -r /etc/default/grub; mv /boot/grub/menu.lst /boot/grub/menu.lst_backup; }; done""",
     "dpkg-query": """
 for last in "$@"; do :; done
 case $* in
@@ -55,11 +59,10 @@ case $1 in
 *) grep -qx "$2" /fake/packages ;;
 esac""",
     "apt-get": """
-for w in "$@"; do case $w in update) exit 0 ;; -*|install|purge) ;; *)
+for w in "$@"; do case $w in update) exit 0 ;; -*|install) ;; *)
 [ ! -e /usr/sbin/policy-rc.d ] || echo held >>/calls
-case $* in *purge*) grep -vx "$w" /fake/packages >/fake/p; mv /fake/p /fake/packages; [ "$w" != grub-pc ] || rm -r /etc/default/grub ;;
-*) echo "$w" >>/fake/packages; [ "$w" != grub-pc ] || { mkdir -p /boot/grub /etc/default; echo GRUB_TIMEOUT=5 >/etc/default/grub; } ;;
-esac ;; esac; done""",
+echo "$w" >>/fake/packages; [ "$w" != grub-pc ] || { mkdir -p /boot/grub /etc/default; echo GRUB_TIMEOUT=5 >/etc/default/grub; echo chainload >>/boot/grub/menu.lst; } ;;
+esac; done""",
     "yum": 'for w in "$@"; do case $w in -*|install) ;; *) echo "$w" >>/fake/packages ;; esac; done',
     "zypper": 'for w in "$@"; do case $w in -*|install) ;; *) echo "$w" >>/fake/packages ;; esac; done',
     "grubby": """
@@ -383,8 +386,9 @@ def test_undo_keeps_what_others_changed(tmp_path):
 def test_packages(tmp_path):
     guest = Guest(tmp_path, "debian6")
     put(guest.root, "/fake/packages", "initramfs-tools\n")
-    shutil.rmtree(guest.root / "boot/grub")
+    (guest.root / "boot/grub/grub.cfg").unlink()
     shutil.rmtree(guest.root / "etc/default")
+    put(guest.root, "/boot/grub/menu.lst", "title of pygrub's\n")
     before = settled(guest)
     missing = {s["step"]: s["text"] for s in guest.steps(code=1) if s["result"] == "missing"}
     assert missing == {
@@ -397,13 +401,14 @@ def test_packages(tmp_path):
     calls = guest.calls()
     assert "held" in calls and not (guest.root / "usr/sbin/policy-rc.d").exists()
     assert [c for c in calls if c.startswith("debconf-set")]
+    assert guest.read("/boot/grub/menu.lst") == "title of pygrub's\n"
     assert set(guest.results("--install").values()) == {"already"}
     kept = [s for s in guest.steps("--undo", "--dry-run") if "packages stay" in s["text"]]
     assert kept and "acpid" in json.dumps(kept)
     guest.steps("--undo", "--install")
     assert guest.read("/fake/packages") == "initramfs-tools\n"
-    (guest.root / "boot/grub/grub.cfg").unlink(missing_ok=True)
-    (guest.root / "boot/grub").rmdir()
+    # What its packages left, not we.
+    (guest.root / "boot/grub/menu.lst_backup").unlink()
     (guest.root / "etc/default").rmdir()
     assert guest.state() == before
 
