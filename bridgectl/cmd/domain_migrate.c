@@ -18,7 +18,8 @@
 #define DOWNTIME_MAX_MS 3600000
 
 /* What is true of a Xen host and of no other, whatever is installed there. */
-#define IS_XEN "grep -qs control_d /proc/xen/capabilities"
+#define XEN_FILE "/proc/xen/capabilities"
+#define IS_XEN "test -e " XEN_FILE " && grep -q control_d " XEN_FILE
 
 static bool is_xen(const struct hyper *h)
 {

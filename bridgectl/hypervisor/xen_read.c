@@ -224,11 +224,12 @@ void xen_read_nics(const char *text, struct hyper_domain *d)
 
 		len = strcspn(text, "\n");
 		n = cut_words(text, len, w);
-		if (n < 3 || !number(w[0].s, w[0].len, &number_of) || w[2].len != 17)
+		if (n < 3 || !number(w[0].s, w[0].len, &number_of) || number_of >= XEN_VIFS_MAX ||
+		    w[2].len != 17)
 			continue;
 		snprintf(word, sizeof(word), "%.17s", w[2].s);
 		read_mac(word, mac);
-		for (unsigned i = d->n_vifs; mac[0] && i <= number_of && i < XEN_VIFS_MAX; i++)
+		for (unsigned i = d->n_vifs; mac[0] && i <= number_of; i++)
 			add_vif(d)->interface = usual_interface(d->id, i);
 		if (mac[0] && number_of < d->n_vifs && !d->vifs[number_of].mac[0])
 			strcpy(d->vifs[number_of].mac, mac);
@@ -375,13 +376,27 @@ static void sxp_domain(const struct sxp *s, struct hyper_list *l)
 	}
 }
 
+/* xl closes (linux 0) on its line and once more behind what belongs into it (xl_sxp.c). */
+static void open_linux(char *text, size_t len)
+{
+	static const char line[] = "\t(linux 0)\n";
+	char *end = text + len;
+
+	while ((text = memmem(text, (size_t)(end - text), line, sizeof(line) - 1))) {
+		text += sizeof(line) - 3;
+		*text = ' ';
+	}
+}
+
 static int read_sxp(const char *text, size_t len, struct hyper_list *l)
 {
+	_cleanup_free_ char *copy = mem_strndup(text, len);
 	struct sxp *all;
 	const struct sxp *s;
 	unsigned at = 0;
 
-	if (sxp_parse(text, len, &all) < 0)
+	open_linux(copy, len);
+	if (sxp_parse(copy, len, &all) < 0)
 		return -EINVAL;
 	while (l->n < XEN_DOMAINS_MAX && (s = sxp_next(all, "domain", &at)))
 		sxp_domain(s, l);

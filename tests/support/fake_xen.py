@@ -159,7 +159,9 @@ class Tool:
                 self.remove(d)
 
     def details(self, chosen):
-        if self.name == "xm":
+        if "details" in self.state:
+            print(self.state["details"])
+        elif self.name == "xm":
             print("\n".join(self.xend(d) for d in chosen))
         elif self.state["version"] == "4.1":
             print("\n".join(self.old(d) for d in chosen if d["id"] != 0))
