@@ -42,7 +42,8 @@ typedef bool (*unpack_fn)(void *arg, const void *data, size_t len);
 const char *unpack_name(const void *data, size_t len);
 /*
  * One stream, or several of the same kind. 0, also when `fn` wanted no more; -ENOTSUP: known, but
- * not here; -EINVAL: broken. *ret_used, in any case: how many bytes of `data` they took, at least 1.
+ * not here; -EINVAL: broken. *ret_used, in any case: how many bytes of `data` they took, at
+ * least 1.
  */
 int unpack(const void *data, size_t len, unpack_fn fn, void *arg, size_t *ret_used);
 

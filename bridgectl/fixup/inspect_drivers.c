@@ -1,7 +1,8 @@
 /*
- * Which drivers a kernel has when it needs them: built in (its configuration, modules.builtin), in
- * its initramfs, or as modules of the root file system. Where a question cannot be answered, because
- * the initramfs is of an unknown kind or there is no configuration, the answer is "not known".
+ * Which drivers a kernel has when it needs them: built in (its configuration, modules.builtin),
+ * in its initramfs, or as modules of the root file system. Where a question cannot be answered,
+ * because the initramfs is of an unknown kind or there is no configuration, the answer is "not
+ * known".
  */
 #include <stddef.h>
 #include <stdio.h>

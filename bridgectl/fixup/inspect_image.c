@@ -1,6 +1,7 @@
 /*
  * The head of a kernel's file: Documentation/arch/x86/boot.rst. What PCs boot is a "bzImage" with
- * the magic HdrS; a bare ELF file, often gzipped, is what Xen's loader for paravirtual guests takes.
+ * the magic HdrS; a bare ELF file, often gzipped, is what Xen's loader for paravirtual guests
+ * takes.
  */
 #include <elf.h>
 #include <stdint.h>

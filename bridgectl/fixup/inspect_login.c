@@ -1,6 +1,7 @@
 /*
- * Where a guest starts a getty: inittab(5), Upstart's jobs, systemd's units. systemd also starts one on
- * the console of the kernel's command line by itself (systemd-getty-generator(8)); that is not told.
+ * Where a guest starts a getty: inittab(5), Upstart's jobs, systemd's units. systemd also starts
+ * one on the console of the kernel's command line by itself (systemd-getty-generator(8)); that is
+ * not told.
  */
 #include "bridgectl/fixup/inspect_private.h"
 

@@ -1,6 +1,6 @@
 /*
- * A boot loader's menu from anybody, in every language there is: what comes out is a tree of bounded
- * size, and the default is an entry of it that starts something.
+ * A boot loader's menu from anybody, in every language there is: what comes out is a tree of
+ * bounded size, and the default is an entry of it that starts something.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * An initramfs from anybody: named or refused with a reason, the same in one piece and, for what is not
- * compressed, in pieces. Also taken for a kernel's file.
+ * An initramfs from anybody: named or refused with a reason, the same in one piece and, for what
+ * is not compressed, in pieces. Also taken for a kernel's file.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /*
  * What is seen in a guest: each tree of tests/support/guest_trees.py against
- * tests/golden/inspect/NAME.json (GOLDEN_UPDATE=1 writes them), trees with something changed, and the
- * record as JSON, also from a child that lies.
+ * tests/golden/inspect/NAME.json (GOLDEN_UPDATE=1 writes them), trees with something changed, and
+ * the record as JSON, also from a child that lies.
  */
 #include <setjmp.h>
 #include <stdarg.h>
