@@ -8,6 +8,7 @@
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/bootcfg.h"
+#include "bridgectl/fixup/sort.h"
 #include "common/util.h"
 
 /* A line as a key and what follows it, without blanks around. */
@@ -269,7 +270,7 @@ void boot_menu_bls_end(struct boot_menu *m, const char *env)
 	_cleanup_free_ char *opts = grubenv_get(env, "kernelopts");
 
 	if (m->n)
-		qsort(m->v, m->n, sizeof(*m->v), newest_first);
+		sort(m->v, m->n, sizeof(*m->v), newest_first);
 	for (unsigned i = 0; i < m->n; i++) {
 		char *raw = m->v[i].cmdline;
 

@@ -7,6 +7,7 @@
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/inspect_private.h"
+#include "bridgectl/fixup/sort.h"
 
 /* What is known before a kernel's file is opened. */
 struct candidate {
@@ -260,7 +261,7 @@ void inspect_kernels(struct tree *t, struct inspection *in, const struct boot_me
 	(void)tree_list(t, "/boot", saw_name, &s);
 	from_menu(&s);
 	if (s.n)
-		qsort(s.v, s.n, sizeof(*s.v), by_weight);
+		sort(s.v, s.n, sizeof(*s.v), by_weight);
 	else
 		inspect_note(in, "there is no kernel in /boot");
 	choose(&s, in);

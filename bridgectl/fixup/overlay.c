@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bridgectl/domain/mem.h"
+#include "bridgectl/fixup/sort.h"
 #include "common/util.h"
 
 #define CHUNKS_MAX (OVERLAY_MAX / OVERLAY_CHUNK)
@@ -201,7 +202,7 @@ static const struct chunk **sorted(const struct overlay *o, size_t *ret_n)
 		    memcmp(old, c->bytes, len) != 0)
 			v[n++] = c;
 	}
-	qsort(v, n, sizeof(*v), by_number);
+	sort(v, n, sizeof(*v), by_number);
 	*ret_n = n;
 	return v;
 }

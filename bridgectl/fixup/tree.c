@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bridgectl/domain/mem.h"
+#include "bridgectl/fixup/sort.h"
 #include "common/util.h"
 
 /* Where a walk is: `at` has no links, "" being the root; `rest` is still to go. */
@@ -216,7 +217,7 @@ int tree_list(struct tree *t, const char *path, tree_name_fn fn, void *arg)
 	if (r == 0 && l.more)
 		r = -E2BIG;
 	if (r == 0 && l.n)
-		qsort(l.v, l.n, sizeof(*l.v), by_name);
+		sort(l.v, l.n, sizeof(*l.v), by_name);
 	for (size_t i = 0; r == 0 && i < l.n && fn(arg, l.v[i]); i++)
 		;
 	for (size_t i = 0; i < l.n; i++)
