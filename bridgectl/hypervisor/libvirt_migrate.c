@@ -117,19 +117,23 @@ static unsigned long long param(virTypedParameterPtr p, int n, const char *name)
 	return v;
 }
 
+/* A sentence changes seldom: where there is no terminal each is a line. */
 static void tell(const struct move *m, virTypedParameterPtr p, int n)
 {
 	unsigned long long total = param(p, n, VIR_DOMAIN_JOB_DATA_TOTAL);
 	unsigned long long left = param(p, n, VIR_DOMAIN_JOB_DATA_REMAINING);
 	unsigned long long passes = param(p, n, VIR_DOMAIN_JOB_MEMORY_ITERATION);
 	unsigned long long disk = param(p, n, VIR_DOMAIN_JOB_DISK_REMAINING);
-	char what[120];
+	char what[80];
 
 	if (!total || !m->how->progress)
 		return;
-	snprintf(what, sizeof(what), "%s: %llu MiB left%s, pass %llu",
-		 disk ? "copying disks and memory" : "copying memory", left >> 20,
-		 m->aborted ? ", stopping" : "", passes);
+	if (m->aborted)
+		snprintf(what, sizeof(what), "breaking off");
+	else if (disk)
+		snprintf(what, sizeof(what), "copying disks");
+	else
+		snprintf(what, sizeof(what), "copying memory, pass %llu", passes);
 	m->how->progress(m->how->arg, what, left <= total ? (int)(1000 - left * 1000 / total) : 0);
 }
 

@@ -130,13 +130,9 @@ void lv_watch_end(struct lv *lv, int watch)
 
 static void tell(const struct hyper_wait *how, unsigned timeout_s, uint64_t left_ms)
 {
-	char what[80];
-
-	if (!how->progress)
-		return;
-	snprintf(what, sizeof(what), "waiting for the guest to shut down, %u s left",
-		 (unsigned)((left_ms + 999) / 1000));
-	how->progress(how->arg, what, (int)(1000 - left_ms / MAX(1U, timeout_s)));
+	if (how->progress)
+		how->progress(how->arg, "waiting for the guest to shut down",
+			      (int)(1000 - left_ms / MAX(1U, timeout_s)));
 }
 
 int lv_watch_wait(struct lv *lv, unsigned timeout_s, const struct hyper_wait *how)

@@ -254,11 +254,10 @@ static void test_said_only(void **state)
 
 	(void)state;
 	assert_int_equal(c.n, 0);
-	c = diff(
-		WRAP("<memory unit='GiB'>1</memory><os><type machine='pc'>hvm</type></os>"),
-		WRAP("<memory unit='KiB'>1048576</memory><os><type machine='pc-i440fx-7.2'>hvm</type>"
-		     "</os>"),
-		false);
+	c = diff(WRAP("<memory unit='GiB'>1</memory><os><type machine='pc'>hvm</type></os>"),
+		 WRAP("<memory unit='KiB'>1048576</memory><os>"
+		      "<type machine='pc-i440fx-7.2'>hvm</type></os>"),
+		 false);
 	assert_int_equal(c.n, 0);
 }
 
