@@ -31,12 +31,14 @@ struct search {
 
 /* --- Whom there is to ask --- */
 
-static void missed(struct search *s, const char *who, const char *why)
+static void missed(struct search *s, const char *why)
 {
-	json_array_append_new(s->not_asked, json_sprintf("%s: %s", who, why));
+	json_array_append_new(s->not_asked, json_string(why));
 }
 
-static void ask_hypervisor(struct search *s, unsigned n, const struct hyper_choice *choice)
+/* `must`: it is told when it cannot be asked. */
+static void ask_hypervisor(struct search *s, unsigned n, const struct hyper_choice *choice,
+			   bool must)
 {
 	char err[HYPER_ERRLEN];
 	struct hyper *h = NULL;
@@ -45,28 +47,28 @@ static void ask_hypervisor(struct search *s, unsigned n, const struct hyper_choi
 	s->kinds[n] = r ? "" : h->ops->name;
 	if (!r)
 		r = h->ops->list(h, &s->domains[n], err);
-	if (r)
-		missed(s, choice->uri ? "libvirt" : "Xen", err);
+	if (r && must)
+		missed(s, err);
 	hyper_close(h);
 }
 
-/* Xen is asked where it runs: without a choice it comes first there. */
+/* Many Xen hosts have no libvirt. */
 static void gather(struct search *s)
 {
-	const char *uri = cmd_option(s->call, "--connect"),
-		   *bridge = cmd_option(s->call, "--bridge");
+	const char *uri = cmd_option(s->call, "--connect");
+	const char *bridge = cmd_option(s->call, "--bridge");
 	struct hyper_choice xen = { .xen = "" };
 	struct hyper_choice libvirt = { .uri = uri ? uri : libvirt_default_uri() };
+	bool is_xen = hyper_xen_is_here();
 
-	if (hyper_xen_is_here())
-		ask_hypervisor(s, 0, &xen);
-	ask_hypervisor(s, 1, &libvirt);
+	if (is_xen)
+		ask_hypervisor(s, 0, &xen, true);
+	ask_hypervisor(s, 1, &libvirt, uri || !is_xen);
 	xen_configs_read(&s->configs);
 	s->tables = mac_tables(s->call, bridge);
 	if (!s->tables)
-		missed(s, bridge ? bridge : "bridges",
-		       bridge ? "l2tund does not run, or has no such bridge" :
-				"l2tund does not run, so no forwarding table was looked at");
+		missed(s, bridge ? "l2tund does not run, or has no such bridge" :
+				   "l2tund does not run, so no forwarding table was looked at");
 }
 
 /* --- Who has it --- */

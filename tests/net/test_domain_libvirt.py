@@ -4,6 +4,7 @@ What libvirt's test driver can show is in tests/unit/test_libvirt.c.
 """
 import json
 import os
+import pty
 import signal
 import subprocess
 import time
@@ -227,6 +228,21 @@ def test_console_of_none(kvm):
     assert "it is off" in kvm.run("console", "web1", code=1).stderr
 
 
+def test_console(kvm):
+    """What the guest's BIOS or our keys make of it does not matter: it is virsh's, until Ctrl-]."""
+    kvm.daemon.define(tiny_guest("web1"))
+    kvm.daemon.virsh("start", "web1")
+    ours, its = pty.openpty()
+    console = kvm.popen("console", "web1", stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    seen = b""
+    while b"Escape character" not in seen:
+        seen += os.read(ours, 4096)
+    os.write(ours, b"\x1d")
+    assert console.wait(20) == 0, seen
+    os.close(ours)
+
+
 # --- diff ---
 
 def test_diff(kvm):
@@ -268,7 +284,7 @@ def test_mac(kvm, tmp_path, monkeypatch):
     answer = kvm.json("mac", "--check", NOBODYS, code=1)
     assert answer["in_use"] and answer["users"] == ["guest old in /etc/xen/old.cfg"]
     assert answer["not_asked"] == [
-        "bridges: l2tund does not run, so no forwarding table was looked at"]
+        "l2tund does not run, so no forwarding table was looked at"]
     assert "nobody has it" in kvm.run("mac", "--check", "00:16:3e:0b:0b:0b").stdout
     kvm.run("mac", "--check", "00:16:3e", code=2)
 
