@@ -114,13 +114,27 @@ static bool try_config(struct tree *t, struct inspection *in, size_t i, struct b
 	return names_a_kernel(menu);
 }
 
+/* pygrub may have read the other one until now: which depends on its version. */
+static void tell_others(struct tree *t, struct inspection *in)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(configs); i++)
+		if (configs[i].kind == BOOT_GRUB_LEGACY && in->boot != BOOT_GRUB_LEGACY &&
+		    tree_is_file(t, configs[i].path)) {
+			inspect_note(in, "%s is there as well as %s, which counts", configs[i].path,
+				     in->boot_path);
+			return;
+		}
+}
+
 void inspect_boot(struct tree *t, struct inspection *in, struct boot_menu *menu)
 {
 	memset(menu, 0, sizeof(*menu));
 	menu->def = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(configs); i++)
-		if (try_config(t, in, i, menu))
+		if (try_config(t, in, i, menu)) {
+			tell_others(t, in);
 			return;
+		}
 	if (in->boot == BOOT_NO_CONFIG) {
 		read_bls(t, NULL, NULL, menu);
 		if (menu->n) {

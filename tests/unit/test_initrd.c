@@ -220,7 +220,7 @@ static void pack_gzip(struct bytes *to, const struct bytes *from)
 
 static void pack_zstd(struct bytes *to, const struct bytes *from)
 {
-	uint8_t n[4];
+	uint8_t n[4] = { 0 };
 
 	add(to, "\x28\xb5\x2f\xfd\xa0", 5);
 	put_le32(n, (uint32_t)from->len);
@@ -233,7 +233,7 @@ static void pack_zstd(struct bytes *to, const struct bytes *from)
 static void pack_lz4(struct bytes *to, const struct bytes *from)
 {
 	size_t rest = from->len - 15, at;
-	uint8_t n[4];
+	uint8_t n[4] = { 0 };
 
 	add(to, "\x02\x21\x4c\x18", 4);
 	at = to->len;

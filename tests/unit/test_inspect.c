@@ -186,6 +186,27 @@ static void test_kernel(void **state)
 	fresh("centos7");
 }
 
+/* Two boot loaders' menus: the one counts that our boot record looks for first. */
+static void test_two_menus(void **state)
+{
+	struct inspection *in;
+
+	(void)state;
+	put("debian8", "/boot/grub/menu.lst", "title a\nkernel /boot/vmlinuz-3.16.0-4-amd64 ro\n");
+	in = look("debian8");
+	assert_int_equal(in->boot, BOOT_GRUB2);
+	assert_string_equal(in->notes[0],
+			    "/boot/grub/menu.lst is there as well as /boot/grub/grub.cfg, "
+			    "which counts");
+	inspection_free(in);
+	put("debian8", "/boot/grub/grub.cfg", "# nothing\n");
+	in = look("debian8");
+	assert_int_equal(in->boot, BOOT_GRUB_LEGACY);
+	assert_true(in->kernels[1].is_default);
+	inspection_free(in);
+	fresh("debian8");
+}
+
 /* What is not understood is not "no". */
 static void test_unknown_initrd(void **state)
 {
@@ -423,8 +444,9 @@ int main(void)
 	static const struct CMUnitTest others[] = {
 		cmocka_unit_test(test_kernel),	     cmocka_unit_test(test_unknown_initrd),
 		cmocka_unit_test(test_bare_kernels), cmocka_unit_test(test_renames),
-		cmocka_unit_test(test_empty),	     cmocka_unit_test(test_many_kernels),
-		cmocka_unit_test(test_json_keys),    cmocka_unit_test(test_json_bounds),
+		cmocka_unit_test(test_empty),	     cmocka_unit_test(test_two_menus),
+		cmocka_unit_test(test_many_kernels), cmocka_unit_test(test_json_keys),
+		cmocka_unit_test(test_json_bounds),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(names) + ARRAY_SIZE(others)];
 	unsigned n = 0;
