@@ -115,25 +115,27 @@ static void find_bridges(struct hyper_domain *d)
 	}
 }
 
+/* xl leaves out of list -l what it cannot tell of a domain, and the whole domain then. */
 static void add_details(struct xen *x, struct hyper_list *l)
 {
 	static const char *const words[] = { "list", "-l", NULL };
 	struct hyper_list details = { 0 };
 	_cleanup_free_ char *out = NULL;
 	char err[HYPER_ERRLEN];
-	bool known = xen_run(x, "Xen", XEN_ASK_S, words, &out, err) == 0 &&
-		     xen_read_details(out, strlen(out), &details) == 0;
 
+	if (xen_run(x, "Xen", XEN_ASK_S, words, &out, err) == 0)
+		xen_read_details(out, strlen(out), &details);
 	take_details(l, &details);
-	hyper_list_fini(&details);
 	for (unsigned i = 0; i < l->n; i++) {
 		struct hyper_domain *d = &l->v[i];
 
-		if (d->id > 0 && (!known || lacks_mac(d)))
+		if (d->id <= 0)
+			continue;
+		if (lacks_mac(d) || !same(&details, d))
 			ask_nics(x, d);
-		if (d->id > 0)
-			find_bridges(d);
+		find_bridges(d);
 	}
+	hyper_list_fini(&details);
 }
 
 /* --- Guests that are only files --- */

@@ -106,7 +106,9 @@ static int tell_failed(struct xen *x, const char *domain, int id, const char *ho
 	const char *name = name_of(&l, id, &state);
 	int r = code == -EINTR ? -EINTR : -EIO;
 
-	if (!known)
+	if (x->is_xm && code == -EINTR)
+		hyper_fail(err, r, "%s: not waited for any more; xend goes on with it", domain);
+	else if (!known)
 		hyper_fail(err, r, "%s: the migration failed, and %s does not answer", domain,
 			   x->tool);
 	else if (name && !strcmp(name, domain) && state == HYPER_RUNNING)

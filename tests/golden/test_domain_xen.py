@@ -158,6 +158,14 @@ def test_details_that_cannot_be_read(host, text):
     assert host.json("list")["domains"][1]["interfaces"] == [{"mac": MAC, "bridge": None, "interface": "vif1.0"}]
 
 
+def test_domain_without_details(host):
+    """xl leaves out of list -l what it cannot tell of a domain."""
+    host.domain("web1", mac=MAC)
+    host.domain("web2", mac="00:16:3e:00:00:02", mute=True)
+    assert [i["mac"] for d in host.json("list")["domains"] for i in d["interfaces"]] == [MAC, "00:16:3e:00:00:02"]
+    assert host.calls() == ["xl list -v", "xl list -l", "xl network-list 2"]
+
+
 def test_no_domain_at_all(host):
     host.save(domains=[])
     assert "is this host's Xen up?" in host.refused("list")
@@ -340,19 +348,25 @@ def test_stop_starts_again(host):
     assert host.deeds() == ["xl shutdown 1"]
 
 
-def test_stop_waiting(host):
-    """Ctrl-C ends the waiting, and no guest."""
-    host.domain("web1", shutdown="never")
-    child = subprocess.Popen([BRIDGECTL, "domain", "stop", "web1", "--force"], env=host.env(), text=True, stderr=subprocess.PIPE)
+def interrupted(host, call, *words):
+    """What it says when Ctrl-C comes after that call."""
+    child = subprocess.Popen([BRIDGECTL, "domain", *words], env=host.env(), text=True, stderr=subprocess.PIPE)
     try:
-        while "xl shutdown 1" not in host.calls():
+        while call not in host.calls():
             assert child.poll() is None
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=20)[1]
     finally:
         child.kill()
-    assert child.returncode == 1 and "it may still shut down" in said
+    assert child.returncode == 1
+    return said
+
+
+def test_stop_waiting(host):
+    """Ctrl-C ends the waiting, and no guest."""
+    host.domain("web1", shutdown="never")
+    assert "it may still shut down" in interrupted(host, "xl shutdown 1", "stop", "web1", "--force")
     assert host.deeds() == ["xl shutdown 1"]
 
 
@@ -520,6 +534,17 @@ def test_migrate_fails(host, how, said):
     host.save(migrate=how)
     done = host.run("migrate", "web1", "xen2", "--live")
     assert done.returncode == 1 and said in done.stderr
+
+
+def test_migrate_interrupted(host):
+    host.domain("web1")
+    host.ssh()
+    host.save(migrate="hangs")
+    said = interrupted(host, "xl migrate 1 xen2", "migrate", "web1", "xen2", "--live")
+    assert "the migration was stopped; it still runs here" in said
+    host.tools("xm")
+    said = interrupted(host, "xm migrate --live 1 xen2", "migrate", "web1", "xen2", "--live")
+    assert "xend goes on with it" in said
 
 
 # --- Another host ---

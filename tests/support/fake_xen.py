@@ -53,7 +53,7 @@ class FakeXen:
         return self.state
 
     def domain(self, name, state="-b----", mem=256, vcpus=1, **more):
-        """`more`: mac, bridge; shutdown: ok, never, button, deaf, restart, preserve; looks."""
+        """`more`: mac, bridge; shutdown: ok, never, button, deaf, restart, preserve; looks; mute."""
         vifs = [{"mac": more.pop("mac"), "bridge": more.pop("bridge", "xenbr0")}] if "mac" in more else []
         number = self.state["next"]
         self.state["next"] += 1
@@ -129,7 +129,7 @@ class Tool:
         self.pass_time()
         if "-l" in words:
             chosen = [self.find(w) for w in words if w != "-l"] or self.state["domains"]
-            return self.details(chosen)
+            return self.details([d for d in chosen if not d.get("mute")])
         chosen = [self.find(w) for w in words if w != "-v"] or self.state["domains"]
         print("Name                                        ID   Mem VCPUs\tState\tTime(s)"
               + ("   UUID                            Reason-Code\tSecurity Label" if "-v" in words else ""))
@@ -246,6 +246,8 @@ class Tool:
         d = self.find(words[-2])
         how = self.state.get("migrate", "ok")
         print("migration sender: Giving target permission to start.", file=sys.stderr)
+        if how == "hangs":
+            time.sleep(600)
         if how == "ok":
             return self.remove(d)
         if how == "away":
