@@ -1,10 +1,10 @@
 /*
  * `bridgectl domain start DOMAIN --rescue` and `bridgectl domain finish DOMAIN`.
  *
- * Kernel and initramfs are copied out of the guest's disk into a folder of the domain's name, and its
- * definition gets them, with a command line that fits KVM. The definition as it was is kept beside
- * them, for people: `finish` takes away just what was put in, since others may have changed the
- * rest meanwhile. Whether a definition is one of ours is told by the path of its kernel.
+ * Kernel and initramfs are copied out of the guest's disk into a folder of the domain's name, and
+ * its definition gets them, with a command line that fits KVM. The definition as it was is kept
+ * beside them, for people: `finish` takes away just what was put in, since others may have changed
+ * the rest meanwhile. Whether a definition is one of ours is told by the path of its kernel.
  */
 #include "bridgectl/cmd/domain_rescue.h"
 

@@ -1,7 +1,7 @@
 /*
- * A core image, by the grub-mkimage of this host: GRUB's kernel and the modules that menus of guests
- * ask for, so that `insmod` in them finds what it wants and never loads a file of theirs, which may
- * be another version's; and a memory disk with our script and a few modules (bootrecord_script.c).
+ * A core image, by the grub-mkimage of this host: GRUB's kernel and the modules that menus of
+ * guests ask for, so that `insmod` in them finds what it wants and never loads a file of theirs,
+ * which may be another version's; and a memory disk with our script and a few modules (bootrecord_script.c).
  * grub-install is not for us: it looks at the devices of the host, and at its own /boot.
  */
 #include <errno.h>

@@ -5,9 +5,9 @@
  *
  * `blscfg` and its files in loader/entries are a patch that only Fedora's GRUB has. Such a file is
  * lines of a word and a value, so it is a script once these words are functions. A command comes
- * before a function of the same name; hence `linux` is no part of the core, but a module beside this
- * script that is loaded, and unloaded while such files are read. linux16 and legacycfg are there for
- * the same reason: they would keep it.
+ * before a function of the same name; hence `linux` is no part of the core, but a module beside
+ * this script that is loaded, and unloaded while such files are read. linux16 and legacycfg are
+ * there for the same reason: they would keep it.
  */
 #include "bridgectl/fixup/bootrecord.h"
 
