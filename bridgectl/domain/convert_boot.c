@@ -4,8 +4,8 @@
  * behind, and the warning says what the guest needs instead.
  *
  * Unless hints tell, the machine is `pc` where nothing newer is certain. Its virtio devices are
- * transitional, so kernels from 2.6.25 on drive them; on the PCI Express ports of `q35` they are those of virtio 1.0
- * only, which Linux has since 4.0. UEFI and PVH are younger than that.
+ * transitional, so kernels from 2.6.25 on drive them; on the PCI Express ports of `q35` they are
+ * those of virtio 1.0 only, which Linux has since 4.0. UEFI and PVH are younger than that.
  */
 #include "bridgectl/domain/convert_private.h"
 #include "bridgectl/domain/mem.h"

@@ -1,5 +1,5 @@
-# Makes a C file of prepare.sh and undo.sh, a string per line. The second becomes a function of the
-# first, which writes it in the guest.
+# Makes a C file of undo.sh, tools.sh and prepare.sh, a string per line. The second goes into the
+# third, the first into a function of the second, which writes it in the guest.
 
 function emit(line,    i, c, out) {
 	for (i = 1; i <= length(line); i++) {
@@ -9,14 +9,7 @@ function emit(line,    i, c, out) {
 	printf "\t\"%s\\n\",\n", out
 }
 
-BEGIN {
-	print "/* Made by bridgectl/prepare/embed.awk of the scripts beside it. */"
-	print "#include \"bridgectl/cmd/prepare_script.h\"\n"
-	print "const char *const prepare_script[] = {"
-}
-
-FILENAME == ARGV[1] { undo[++n] = $0; next }
-/^# undo_script\(\) is here/ {
+function emit_undo(    i) {
 	emit("undo_script() {")
 	emit("\tcat <<'END_OF_UNDO'")
 	for (i = 1; i <= n; i++)
@@ -24,6 +17,22 @@ FILENAME == ARGV[1] { undo[++n] = $0; next }
 	emit("END_OF_UNDO")
 	emit("}")
 	found = 1
+}
+
+BEGIN {
+	print "/* Made by bridgectl/prepare/embed.awk of the scripts beside it. */"
+	print "#include \"bridgectl/cmd/prepare_script.h\"\n"
+	print "const char *const prepare_script[] = {"
+}
+
+FILENAME == ARGV[1] { undo[++n] = $0; next }
+FILENAME == ARGV[2] { tools[++m] = $0; next }
+/^# tools\.sh is here/ {
+	for (i = 2; i <= m; i++)
+		if (tools[i] ~ /^# undo_script\(\) is here/)
+			emit_undo()
+		else
+			emit(tools[i])
 	next
 }
 { emit($0) }

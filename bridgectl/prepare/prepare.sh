@@ -13,6 +13,7 @@
 # Standard output is one line per result, fields separated by tabs: RESULT STEP TEXT, where RESULT
 # is already, done, would (--dry-run), missing (it needs a hand, or --install), failed, or note;
 # diff (a line of a file's change, for the result that follows); and at last `end`.
+# shellcheck disable=SC2034 # tools.sh uses more of the variables
 set -eu
 umask 022
 LC_ALL=C
@@ -25,274 +26,14 @@ STATE=$BASE/prepare.d
 UNDO=$BASE/undo-prepare.sh
 LOG=$STATE/log
 DRIVERS="virtio_pci virtio_blk virtio_net virtio_scsi ahci"
+WHAT="drivers for virtio and SATA in the initramfs"
 CONSOLES="console=hvc0 console=ttyS0,115200n8"
 MENU_LST=/boot/grub/menu.lst
 TAB=$(printf '\t')
 
 dry='' install='' diff='' mode=prepare
 
-# --- Results ---
-
-# One per step: the worst that was said of it, and all texts.
-step='' result='' text=''
-
-say() { # RESULT TEXT
-	printf '%s\t%s\t%s\n' "$1" "$step" "$(printf '%s' "$2" | tr '\t\n' '  ')"
-}
-
-begin() {
-	step=$1 result=already text=''
-}
-
-rank() {
-	case $1 in
-	failed) echo 4 ;;
-	missing) echo 3 ;;
-	done | would) echo 2 ;;
-	note) echo 1 ;;
-	*) echo 0 ;;
-	esac
-}
-
-# That is how it stands with the step, among others.
-add() { # RESULT TEXT
-	if [ "$(rank "$1")" -gt "$(rank "$result")" ]; then
-		result=$1
-	fi
-	text="$text${text:+; }$2"
-}
-
-end() { # TEXT, when there was nothing to say
-	[ "$result" != note ] || result=already
-	say "$result" "${text:-$1}"
-}
-
-has() {
-	command -v "$1" >/dev/null 2>&1
-}
-
-# --- What can be undone ---
-
-note_undo() { # LINE, once
-	grep -qxF -e "$1" "$STATE/list" 2>/dev/null || printf '%s\n' "$1" >>"$STATE/list"
-}
-
-# The folders above a path, each noted before it is made.
-make_dirs() { # FOLDER
-	[ ! -d "$1" ] || return 0
-	make_dirs "$(dirname "$1")" && note_undo "dir$TAB$1" && mkdir "$1"
-}
-
-start_changes() {
-	[ ! -f "$STATE/list" ] || return 0
-	mkdir -p "$STATE/files" && chmod 700 "$STATE" && undo_script >"$UNDO" && chmod 700 "$UNDO" &&
-		: >"$STATE/list"
-}
-
-# Keeps what is there now, once: the first time is what undo goes back to.
-# Callers ask whether it went well, so `set -e` does not count in here.
-keep() { # FILE
-	start_changes || return 1
-	if grep -qxF -e "file$TAB$1" -e "new$TAB$1" "$STATE/list"; then
-		return 0
-	elif [ -e "$1" ] || [ -L "$1" ]; then
-		mkdir -p "$STATE/files$(dirname "$1")" && cp -pP "$1" "$STATE/files$1" &&
-			note_undo "file$TAB$1"
-	else
-		make_dirs "$(dirname "$1")" && note_undo "new$TAB$1"
-	fi
-}
-
-# What undo finds there if nobody has changed it after us.
-note_sum() { # FILE
-	printf 'sum\t%s\t%s\n' "$1" "$(cksum <"$1")" >>"$STATE/list"
-}
-
-# Lines are going to be added to it.
-draft() { # FILE
-	: >"$tmp"
-	[ ! -f "$1" ] || cat "$1" >"$tmp"
-	[ -z "$(tail -c 1 "$tmp")" ] || echo >>"$tmp"
-}
-
-# Standard input becomes the content of a file, with its owner and mode, never half of it. False:
-# it is that already.
-change() { # FILE WHAT
-	file=$(readlink -f "$1" 2>/dev/null || echo "$1")
-	new=$(cat && echo .)
-	new=${new%.}
-	if [ -f "$file" ] && [ "$(cat "$file" && echo .)" = "$new." ]; then
-		return 1
-	elif [ -n "$dry" ]; then
-		show_diff "$file" "$new"
-		add would "$2"
-		return 0
-	fi
-	if ! keep "$file"; then
-		add failed "cannot keep what $file is now, so it was not touched"
-		return 0
-	fi
-	rm -f "$file.bridgectl"
-	[ ! -f "$file" ] || cp -p "$file" "$file.bridgectl" || :
-	if printf '%s' "$new" >"$file.bridgectl" && mv -f "$file.bridgectl" "$file"; then
-		note_sum "$file"
-		! has restorecon || restorecon "$file" >/dev/null 2>&1 || :
-		add 'done' "$2"
-	else
-		rm -f "$file.bridgectl"
-		add failed "cannot write $file"
-	fi
-}
-
-show_diff() { # FILE NEW
-	if [ -n "$diff" ] && has diff; then
-		old=$1
-		[ -e "$old" ] || old=/dev/null
-		printf '%s' "$2" | diff -u "$old" - | sed "1s|^.*|--- $1|; 2s|^.*|+++ $1|" |
-			while IFS= read -r line; do
-				printf 'diff\t%s\t%s\n' "$step" "$line"
-			done
-	fi
-}
-
-# A file or link of ours that is not there yet.
-make_link() { # TARGET LINK WHAT
-	if [ -e "$2" ] || [ -L "$2" ]; then
-		return 0
-	elif [ -n "$dry" ]; then
-		add would "$3"
-		return 0
-	fi
-	if keep "$2" && ln -s "$1" "$2"; then
-		add 'done' "$3"
-	else
-		add failed "cannot make $2"
-	fi
-}
-
-# --- Other programs ---
-
-quietly() {
-	start_changes
-	printf '\n# %s\n' "$*" >>"$LOG"
-	"$@" </dev/null >>"$LOG" 2>&1
-}
-
-last_words() {
-	tail -n 20 "$LOG" | grep -v '^ *$' | tail -n 1 | cut -c1-200
-}
-
-# What files are made from has changed: they are made anew, also if that failed the last time.
-rebuild() { # TAG COMMANDS, one a line
-	if [ -n "$dry" ]; then
-		add would "run $(printf '%s' "$2" | tr '\n' ';' | sed 's/;/; /g')"
-		return 0
-	fi
-	start_changes
-	: >"$STATE/pending-$1"
-	while IFS= read -r line; do
-		# Undo makes it anew, too. A menu has its old content kept.
-		[ "$1" = menu ] || note_undo "run$TAB$line"
-		if ! quietly sh -c "$line"; then
-			add failed "$line failed: $(last_words); all that it said is in $LOG"
-			return 0
-		fi
-	done <<EOF
-$2
-EOF
-	rm -f "$STATE/pending-$1"
-	add 'done' "$(printf '%s\n' "$2" | sed -n 1p) was run"
-}
-
-is_pending() {
-	[ -e "$STATE/pending-$1" ]
-}
-
-# --- Packages ---
-
-is_installed() {
-	case $family in
-	debian) dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q ' installed$' ;;
-	*) rpm -q "$1" >/dev/null 2>&1 ;;
-	esac
-}
-
-installed_list() {
-	case $family in
-	debian) dpkg-query -W -f '${Status} ${Package}\n' | sed -n 's/^.* installed //p' | sort ;;
-	*) rpm -qa --qf '%{NAME}-%{VERSION}-%{RELEASE}\n' | sort ;;
-	esac
-}
-
-install_command() {
-	case $family in
-	debian) echo "apt-get -q -y -o Dpkg::Options::=--force-confold --no-install-recommends install" ;;
-	redhat) if has dnf; then echo "dnf -q -y install"; else echo "yum -q -y install"; fi ;;
-	suse) echo "zypper --non-interactive install" ;;
-	esac
-}
-
-# Programs that packages bring are not started: nothing of this is for now. 101: forbidden.
-hold_services() {
-	if [ "$family" = debian ] && [ ! -e /usr/sbin/policy-rc.d ] && keep /usr/sbin/policy-rc.d; then
-		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-		chmod 755 /usr/sbin/policy-rc.d
-		held=1
-	fi
-}
-
-release_services() {
-	[ -z "$held" ] || rm -f /usr/sbin/policy-rc.d
-	held=''
-}
-
-refresh_lists() {
-	[ -z "$refreshed" ] || return 0
-	refreshed=1
-	[ "$family" != debian ] || quietly apt-get -q update || :
-}
-
-# A package, when it is not there: installed, or said. False: it is not there now.
-need_package() { # WHAT-FOR PACKAGE...
-	what=$1
-	shift
-	wanted=''
-	for package in "$@"; do
-		is_installed "$package" || wanted="$wanted${wanted:+ }$package"
-	done
-	if [ -z "$wanted" ]; then
-		return 0
-	elif [ -z "$install" ]; then
-		add missing "$what needs $wanted; --install installs it"
-		return 1
-	elif [ -n "$dry" ]; then
-		add would "install $wanted"
-		return 1
-	fi
-	install_packages
-}
-
-install_packages() {
-	start_changes
-	installed_list >"$STATE/before"
-	refresh_lists
-	hold_services
-	ok=1
-	# shellcheck disable=SC2046,SC2086 # words
-	quietly $(install_command) $wanted || ok=''
-	release_services
-	installed_list >"$STATE/after"
-	added=$(grep -vxF -f "$STATE/before" "$STATE/after" | tr '\n' ' ')
-	gone=$(grep -vxF -f "$STATE/after" "$STATE/before" | tr '\n' ' ')
-	rm -f "$STATE/before" "$STATE/after"
-	[ -z "$added" ] || note_undo "pkg$TAB$family$TAB${added% }"
-	if [ -z "$ok" ]; then
-		add failed "cannot install $wanted: $(last_words); all that it said is in $LOG"
-		return 1
-	fi
-	add 'done' "installed $wanted"
-	[ -z "$gone" ] || add note "that removed ${gone% }"
-}
+# tools.sh is here in what is sent.
 
 # --- What this is ---
 
@@ -354,7 +95,7 @@ detect_init() {
 step_system() {
 	begin system
 	if [ -z "$family" ]; then
-		add failed "${id:-this} is no Debian, Ubuntu, Red Hat or SUSE system that is known here; nothing was touched"
+		add failed "${id:-this} is no Debian, Ubuntu, Red Hat or SUSE; nothing was touched"
 		end ''
 		return 1
 	fi
@@ -430,7 +171,7 @@ is_xen_only() { # VERSION
 has_module() { # VERSION MODULE
 	find "/lib/modules/$1" -name "$2.ko*" 2>/dev/null | grep -q . ||
 		grep -qs "/$2\.ko" "/lib/modules/$1/modules.builtin" ||
-		grep -qs "^CONFIG_$(printf '%s' "$2" | sed 's/^ahci$/sata_ahci/' | tr '[:lower:]' '[:upper:]')=y" "/boot/config-$1"
+		grep -qsi "^CONFIG_$2=y" "/boot/config-$1"
 }
 
 kernel_package() {
@@ -476,7 +217,7 @@ step_kernel() {
 	if need_package "a kernel for KVM" "$(kernel_package)" && [ "$result" != 'done' ]; then
 		add missing "no kernel in /boot has drivers for virtio"
 	elif [ "$result" = 'done' ] && [ -n "$bad" ]; then
-		add note "look at the boot menu before a restart on Xen, its default may be the new one"
+		add note "look at the boot menu before a restart on Xen: its default may be new"
 	fi
 	end ''
 }
@@ -513,7 +254,7 @@ grub_defaults() {
 }
 
 menu_file() {
-	for f in /boot/grub/menu.lst /boot/grub/grub.conf /boot/grub2/grub.cfg /boot/grub/grub.cfg; do
+	for f in $MENU_LST /boot/grub/grub.conf /boot/grub2/grub.cfg /boot/grub/grub.cfg; do
 		if [ -f "$f" ]; then
 			echo "$f"
 			return 0
@@ -522,8 +263,8 @@ menu_file() {
 }
 
 # The disk in the making gets its boot record elsewhere: no device is written to here. And the menu
-# that pygrub reads until then stays: on old Debian the package would have it start a file of GRUB 2,
-# which Xen cannot.
+# that pygrub reads until then stays: on old Debian the package would have it start a file of GRUB
+# 2, which Xen cannot.
 preseed_grub() {
 	[ "$family" = debian ] && [ -n "$install" ] && [ -z "$dry" ] || return 0
 	! is_installed grub-pc || return 0
@@ -647,8 +388,13 @@ uuid_of() { # DEVICE
 # /dev/xvda1 and its like, wherever a line that is no comment has them, but for drives.
 names_in() { # FILE
 	sed -e '/^[[:space:]]*#/d' -e '/[[:space:]]\(iso9660\|udf\)/d' "$1" |
-		awk '{ for (i = 1; i <= NF; i++) { n = $i; sub(/^RESUME=/, "", n)
-			if (n ~ /^\/dev\/(xvd[a-z]+|sd[a-z]+|hd[a-z])[0-9]*$/) print n } }' | sort -u
+		awk '{
+			for (i = 1; i <= NF; i++) {
+				sub(/^RESUME=/, "", $i)
+				if ($i ~ /^\/dev\/(xvd[a-z]+|sd[a-z]+|hd[a-z])[0-9]*$/)
+					print $i
+			}
+		}' | sort -u
 }
 
 by_uuid() { # FILE
@@ -656,11 +402,11 @@ by_uuid() { # FILE
 	cat "$1" >"$tmp"
 	for name in $(names_in "$1"); do
 		if uuid_of "$name"; then
-			sed -e '/^[[:space:]]*#/!'"s|$name\$|UUID=$uuid|" \
-				-e '/^[[:space:]]*#/!'"s|$name\\([[:space:]]\\)|UUID=$uuid\\1|" "$tmp" >"$tmp.2"
+			sed -e '/^[[:space:]]*#/b' -e "s|$name\$|UUID=$uuid|" \
+				-e "s|$name\\([[:space:]]\\)|UUID=$uuid\\1|" "$tmp" >"$tmp.2"
 			mv -f "$tmp.2" "$tmp"
 		elif [ -e "$name" ]; then
-			add missing "$1: $name has no UUID of its own, and it will have another name"
+			add missing "$1: $name has no UUID of its own and will have another name"
 		else
 			add note "$1: there is no $name"
 		fi
@@ -717,10 +463,11 @@ EOF
 }
 
 serial_getty() { # CONSOLE
+	wants=/etc/systemd/system/getty.target.wants
 	for unit in /lib/systemd/system /usr/lib/systemd/system; do
 		[ -e "$unit/serial-getty@.service" ] || continue
-		make_link "$unit/serial-getty@.service" \
-			"/etc/systemd/system/getty.target.wants/serial-getty@$1.service" "login on $1"
+		make_link "$unit/serial-getty@.service" "$wants/serial-getty@$1.service" \
+			"login on $1"
 		return 0
 	done
 	add missing "systemd has no serial-getty@.service"
@@ -763,8 +510,15 @@ nics() {
 
 link_file() { # NAME MAC
 	! grep -qsi "^MACAddress=$2" /etc/systemd/network/*.link || return 0
-	printf '# By bridgectl domain prepare: the name that it had on Xen.\n[Match]\nMACAddress=%s\nPath=*pci-*\n\n[Link]\nName=%s\n' \
-		"$2" "$1" >"$tmp"
+	cat >"$tmp" <<EOF
+# By bridgectl domain prepare: the name that it had on Xen.
+[Match]
+MACAddress=$2
+Path=*pci-*
+
+[Link]
+Name=$1
+EOF
 	change "/etc/systemd/network/10-bridgectl-$1.link" "$1 keeps its name" <"$tmp" || :
 }
 
@@ -772,14 +526,16 @@ RULES=/etc/udev/rules.d/70-persistent-net.rules
 
 persistent_rules() {
 	draft $RULES
-	sed 's/DRIVERS\{0,1\}=="vif"/DRIVERS=="?*"/; s/DRIVERS\{0,1\}=="xen[-_a-z]*"/DRIVERS=="?*"/' \
-		"$tmp" >"$tmp.2"
+	sed -e 's/DRIVERS\{0,1\}=="vif"/DRIVERS=="?*"/' \
+		-e 's/DRIVERS\{0,1\}=="xen[-_a-z]*"/DRIVERS=="?*"/' "$tmp" >"$tmp.2"
 	mv -f "$tmp.2" "$tmp"
 	nics | while read -r name mac; do
-		grep -qi "^[^#]*=\"$mac\"" "$tmp" || printf \
-			'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="%s", ATTR{type}=="1", KERNEL=="eth*", NAME="%s"\n' \
-			"$mac" "$name" >>"$tmp"
-	done
+		! grep -qi "^[^#]*=\"$mac\"" "$tmp" || continue
+		printf 'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", '
+		printf 'ATTR{address}=="%s", ' "$mac"
+		printf 'ATTR{type}=="1", KERNEL=="eth*", NAME="%s"\n' "$name"
+	done >"$tmp.2"
+	cat "$tmp.2" >>"$tmp"
 	if [ -f $RULES ] || [ -s "$tmp" ]; then
 		change $RULES "interfaces keep their names (70-persistent-net.rules)" <"$tmp" || :
 	fi
@@ -808,10 +564,10 @@ modules() {
 	for module in $DRIVERS; do
 		for kernel in $(kernels); do
 			is_xen_only "$kernel" && continue
-			if find "/lib/modules/$kernel" -name "$module.ko*" 2>/dev/null | grep -q .; then
-				echo "$module"
-				break
-			fi
+			found=$(find "/lib/modules/$kernel" -name "$module.ko*" 2>/dev/null) || :
+			[ -n "$found" ] || continue
+			echo "$module"
+			break
 		done
 	done
 }
@@ -827,7 +583,7 @@ debian_initramfs() {
 			changed=1
 		}
 	done
-	if [ -n "$changed" ] && change $conf "drivers for virtio and SATA in the initramfs" <"$tmp"; then
+	if [ -n "$changed" ] && change $conf "$WHAT" <"$tmp"; then
 		rebuild initramfs "update-initramfs -u -k all"
 	elif is_pending initramfs; then
 		rebuild initramfs "update-initramfs -u -k all"
@@ -849,9 +605,11 @@ dracut_initramfs() {
 	conf=/etc/dracut.conf.d/bridgectl.conf
 	drivers=$(modules | tr '\n' ' ')
 	[ -n "$drivers" ] || return 0
-	printf '# By bridgectl domain prepare: what disks are behind under KVM.\nadd_drivers+=" %s"\n' \
-		"$drivers" >"$tmp"
-	if change $conf "drivers for virtio and SATA in the initramfs" <"$tmp" || is_pending initramfs; then
+	cat >"$tmp" <<EOF
+# By bridgectl domain prepare: what disks are behind under KVM.
+add_drivers+=" $drivers"
+EOF
+	if change $conf "$WHAT" <"$tmp" || is_pending initramfs; then
 		rebuild initramfs "$(dracut_commands)"
 	fi
 }
@@ -867,7 +625,7 @@ suse_mkinitrd() {
 		esac
 	done
 	set_variable INITRD_MODULES "$new" <$conf >"$tmp"
-	if change $conf "drivers for virtio and SATA in the initramfs" <"$tmp" || is_pending initramfs; then
+	if change $conf "$WHAT" <"$tmp" || is_pending initramfs; then
 		rebuild initramfs mkinitrd
 	fi
 }
@@ -885,14 +643,12 @@ step_initramfs() {
 	elif [ "$family" = suse ] && [ -f /etc/sysconfig/kernel ]; then
 		suse_mkinitrd
 	else
-		add missing "put virtio_pci and virtio_blk into the initramfs: there is no tool here that is known"
+		add missing "put virtio_pci and virtio_blk into it: its tool is not known here"
 	fi
 	end "it has drivers for virtio and SATA"
 }
 
 # --- All of it ---
-
-# undo_script() is here in what is sent: it prints undo.sh.
 
 prepare() {
 	detect

@@ -26,13 +26,15 @@ say() { # RESULT TEXT
 }
 
 fields() { # KIND: what follows it, the last line first
-	sed -n "s/^$1$TAB//p" "$STATE/list" | awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }'
+	sed -n "s/^$1$TAB//p" "$STATE/list" |
+		awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }'
 }
 
 # Whether it is still what we wrote. Without a sum we never came to write it.
 is_ours() { # FILE
 	[ -f "$1" ] || return 0
-	sum=$(awk -F "$TAB" -v path="$1" '$1 == "sum" && $2 == path { s = $3 } END { print s }' "$STATE/list")
+	sum=$(awk -F "$TAB" -v path="$1" \
+		'$1 == "sum" && $2 == path { s = $3 } END { print s }' "$STATE/list")
 	[ -z "$sum" ] || [ "$(cksum <"$1")" = "$sum" ]
 }
 

@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import xml.etree.ElementTree as ET
 
@@ -16,6 +17,10 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+import guest_trees  # noqa: E402
+
 OUT = HERE / "domain_convert"
 BRIDGECTL = os.environ.get("BRIDGECTL", str(ROOT / "bridgectl" / "bridgectl"))
 CFGS = {p.stem: p for folder in ("domain", "domain_convert") for p in sorted((HERE / folder).glob("*.cfg"))}
@@ -303,3 +308,60 @@ def test_every_key_is_in_the_chapter():
     text = (ROOT / "doc/domains.md").read_text()
     for key in re.findall(r'^\t\{ "(\w+)", USED,', (ROOT / "bridgectl/domain/xl_keys.c").read_text(), re.M):
         assert f"`{key}`" in text, key
+
+
+def disk_of(tmp_path, tree, drop=None):
+    """A disk as `disk create` and `disk copy` leave it, with a made-up guest in its one partition."""
+    for tool in ("mke2fs", "sfdisk"):
+        if not shutil.which(tool):
+            pytest.skip(f"no {tool}")
+    folder = guest_trees.build(tree, tmp_path / tree)
+    for path in folder.glob(drop) if drop else ():
+        path.unlink()
+    disk, partition = tmp_path / "g-disk.img", tmp_path / "partition"
+    partition.write_bytes(b"")
+    os.truncate(partition, 64 << 20)
+    subprocess.run(["mke2fs", "-q", "-t", "ext3", "-d", folder, partition], check=True, capture_output=True)
+    disk.write_bytes(bytes(1 << 20) + partition.read_bytes() + bytes(1 << 20))
+    subprocess.run(["sfdisk", "-q", "--label=dos", disk], input=b"2048,131072,83,*\n", check=True, capture_output=True)
+
+
+def convert_disk(tmp_path, *words):
+    text = b"name='g'\nmemory=256\nbootloader='pygrub'\ndisk=['phy:/dev/vg/x,xvda1,w']\n"
+    done = convert("-", "--dir", tmp_path, "--json", "-v", *words, stdin=text)
+    choices = json.loads(done.stdout)["choices"]
+    return done, choices and (choices["machine"], choices["disks"][0]["bus"])
+
+
+@pytest.mark.parametrize(
+    ("tree", "words", "chosen", "said"),
+    [
+        ("debian12", [], ("q35", "virtio"), b"the initramfs of 6.1.0-18-amd64 has its driver"),
+        ("debian12", ["--inspect=yes", "--machine=pc"], ("pc", "virtio"), b"the initramfs of 6.1.0-18-amd64 has its"),
+        ("debian12", ["--inspect=no"], ("pc", "virtio"), b"is not looked at"),
+        ("centos6", [], ("pc", "virtio"), b"the initramfs of 2.6.32-754.35.1.el6.x86_64 has its driver"),
+    ],
+)
+def test_looks_into_the_disk(tmp_path, tree, words, chosen, said):
+    disk_of(tmp_path, tree)
+    done, got = convert_disk(tmp_path, *words)
+    assert got == chosen and said in done.stderr, done.stderr.decode()
+
+
+def test_no_kernel_on_the_disk(tmp_path):
+    disk_of(tmp_path, "debian12", drop="boot/vmlinuz-*")
+    done, got = convert_disk(tmp_path)
+    assert got == ("pc", "virtio") and b"is no kernel that starts without Xen: `domain prepare --install`" in done.stderr
+
+
+def test_disks_that_cannot_be_looked_into(tmp_path):
+    """Not here: nothing is said, they are made later or elsewhere. Empty: said. Either fails when it is asked for."""
+    done, got = convert_disk(tmp_path)
+    assert got == ("pc", "virtio") and b"is not looked at here" in done.stderr
+    done, got = convert_disk(tmp_path, "--inspect=yes")
+    assert done.returncode == 1 and got is None and b"--inspect yes: the new disks are not all here" in done.stderr
+    (tmp_path / "g-disk.img").write_bytes(bytes(4 << 20))
+    done, got = convert_disk(tmp_path)
+    assert got == ("pc", "virtio") and b"what the guest's kernel can drive is not known: " in done.stderr
+    assert convert_disk(tmp_path, "--inspect=yes")[0].returncode == 1
+    assert b"what the guest" not in convert_disk(tmp_path, "--inspect=no")[0].stderr

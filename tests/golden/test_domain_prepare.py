@@ -18,7 +18,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BRIDGECTL = os.environ.get("BRIDGECTL", str(ROOT / "bridgectl" / "bridgectl"))
-BUSYBOX = "/bin/busybox"
+BUSYBOX = shutil.which("busybox") or "busybox"
 MAC = "00:16:3e:0a:0b:0c"
 UUIDS = {"/dev/xvda1": "7c1d0f6e-0000-4000-8000-00000000000a", "/dev/xvda2": "7c1d0f6e-0000-4000-8000-00000000000b"}
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_scsi", "ahci")
@@ -45,7 +45,7 @@ for k in /boot/vmlinuz-*; do cat /etc/dracut.conf.d/* >/boot/initramfs-${k#*-}.i
     "dpkg": """
 [ "$1" = --purge ] || { echo amd64; exit 0; }
 shift
-for w in "$@"; do grep -vx "$w" /fake/packages >/fake/p; mv /fake/p /fake/packages; 
+for w in "$@"; do grep -vx "$w" /fake/packages >/fake/p; mv /fake/p /fake/packages
 [ "$w" != grub-pc ] || { rm -r /etc/default/grub; mv /boot/grub/menu.lst /boot/grub/menu.lst_backup; }; done""",
     "dpkg-query": """
 for last in "$@"; do :; done
