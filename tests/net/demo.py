@@ -1,4 +1,5 @@
-"""make demo: two hosts joined by l2tund, on this machine, in network namespaces.
+"""make demo: two hosts joined by l2tund, on this machine, in network namespaces. With --with-guest
+(make demo-guest) a guest moves between them and is started.
 
 Nothing outside the namespaces is touched, and they end with this program. The commands shown
 are those that run; a prompt names the host they run on.
@@ -10,9 +11,12 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import demo_disk  # noqa: E402  (needs the path above)
+import demo_guest  # noqa: E402
+import guest_image  # noqa: E402
 from lab import Lab, missing, wait_for  # noqa: E402
 from node import BRIDGECTL, L2TUND, Node  # noqa: E402
 from show import Failed, heading, result_line, run  # noqa: E402
+from sshd import Sshd  # noqa: E402
 
 BRIDGE = "br-sv"
 TUNNEL = "sv"
@@ -79,7 +83,7 @@ def stop(nodes):
     result_line("both ended with status 0; their devices are gone, the bridges stay")
 
 
-def show(lab):
+def show(lab, with_guest):
     heading("Two hosts, each with a bridge and a guest on it, joined by an underlay network")
     wan, nodes, guests = make_hosts(lab)
 
@@ -102,7 +106,11 @@ def show(lab):
         run(node.host, BRIDGECTL, "-s", node.control, "status")
 
     kvm, xen = (node.host for node in nodes)
-    demo_disk.show(lab, old=xen, new=kvm, address=wan.address(xen))
+    door = Sshd(xen, wan.address(xen))
+    demo_disk.show(lab, door, new=kvm)
+
+    if with_guest:
+        demo_guest.show(lab, door, new=nodes[0], witness=guests[1])
 
     heading("Stop")
     stop(nodes)
@@ -113,11 +121,15 @@ def main():
         if reason := missing(feature):
             print(f"demo: {reason}; it needs root and a kernel with these", file=sys.stderr)
             return 1
+    with_guest = "--with-guest" in sys.argv[1:]
+    if with_guest and (reason := demo_guest.missing()):
+        print(f"demo: {reason}", file=sys.stderr)
+        return 1
     begun = time.monotonic()
     with Lab() as lab:
         try:
-            show(lab)
-        except (Failed, AssertionError, OSError) as error:
+            show(lab, with_guest)
+        except (Failed, AssertionError, OSError, guest_image.Missing) as error:
             print(f"\ndemo: FAILED: {error}", file=sys.stderr)
             for log in lab.logs:
                 title, text = log()

@@ -15,7 +15,6 @@ import uuid
 from lab import wait_for
 from node import BRIDGECTL
 from show import Failed, heading, result_line, run, shown
-from sshd import Sshd
 
 MIB = 1 << 20
 GUEST = "web1"
@@ -178,15 +177,15 @@ def _check(new, folder, disk):
     result_line("numbers, UUIDs and labels as before, file systems clean, SHA-256 equal")
 
 
-def show(lab, old, new, address):
-    """`old` and `new` are hosts; `address` is where the new one reaches the old one."""
+def show(lab, door, new):
+    """`door` is where ssh leads to the old host; `new` is the other host."""
+    old = door.host
     folder, state = pathlib.Path(lab.dir) / "xen", pathlib.Path(lab.dir) / "kvm"
     folder.mkdir()
     state.mkdir()
     heading(f"A guest of the old host: {GUEST}, with an image for each partition")
     _make_parts(old, folder)
     config = _make_config(folder)
-    door = Sshd(old, address)
     run(old, "cat", str(config))
 
     heading("What disk it gets on the new host, and that disk made (the swap partition with it)")

@@ -19,11 +19,11 @@ def shown(argv):
     return " ".join([argv[0].rsplit("/", 1)[-1], *argv[1:]])
 
 
-def run(netns, *argv, check=True, more=()):
+def run(netns, *argv, check=True, more=(), timeout=60):
     """Shows a command, runs it, shows what it printed. `more` are options that only a laboratory
     needs: given, not shown."""
     print(f"{netns.name}# {shown(argv)}", flush=True)
-    result = netns.run(*argv, *more, check=False, timeout=60)
+    result = netns.run(*argv, *more, check=False, timeout=timeout)
     indent(result.stdout + result.stderr)
     if check and result.returncode != 0:
         raise Failed(f"`{shown(argv)}` ended with status {result.returncode}")
