@@ -1,0 +1,46 @@
+"""The ground of the laboratory: a real Xen host with real guests of each kind, and what bridgectl reads of
+its configurations."""
+import json
+
+import pytest
+
+import guest_image
+
+KERNEL = guest_image.Shape(swap=0, root=1, fs="ext4", loader="none")
+
+
+@pytest.mark.shortest
+def test_xen_host(xen):
+    assert "Domain-0" in xen.run("xl", "list").stdout
+    assert xen.run("cat", "/proc/xen/capabilities").stdout.strip() == "control_d"
+    assert "vg0" in xen.run("vgs").stdout
+
+
+def records(xen, config):
+    """What bridgectl makes of the file, and what Xen made of it."""
+    shown = json.loads(xen.run("bridgectl", "--json", "domain", "show", config).stdout)["guest"]
+    [running] = [d for d in json.loads(xen.run("xl", "list", "-l").stdout)
+                 if d["config"]["c_info"]["name"] == shown["name"]]
+    return shown, running["config"]
+
+
+@pytest.mark.parametrize("how, shape", [("pygrub", guest_image.Shape(data=3)), ("kernel", KERNEL),
+                                        ("pvh", KERNEL)])
+def test_guest_boots(xen, guests, times, how, shape):
+    """Of each kind; bridgectl reads its configuration as Xen does. It ends when it is asked to."""
+    guest = guests(how, name=how, shape=shape)
+    with times.of(f"{how} guest, from xl create to booted"):
+        guest.start()
+    first = guest.boots
+    assert first == 1 or guest.retries
+    shown, running = records(xen, guest.config)
+    assert running["c_info"]["type"] == ("pvh" if how == "pvh" else "pv")
+    assert shown["kind"] == running["c_info"]["type"]
+    assert shown["memory_bytes"] == running["b_info"]["max_memkb"] << 10
+    assert [v["mac"] for v in shown["vifs"]] == [n["mac"] for n in running["nics"]] == [guest.mac]
+    sources = {s["vdev"]: s["path"] for d in shown["disks"] for s in d["sources"]}
+    assert sources == {d["vdev"]: d["pdev_path"] for d in running["disks"]} == guest.volumes
+    with times.of(f"{how} guest, xl shutdown until it is off"):
+        guest.shutdown()
+    guest.start()
+    assert guest.boots > first, "its disk kept what it counted"
