@@ -1,6 +1,7 @@
 /*
- * `bridgectl domain define FILE`: hands a definition to libvirt, after all that would keep the guest
- * from starting was looked for. The first thing wrong is told in one sentence, and nothing is made.
+ * `bridgectl domain define FILE`: hands a definition to libvirt, after all that would keep the
+ * guest from starting was looked for. The first thing wrong is told in one sentence, and nothing is
+ * made.
  *
  * What is on the host (disks, bridges) is looked at only when libvirt runs on this one. That the
  * guest's address is seen behind a tunnel is no error here: its old self still runs, as it should
@@ -151,11 +152,10 @@ static void note_far(struct definition *v)
 
 	for (unsigned i = 0; i < v->d->n_vifs; i++)
 		if (mac_find(tables, v->d->vifs[i].mac, &s) && s.tunnel[0])
-			add_note(
-				v,
-				"its address %s is behind tunnel %s, seen %.0f s ago: the guest still "
-				"runs there; stop it before this one is started",
-				v->d->vifs[i].mac, s.tunnel, s.age_s);
+			add_note(v,
+				 "its address %s is behind tunnel %s, seen %.0f s ago: the guest "
+				 "still runs there; stop it before this one is started",
+				 v->d->vifs[i].mac, s.tunnel, s.age_s);
 	json_decref(tables);
 }
 

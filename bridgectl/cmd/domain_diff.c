@@ -3,8 +3,8 @@
  * other way round: what a next start would change.
  *
  * libvirt: the definition that runs against the one that is kept, or against FILE; then only what
- * FILE speaks of is compared, because libvirt fills in the rest. Xen: what the toolstack tells of the
- * domain against the configuration, through the guest record; so only what both know is
+ * FILE speaks of is compared, because libvirt fills in the rest. Xen: what the toolstack tells of
+ * the domain against the configuration, through the guest record; so only what both know is
  * compared, and a MAC address or a memory size that the file leaves open is no difference.
  */
 #include <ctype.h>

@@ -2,8 +2,8 @@
  * MAC addresses in the forwarding tables of the daemon's bridges.
  *
  * While a guest moves, its old and its new self have the same address, and both bridges are one
- * Ethernet: two of them at once would be cut off from each other's traffic at random. The table tells,
- * without asking the other host, that the old one still talks. It cannot tell that it is silent.
+ * Ethernet: two of them at once would take each other's traffic at random. The table tells, without
+ * asking the other host, that the old one still talks. One that is silent it does not know.
  */
 #include "bridgectl/cmd/mac_seen.h"
 

@@ -1,4 +1,4 @@
-/* Where the daemon's bridges have seen a MAC address: a guest that is behind a tunnel runs there. */
+/* Where the daemon's bridges have seen a MAC address: behind a tunnel, the guest runs there. */
 #ifndef BRIDGECTL_CMD_MAC_SEEN_H
 #define BRIDGECTL_CMD_MAC_SEEN_H
 
@@ -20,8 +20,8 @@ struct mac_sight {
 };
 
 /*
- * {"bridges": [{"name", "entries"}]} of all, or of one `bridge`; NULL: there is no daemon, or no such
- * bridge.
+ * {"bridges": [{"name", "entries"}]} of all, or of one `bridge`; NULL: there is no daemon, or no
+ * such bridge.
  */
 json_t *mac_tables(struct cmd_call *call, const char *bridge);
 

@@ -1,9 +1,9 @@
 /*
  * The libvirt back-end: start, stop, autostart, console.
  *
- * Stopping asks the guest (ACPI, or its agent) and waits for libvirt's event; the watch stands before
- * the question is asked, so the answer cannot be missed. Force first lets QEMU write out what it
- * holds (GRACEFUL), and only a QEMU that does not end of itself is killed.
+ * Stopping asks the guest (ACPI, or its agent) and waits for libvirt's event; the watch stands
+ * before the question is asked, so the answer cannot be missed. Force first lets QEMU write out
+ * what it holds (GRACEFUL), and only a QEMU that does not end of itself is killed.
  */
 #include <errno.h>
 #include <spawn.h>

@@ -1,11 +1,10 @@
 /*
  * The libvirt back-end: live migration to another libvirt.
  *
- * The source's daemon talks to the target's (peer to peer), so the migration goes on by itself while
- * we look: one thread sits in virDomainMigrateToURI3(), this one asks for progress and is there for
- * Ctrl-C.
- * The definition moves along: made persistent there and undefined here when it was persistent
- * here. libvirt moves no autostart, so that is carried over afterwards.
+ * The source's daemon talks to the target's (peer to peer), so the migration goes on by itself
+ * while we look: one thread sits in virDomainMigrateToURI3(), this one asks for progress and is
+ * there for Ctrl-C. The definition moves along: made persistent there and undefined here when it
+ * was persistent here. libvirt moves no autostart, so that is carried over afterwards.
  */
 #include <errno.h>
 #include <string.h>
