@@ -9,11 +9,9 @@
 #include "bridgectl/fixup/bootrecord.h"
 
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "bridgectl/disk/fail.h"
-#include "bridgectl/disk/table.h"
 #include "bridgectl/domain/mem.h"
 
 /* include/grub/i386/pc/boot.h, offsets.h, diskboot.S */
@@ -23,17 +21,9 @@
 #define CORE_LIST (BOOTRECORD_SECTOR - 12) /* u64 first sector, u16 how many, u16 segment */
 #define CORE_SEGMENT 0x820		   /* where the core's second sector is loaded to, / 16 */
 
-#define BIOS_BOOT_TYPE "21686148-6449-6e6f-744e-656564454649"
 #define PLACE_MAX ((size_t)2 << 20) /* bytes looked at */
 #define MARK "bridgectl boot record 1\n"
 #define ERR err, BOOTRECORD_ERRLEN
-
-/* Sectors that a record may have. */
-struct place {
-	uint64_t start, sectors;
-	bool ours; /* of the layout that `disk create` makes */
-	const char *why_none;
-};
 
 struct content {
 	unsigned char boot[BOOTRECORD_SECTOR];
@@ -41,46 +31,6 @@ struct content {
 	size_t len;
 	bool is_free, is_ours;
 };
-
-static const struct table_part *first_part(const struct table *t)
-{
-	const struct table_part *first = NULL;
-
-	for (unsigned i = 0; i < t->n; i++)
-		if (!first || t->parts[i].start < first->start)
-			first = &t->parts[i];
-	return first;
-}
-
-static struct place gap_place(const struct table *t)
-{
-	const struct table_part *first = first_part(t);
-
-	if (!first || first->start < 2)
-		return (struct place){ .why_none = "there is no gap in front of its partitions" };
-	return (struct place){ 1, first->start - 1, first->start >= PLAN_ALIGN_SECTORS, NULL };
-}
-
-static struct place gpt_place(const struct table *t)
-{
-	for (unsigned i = 0; i < t->n; i++)
-		if (strcasecmp(t->parts[i].type, BIOS_BOOT_TYPE) == 0)
-			return (struct place){ t->parts[i].start, t->parts[i].sectors, true, NULL };
-	return (struct place){ .why_none = "its GPT has no BIOS boot partition" };
-}
-
-static struct place find_place(const struct table *t)
-{
-	switch (t->label) {
-	case PLAN_MSDOS:
-		return gap_place(t);
-	case PLAN_GPT:
-		return gpt_place(t);
-	case PLAN_WHOLE:
-		break;
-	}
-	return (struct place){ .why_none = "it has no partition table" };
-}
 
 /* --- What is there --- */
 
@@ -99,7 +49,7 @@ static int read_at(int fd, void *buf, size_t len, uint64_t offset, char *err)
 			 (uintmax_t)offset, n < 0 ? strerror(errno) : "it ends there");
 }
 
-static int read_content(int fd, const struct place *p, struct content *ret, char *err)
+static int read_content(int fd, const struct bootrecord_place *p, struct content *ret, char *err)
 {
 	uint64_t start = p->start * BOOTRECORD_SECTOR;
 	int r = read_at(fd, ret->boot, sizeof(ret->boot), 0, err);
@@ -132,7 +82,7 @@ static const char *whose_code(const struct content *c)
 /* --- The bytes --- */
 
 /* The mark's sector and the core. */
-static void lay_core(const struct place *p, const struct bootrecord_grub *g,
+static void lay_core(const struct bootrecord_place *p, const struct bootrecord_grub *g,
 		     struct bootrecord_write *ret)
 {
 	uint64_t core = p->start + 1;
@@ -150,7 +100,7 @@ static void lay_core(const struct place *p, const struct bootrecord_grub *g,
 	memset(list - 12, 0, 12); /* the list goes downwards; here it ends */
 }
 
-static void lay_boot(const struct place *p, const struct bootrecord_grub *g,
+static void lay_boot(const struct bootrecord_place *p, const struct bootrecord_grub *g,
 		     const unsigned char *now, struct bootrecord_write *ret)
 {
 	ret->offset = 0;
@@ -174,8 +124,8 @@ static void say_none(struct bootrecord *b, bool missing, const char *fmt, ...)
 	va_end(ap);
 }
 
-static int lay(const struct place *p, const struct content *c, const struct bootrecord_grub *g,
-	       struct bootrecord *b, char *err)
+static int lay(const struct bootrecord_place *p, const struct content *c,
+	       const struct bootrecord_grub *g, struct bootrecord *b, char *err)
 {
 	uint64_t sectors = g->core_len / BOOTRECORD_SECTOR + 1;
 
@@ -201,8 +151,8 @@ static int lay(const struct place *p, const struct content *c, const struct boot
 /* --- Whether --- */
 
 /* Whether it is to be made at all; else it is said why not, or it is an error. */
-static int may_lay(enum bootrecord_mode mode, const struct place *p, const struct content *c,
-		   struct bootrecord *b)
+static int may_lay(enum bootrecord_mode mode, const struct bootrecord_place *p,
+		   const struct content *c, struct bootrecord *b)
 {
 	if (mode == BOOTRECORD_ALWAYS || c->is_ours)
 		return 1;
@@ -217,7 +167,7 @@ static int may_lay(enum bootrecord_mode mode, const struct place *p, const struc
 	return 0;
 }
 
-static int plan_at(int fd, const struct place *p, const struct bootrecord_want *w,
+static int plan_at(int fd, const struct bootrecord_place *p, const struct bootrecord_want *w,
 		   struct bootrecord *b, char *err)
 {
 	struct bootrecord_grub g = { 0 };
@@ -238,9 +188,8 @@ static int plan_at(int fd, const struct place *p, const struct bootrecord_want *
 
 int bootrecord_plan(int fd, const struct bootrecord_want *w, struct bootrecord *ret, char *err)
 {
-	_cleanup_free_ struct table *t = mem_new(sizeof(*t));
 	struct bootrecord b = { 0 };
-	struct place p;
+	struct bootrecord_place p;
 	int r;
 
 	if (w->mode == BOOTRECORD_NEVER) {
@@ -248,11 +197,10 @@ int bootrecord_plan(int fd, const struct bootrecord_want *w, struct bootrecord *
 		*ret = b;
 		return 0;
 	}
-	r = table_read(fd, t, err);
-	p = r == 0 ? find_place(t) :
-		     (struct place){ .why_none = "its partition table is of another kind" };
-	if (r < 0 && r != -EMEDIUMTYPE)
-		return r;
+	r = bootrecord_place(fd, &p);
+	if (r < 0)
+		return disk_fail(ERR, r, "cannot read the disk's partition table: %s",
+				 strerror(-r));
 	if (!p.why_none)
 		r = plan_at(fd, &p, w, &b, err);
 	else if (w->mode == BOOTRECORD_ALWAYS)

@@ -66,6 +66,19 @@ bool bootrecord_mode_parse(const char *name, enum bootrecord_mode *ret);
 
 #define BOOTRECORD_SECTOR 512u
 
+/* Sectors that a record may have. */
+struct bootrecord_place {
+	uint64_t start, sectors;
+	bool ours;	      /* of the layout that `disk create` makes */
+	const char *why_none; /* else NULL; a sentence's end */
+};
+
+/*
+ * bootrecord_place.c: in front of the partitions, or the BIOS boot partition of a GPT. 0, also when
+ * there is none; or negative errno.
+ */
+int bootrecord_place(int fd, struct bootrecord_place *ret);
+
 /* What grub-mkimage made. */
 struct bootrecord_grub {
 	unsigned char boot[BOOTRECORD_SECTOR]; /* boot.img */

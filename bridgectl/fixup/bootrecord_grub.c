@@ -1,7 +1,8 @@
 /*
  * A core image, by the grub-mkimage of this host: GRUB's kernel and the modules that menus of
  * guests ask for, so that `insmod` in them finds what it wants and never loads a file of theirs,
- * which may be another version's; and a memory disk with our script and a few modules (bootrecord_script.c).
+ * which may be another version's; and a memory disk with our script and a few modules
+ * (bootrecord_script.c).
  * grub-install is not for us: it looks at the devices of the host, and at its own /boot.
  */
 #include <errno.h>
@@ -201,8 +202,8 @@ static int missing(const char *what, char *err)
 {
 	return disk_fail(ERR, -ENOENT,
 			 "%s not installed here, and the boot record is made of it: install "
-			 "grub-common and grub-pc-bin (Debian, Ubuntu), grub2-tools-minimal and "
-			 "grub2-pc-modules (Fedora, RHEL), grub2-i386-pc (SUSE)",
+			 "grub-common and grub-pc-bin (Debian, Ubuntu), grub2-tools and "
+			 "grub2-pc-modules (Fedora, RHEL), grub2 and grub2-i386-pc (SUSE)",
 			 what);
 }
 
