@@ -29,7 +29,6 @@ struct fixup_options {
 	const struct edit_vif *vifs; /* in the order of eth0…; none: names are left alone */
 	unsigned n_vifs;
 	const char *root; /* "vda2"; NULL: it is looked for */
-	bool trust_guest; /* the kernel may mount file systems that this program cannot read */
 	int timeout_ms;	  /* 0: two minutes */
 };
 

@@ -138,8 +138,12 @@ static int none_found(const struct scene *s, char *err)
 				 "virt-v2v-in-place (--virt-v2v)" },
 		{ "crypto_LUKS", "encrypted disks are not supported: prepare the guest while it "
 				 "still runs on Xen (bridgectl domain prepare)" },
-		{ "xfs", "xfs is read by the kernel only: with --trust-guest" },
-		{ "btrfs", "btrfs is read by the kernel only: with --trust-guest" },
+		{ "xfs", "only ext2, ext3 and ext4 can be read: prepare the guest while it still "
+			 "runs on Xen (bridgectl domain prepare), or use virt-v2v-in-place "
+			 "(--virt-v2v)" },
+		{ "btrfs", "only ext2, ext3 and ext4 can be read: prepare the guest while it still "
+			   "runs on Xen (bridgectl domain prepare), or use virt-v2v-in-place "
+			   "(--virt-v2v)" },
 	};
 	char list[256] = "", name[NAME_LEN];
 	size_t len = 0;
@@ -169,9 +173,8 @@ static int named_root(struct scene *s, const char *root, char *err)
 		return fail(err, -ENOENT, "--root %.40s: there is no such partition", root);
 	if (!is_ext(&s->ids[i]))
 		return fail(err, -EOPNOTSUPP,
-			    "--root %.40s is %s: only ext2, ext3 and ext4 can be "
-			    "read without --trust-guest",
-			    root, *s->ids[i].type ? s->ids[i].type : "nothing that is known");
+			    "--root %.40s is %s: only ext2, ext3 and ext4 can be read", root,
+			    *s->ids[i].type ? s->ids[i].type : "nothing that is known");
 	s->root = (unsigned)i;
 	return open_ext(s, s->root, err);
 }
