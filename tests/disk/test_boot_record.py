@@ -19,7 +19,7 @@ SHAPES = {
     "menu.lst, /boot": ("msdos", Shape(boot=3, data=4)),
     "menu.lst, root first": ("msdos", Shape(root=1, swap=2)),
     "loader entries": ("msdos", Shape(loader="bls", fs="ext4")),
-    "loader entries, /boot, GPT": ("gpt", Shape(loader="bls", fs="ext4", boot=1, root=3)),
+    "loader entries, /boot, GPT": ("gpt", Shape(loader="bls", fs="ext4", boot=1, swap=2, root=3)),
     "no menu": ("msdos", Shape(loader="none")),
 }
 ALWAYS = 2
@@ -37,6 +37,23 @@ def need_all():
     need("grub-mkimage", "sfdisk")
 
 
+def expect_login(disk, shape):
+    """The machine comes up, all its file systems are there, and the power button ends it."""
+    with machine.Machine(disk) as box:
+        said = box.expect("web1 has booted 1 times")
+        assert f"root is /dev/vda{shape.root}" in box.text()[said:said + 100]
+        at = box.expect("web1 login:")
+        box.type("root\n")
+        at = box.expect("# ", after=at)
+        box.type("cat /proc/swaps /srv/hello; echo end of it\n")
+        box.expect("end of it\r\n", after=box.expect("end of it\r\n", after=at))
+        shown = box.text()[at:]
+        assert not shape.swap or f"/dev/vda{shape.swap}" in shown
+        assert not shape.data or "what the data volume holds" in shown
+        box.button()
+        box.wait_off()
+
+
 @alone("an emulated processor needs a whole one")
 @pytest.mark.parametrize("label, shape", _cases())
 def test_it_boots(need_all, tmp_path, label, shape):
@@ -46,19 +63,11 @@ def test_it_boots(need_all, tmp_path, label, shape):
     assert done["applied"] and not done["boot_record"]["missing"]
     again = guest_disk.fix(disk)
     assert not again["writes"] and "there already" in again["boot_record"]["told"]
-    with machine.Machine(disk) as box:
-        said = box.expect("web1 has booted 1 times")
-        assert f"root is /dev/vda{shape.root}" in box.text()[said:said + 100]
-        at = box.expect("web1 login:")
-        box.type("root\n")
-        at = box.expect("# ", after=at)
-        box.type("cat /proc/swaps /srv/hello; echo end of it\n")
-        box.expect("end of it\r", after=at)
-        shown = box.text()[at:]
-        assert not shape.swap or f"/dev/vda{shape.swap}" in shown
-        assert not shape.data or "what the data volume holds" in shown
-        box.button()
-        box.wait_off()
+    try:
+        expect_login(disk, shape)
+    except machine.Starved as e:
+        print(f"once more, since the first kernel was starved:\n{e}")
+        expect_login(disk, shape)
 
 
 def test_undone(need_all, tmp_path):

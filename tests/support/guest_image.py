@@ -130,24 +130,26 @@ ac:2345:respawn:/sbin/acpid -d -c /etc/acpi -l /dev/null
 hvc0:2345:respawn:/sbin/getty 38400 hvc0
 """
 
+# no_timer_check: the kernel gives up ("IO-APIC + timer doesn't work") when its emulator gets too little
+# of a processor in the moment when it tries that out.
 MENU_LST = """# menu.lst - See: grub(8), info grub, update-grub(8)
 default		0
 timeout		2
 
 ### BEGIN AUTOMAGIC KERNELS LIST
 ## ## Start Default Options ##
-# kopt=root={root} ro console=hvc0
+# kopt=root={root} ro console=hvc0 no_timer_check
 # groot={groot}
 ## ## End Default Options ##
 
 title		Debian GNU/Linux, kernel {version}
 root		{groot}
-kernel		{boot}/vmlinuz-{version} root={root} ro console=hvc0
+kernel		{boot}/vmlinuz-{version} root={root} ro console=hvc0 no_timer_check
 initrd		{boot}/initrd.img-{version}
 
 title		Debian GNU/Linux, kernel {version} (single-user mode)
 root		{groot}
-kernel		{boot}/vmlinuz-{version} root={root} ro single console=hvc0
+kernel		{boot}/vmlinuz-{version} root={root} ro single console=hvc0 no_timer_check
 initrd		{boot}/initrd.img-{version}
 
 ### END DEBIAN AUTOMAGIC KERNELS LIST
@@ -185,7 +187,7 @@ menuentry 'Debian GNU/Linux' --class debian --class gnu-linux --class gnu --clas
 	insmod {module}
 	search --no-floppy --fs-uuid --set=root {boot_uuid}
 	echo	'Loading Linux {version} ...'
-	linux	{boot}/vmlinuz-{version} root={root} ro console=hvc0
+	linux	{boot}/vmlinuz-{version} root={root} ro console=hvc0 no_timer_check
 	echo	'Loading initial ramdisk ...'
 	initrd	{boot}/initrd.img-{version}
 }}
@@ -218,7 +220,7 @@ BLS_ENTRY = """title Rocky Linux ({version}) 9.4 (Blue Onyx)
 version {version}
 linux {boot}/vmlinuz-{version}
 initrd {boot}/initrd.img-{version} $tuned_initrd
-options root={root} ro crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M console=hvc0 $tuned_params
+options root={root} ro no_timer_check crashkernel=1G-4G:192M,4G-64G:256M,64G-:512M console=hvc0 $tuned_params
 grub_users $grub_users
 grub_arg --unrestricted
 grub_class rocky

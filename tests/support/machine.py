@@ -21,6 +21,10 @@ def need():
         pytest.skip(f"needs {QEMU}")
 
 
+class Starved(AssertionError):
+    """The kernel gave up, since its emulator got too little of a processor: to be tried again."""
+
+
 class Machine:
     """Runs from the beginning of the `with` to its end; what it writes to its disks is kept."""
 
@@ -60,7 +64,10 @@ class Machine:
     def expect(self, what, timeout=SLOW, after=0):
         """Waits for it on the serial port, and returns where it ends."""
         def found():
-            at = self.text().find(what, after)
+            text = self.text()
+            if "IO-APIC + timer doesn't work" in text:
+                raise Starved(text[-3000:])
+            at = text.find(what, after)
             return at + len(what) if at >= 0 else self.process.poll() is not None and -1
 
         end = lab.wait_for(found, timeout, lambda: f"no {what!r} on the serial port, but:\n{self.text()[-3000:]}", 0.1)
