@@ -34,6 +34,7 @@ PrintMotd no
 MaxStartups 100
 MaxSessions 100
 LogLevel VERBOSE
+Subsystem sftp internal-sftp
 """
 
 
