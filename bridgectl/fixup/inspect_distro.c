@@ -41,17 +41,18 @@ static bool from_os_release(struct tree *t, struct inspection *in)
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		_cleanup_free_ char *text = tree_text(t, paths[i], NULL);
+		_cleanup_free_ char *id = inspect_value(text, "ID");
 		_cleanup_free_ char *like = inspect_value(text, "ID_LIKE");
 
-		if (!text)
+		if (!text || !id)
 			continue;
-		in->id = inspect_value(text, "ID");
-		in->version = inspect_value(text, "VERSION_ID");
-		in->pretty = inspect_value(text, "PRETTY_NAME");
-		in->family = family_of(in->id);
+		in->family = family_of(id);
 		if (in->family == FAMILY_UNKNOWN)
 			in->family = family_of(like);
-		return in->id != NULL;
+		in->id = steal(id);
+		in->version = inspect_value(text, "VERSION_ID");
+		in->pretty = inspect_value(text, "PRETTY_NAME");
+		return true;
 	}
 	return false;
 }

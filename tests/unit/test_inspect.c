@@ -301,6 +301,20 @@ static void test_renames(void **state)
 	fresh("debian12");
 }
 
+/* What there was before os-release counts where that does not say what it is of. */
+static void test_release_without_id(void **state)
+{
+	struct inspection *in;
+
+	(void)state;
+	put("debian12", "/usr/lib/os-release", "VERSION_ID=99\nPRETTY_NAME=x\n");
+	in = look("debian12");
+	assert_string_equal(in->id, "debian");
+	assert_string_equal(in->version, "12.5");
+	inspection_free(in);
+	fresh("debian12");
+}
+
 static void test_empty(void **state)
 {
 	struct inspection *in;
@@ -444,9 +458,9 @@ int main(void)
 	static const struct CMUnitTest others[] = {
 		cmocka_unit_test(test_kernel),	     cmocka_unit_test(test_unknown_initrd),
 		cmocka_unit_test(test_bare_kernels), cmocka_unit_test(test_renames),
-		cmocka_unit_test(test_empty),	     cmocka_unit_test(test_two_menus),
-		cmocka_unit_test(test_many_kernels), cmocka_unit_test(test_json_keys),
-		cmocka_unit_test(test_json_bounds),
+		cmocka_unit_test(test_empty),	     cmocka_unit_test(test_release_without_id),
+		cmocka_unit_test(test_two_menus),    cmocka_unit_test(test_many_kernels),
+		cmocka_unit_test(test_json_keys),    cmocka_unit_test(test_json_bounds),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(names) + ARRAY_SIZE(others)];
 	unsigned n = 0;
