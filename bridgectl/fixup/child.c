@@ -3,8 +3,8 @@
  * folder and the network need privileges, so they come before the user changes; the filter comes
  * last. Whatever of it fails for root ends the child before it has seen a byte of the guest.
  *
- * A frame: one byte kind, four bytes length (little endian), the bytes. Kind 0 is the last one: four
- * bytes errno, then a sentence.
+ * A frame: one byte kind, four bytes length (little endian), the bytes. Kind 0 is the last one:
+ * four bytes errno, then a sentence.
  */
 #include "bridgectl/fixup/child.h"
 

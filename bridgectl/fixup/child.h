@@ -20,8 +20,8 @@ struct child_out;
 
 struct child_job {
 	/*
-	 * Runs in the child. What it returns is what child_run() does: 0 or negative errno, then with
-	 * a sentence in `err` (CHILD_ERRLEN).
+	 * Runs in the child. What it returns is what child_run() does: 0 or negative errno, then
+	 * with a sentence in `err` (CHILD_ERRLEN).
 	 */
 	int (*fn)(void *arg, struct child_out *out, char *err);
 	void *arg;	/* as it was when the child began */

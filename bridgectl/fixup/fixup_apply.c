@@ -1,7 +1,7 @@
 /*
  * The only place where a guest's disk is written to. The disks are locked, what was there when it
- * was planned still is there, it is kept in an undo file, and only then bytes change. If that breaks
- * off, each sector is as it was or as it should be, which is what undoing asks for.
+ * was planned still is there, it is kept in an undo file, and only then bytes change. If that
+ * breaks off, each sector is as it was or as it should be, which is what undoing asks for.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
  * Reading ext2, ext3 and ext4 by libext2fs. All that it reads may be made to harm us: it runs in a
- * process where that is no harm (child.c), sizes are held against bounds before memory is taken, and
- * what the library does not check (links in a path, deleted inodes) is checked here.
+ * process where that is no harm (child.c), sizes are held against bounds before memory is taken,
+ * and what the library does not check (links in a path, deleted inodes) is checked here.
  */
 #include "bridgectl/fixup/tree_ext.h"
 

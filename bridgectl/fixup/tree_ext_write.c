@@ -55,8 +55,8 @@ static int stamp(ext2_filsys fs, ext2_ino_t ino)
 }
 
 /*
- * In pieces of a block: given more at once for a file with inline data, libext2fs (1.47.0 and older)
- * writes behind its buffer before it finds that the data needs blocks.
+ * In pieces of a block: given more at once for a file with inline data, libext2fs (1.47.0 and
+ * older) writes behind its buffer before it finds that the data needs blocks.
  */
 static int put_content(ext2_filsys fs, ext2_ino_t ino, const char *data, size_t len)
 {

@@ -45,8 +45,8 @@ int undo_read(const char *path, struct undo *ret, char *err);
 void undo_fini(struct undo *u);
 
 /*
- * The files of `dir` that are about disk `path` (resolved), newest first, ended by NULL; to be freed
- * by undo_list_free(). NULL: there is none.
+ * The files of `dir` that are about disk `path` (resolved), newest first, ended by NULL; to be
+ * freed by undo_list_free(). NULL: there is none.
  */
 char **undo_list(const char *dir, const char *path);
 void undo_list_free(char **list);

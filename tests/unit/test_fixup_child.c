@@ -1,6 +1,7 @@
 /*
  * The process that reads guests: what it can do, that everything else ends it, and that an answer
- * which is none is told as one sentence. Jobs here are as hostile as a guest's bytes could make them.
+ * which is none is told as one sentence. Jobs here are as hostile as a guest's bytes could make
+ * them.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
- * Damaged guests: small images with bytes of their metadata changed at random, looked at and planned
- * as by `domain fixup`, in the process that such bytes cannot get out of. Each ends in a plan, or in
- * one sentence; never in a crash of ours, nor in a byte of the image changed.
+ * Damaged guests: small images with bytes of their metadata changed at random, looked at and
+ * planned as by `domain fixup`, in the process that such bytes cannot get out of. Each ends in a
+ * plan, or in one sentence; never in a crash of ours, nor in a byte of the image changed.
  *
  * 500 images; 10,000 with NET_LONG=1. FIXUP_IMAGES says another number, FIXUP_SEED another start.
  */
