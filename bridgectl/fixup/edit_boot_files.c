@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY "kernel command lines: lasting names of disks, the serial port"
 

@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define SERIAL "console=ttyS0,115200"
 
@@ -49,7 +49,7 @@ static bool is_xen(const struct word *w)
 	return false;
 }
 
-/* Kernels from 3.8 on find a root by themselves by the UUID of its partition, not of its content. */
+/* Kernels from 3.8 on find a root by themselves by the UUID of its partition only. */
 static bool put_partuuid(struct cmdline *c, const struct word *device)
 {
 	const struct edit_part *part = plan_part(c->l->plan, device);

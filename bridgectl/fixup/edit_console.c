@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY "a login on the serial port"
 #define WHY_ROOT "root may log in on the serial port and on the virtio console"
@@ -70,9 +70,37 @@ static bool parse(const char *s, struct fields *ret)
 	return word_is(&ret->action, "respawn") || word_is(&ret->action, "askfirst");
 }
 
+/* A terminal as a word of its own, with or without its folder; NULL: there is none. */
+static const char *find_tty(const char *s, const char *tty)
+{
+	size_t len = strlen(tty);
+
+	for (const char *at = s; (at = strstr(at, tty)); at++) {
+		if ((at == s || strchr(" \t:/", at[-1])) && strchr(" \t:", at[len]))
+			return at;
+	}
+	return NULL;
+}
+
 static bool is_on(const struct fields *f, const char *tty)
 {
-	return strstr(f->process.s, tty) || word_is(&f->id, tty);
+	return find_tty(f->process.s, tty) || word_is(&f->id, tty);
+}
+
+/* xvc0 as hvc0, wherever it stands in the line. */
+static void rename_tty(struct line *l)
+{
+	struct text out = { 0 };
+	const char *s = l->s, *at;
+
+	while ((at = find_tty(s, "xvc0"))) {
+		text_add(&out, s, (size_t)(at - s));
+		text_str(&out, "hvc0");
+		s = at + 4;
+	}
+	text_str(&out, s);
+	line_set(l, out.s, out.len);
+	text_fini(&out);
 }
 
 static void look_inittab(struct line *l)
@@ -109,11 +137,8 @@ static void inittab_line(struct line *l)
 		text_printf(&l->after, "%s:%s:respawn:%s -L ttyS0 115200 vt102\n", id, tab->levels,
 			    tab->getty);
 	if (parse(l->s, &f) && is_on(&f, "xvc0")) {
-		const char *at = strstr(l->s, "xvc0");
-		struct word xvc = { at, 4 };
-
 		l->drop = tab->hvc || tab->no_hvc;
-		line_splice(l, &xvc, "hvc0", 4);
+		rename_tty(l);
 	}
 }
 

@@ -6,7 +6,7 @@
 #include <ctype.h>
 
 #include "bridgectl/domain/mem.h"
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 static const char *const prefixes[] = { "xvd", "sd", "hd", "vd" };
 
@@ -141,10 +141,8 @@ bool line_device(struct line *l, const struct word *device, struct text *out)
 	const struct edit_part *part;
 
 	if (is_place(device)) {
-		line_note(
-			l,
-			"%s is named after its place on the Xen host; under KVM it has another name",
-			name);
+		line_note(l, "%s is named after its place on the Xen host; KVM has other places",
+			  name);
 		return false;
 	}
 	if (!word_begins(device, "/dev/") || !word_is_disk(device))

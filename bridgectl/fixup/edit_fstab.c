@@ -3,7 +3,7 @@
  * initramfs's resume file. Every other column stays where it was: what a longer name takes is given
  * back by the blanks behind it, as far as there are some.
  */
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY "disks have other names under KVM, UUIDs stay"
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "bridgectl/domain/mem.h"
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY "the boot menu: lasting names of disks, the serial port, a kernel for KVM"
 #define WHY_DEFAULT "the next update-grub writes the menu with the serial port and lasting names"
@@ -89,7 +89,7 @@ static void head_line(struct line *l)
 	if (word_is(&w, "terminal_output") || word_is(&w, "terminal_input"))
 		terminal_line(l);
 	else if (sets(l->s, "kernelopts", &value))
-		line_set_cmdline(l, &value, CMDLINE_CONSOLES);
+		line_set_cmdline(l, &value, CMDLINE_CONSOLES | CMDLINE_SHELL);
 	else if (g->want && sets(l->s, "default", &value) && !memchr(value.s, '$', value.len))
 		line_splice(l, &value, g->want, strlen(g->want));
 }

@@ -4,7 +4,7 @@
  * changes.
  */
 #include "bridgectl/domain/mem.h"
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define BLOCK 1024
 #define HEAD "# GRUB Environment Block\n"

@@ -4,9 +4,9 @@
  */
 #include <stdio.h>
 
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
-#define PREPARE "run `bridgectl domain prepare --ssh GUEST` while it still runs on Xen"
+#define PREPARE "run `bridgectl domain prepare GUEST` while it still runs on Xen"
 
 static void no_kernel(struct plan *p)
 {
@@ -32,17 +32,12 @@ static void no_virtio(struct plan *p, const struct guest_kernel *k)
 						       NULL;
 
 	if (bus)
-		edit_note(
-			p,
-			"%s finds no virtio disk when it starts: convert with --bus %s, or " PREPARE
-			".",
-			k->version, bus);
+		edit_note(p,
+			  "%s finds no virtio disk when it starts: convert with --bus %s. Or: %s.",
+			  k->version, bus, PREPARE);
 	else
-		edit_note(
-			p,
-			"%s finds neither a virtio disk nor one on SATA or IDE when it starts; " PREPARE
-			".",
-			k->version);
+		edit_note(p, "%s finds no disk of KVM when it starts, on no bus: %s.", k->version,
+			  PREPARE);
 }
 
 void edit_kernel(struct plan *p)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "bridgectl/domain/mem.h"
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 /* Lines that end in "\n", with the ends that this file has. */
 static void add_lines(struct text *out, const struct text *lines, const char *eol)

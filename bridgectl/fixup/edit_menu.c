@@ -139,6 +139,7 @@ static void read_grub2(struct reader *r, const char *line, unsigned number)
 	struct word w = word_at(line, 0);
 	const char *end = line + strlen(line);
 	bool menu = word_is(&w, "submenu"), entry = word_is(&w, "menuentry");
+	bool block = menu || entry || word_is(&w, "function");
 
 	while (end > line && strchr(" \t\r", end[-1]))
 		end--;
@@ -150,7 +151,7 @@ static void read_grub2(struct reader *r, const char *line, unsigned number)
 			r->depth--;
 		return;
 	}
-	if (end > line && end[-1] == '{' && *w.s != '#' && r->braces < ARRAY_SIZE(r->submenu)) {
+	if (block && end[-1] == '{' && r->braces < ARRAY_SIZE(r->submenu)) {
 		if (entry && !r->entry)
 			begin(r, line, number);
 		menu = menu && !r->entry && r->depth < DEPTH_MAX - 1;

@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY "the boot menu: the partition of its kernels, lasting names, the serial port"
 #define SERIAL "serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1"
@@ -182,7 +182,7 @@ static unsigned default_of(const char *text)
 	return *value.s >= '0' && *value.s <= '9' ? (unsigned)strtoul(value.s, NULL, 10) : MENU_MAX;
 }
 
-/* The default stays if it starts the kernel that can run; else the entry that does is looked for. */
+/* The default stays if it starts a kernel that can run; else an entry that does is found. */
 static void choose(struct plan *p, const char *path, struct legacy *g, const char *text)
 {
 	const struct guest_kernel *k = inspection_kernel(p->in);

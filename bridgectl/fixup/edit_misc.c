@@ -2,7 +2,7 @@
  * What is seen and left alone: programs that talk to Xen, settings that a person has to look at,
  * and what SELinux makes of files that came from outside.
  */
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY_LVM "the filter of LVM knows only disks of Xen"
 

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY "drivers of Xen, which find nothing under KVM"
 #define WHY_SYSCTL "a setting that only kernels on Xen have"

@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #include "bridgectl/domain/mem.h"
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_line.h"
 
 #define WHY_RULES "the network cards have another driver; they are known by their MAC addresses"
 #define WHY_LINK "systemd would give this card another name than its configuration has"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "bridgectl/domain/mem.h"
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_text.h"
 
 static void text_room(struct text *t, size_t more)
 {

@@ -11,7 +11,7 @@
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/edit.h"
-#include "bridgectl/fixup/edit_private.h"
+#include "bridgectl/fixup/edit_text.h"
 #include "common/util.h"
 
 #define DIFFERENCES_MAX 1500

@@ -61,7 +61,8 @@ static const struct edit_case defaults[] = {
 	  "#GRUB_CMDLINE_LINUX=\"\"\nGRUB_CMDLINE_LINUX=\"" SERIAL "\"\n" TERMINAL, NULL },
 	{ DEFAULT,
 	  "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\nGRUB_TERMINAL=console\nGRUB_SERIAL_COMMAND=x\n",
-	  "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\nGRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=x\n",
+	  "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\n"
+	  "GRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=x\n",
 	  NULL },
 	{ "/etc/default/grub.d/50.cfg",
 	  "GRUB_CMDLINE_LINUX_DEFAULT=\"console=tty1 console=hvc0\"\n",
@@ -80,7 +81,8 @@ static const struct edit_case menus[] = {
 	  MENU_SERIAL "title a\nkernel (hd0,1)/boot/vmlinuz-6 console=ttyS0\ninitrd (hd0,1)/i\n",
 	  NULL },
 	{ MENU,
-	  "default=0\nserial --unit=0\ntitle a\n\troot\t(hd0,1)\n\tkernel --no-mem-option /vmlinuz-6 console=ttyS0\n",
+	  "default=0\nserial --unit=0\ntitle a\n\troot\t(hd0,1)\n"
+	  "\tkernel --no-mem-option /vmlinuz-6 console=ttyS0\n",
 	  NULL, NULL },
 	/* Debian's update-grub reads these. */
 	{ MENU, "terminal serial\n# kopt=root=/dev/xvda2 ro\n# groot=(hd0,0)\n# defoptions=quiet\n",
@@ -90,12 +92,17 @@ static const struct edit_case menus[] = {
 	/* Without an initramfs the kernel finds its root by the partition. */
 	{ MENU,
 	  "serial\ntitle a\nroot (hd0,1)\nkernel /boot/vmlinuz-6 root=/dev/xvda2 console=ttyS0\n",
-	  "serial\ntitle a\nroot (hd0,1)\nkernel /boot/vmlinuz-6 root=PARTUUID=dec0de00-02 console=ttyS0\n",
+	  "serial\ntitle a\nroot (hd0,1)\n"
+	  "kernel /boot/vmlinuz-6 root=PARTUUID=dec0de00-02 console=ttyS0\n",
 	  NULL },
 	/* The default cannot be started. */
 	{ MENU,
-	  "serial\ndefault 0\ntitle x\nkernel /boot/xen.gz\nmodule /boot/vmlinuz-6 root=/dev/xvda2\ntitle b\nkernel /boot/vmlinuz-6 console=ttyS0\n",
-	  "serial\ndefault 1\ntitle x\nkernel /boot/xen.gz\nmodule /boot/vmlinuz-6 root=/dev/xvda2\ntitle b\nkernel /boot/vmlinuz-6 console=ttyS0\n",
+	  "serial\ndefault 0\ntitle x\nkernel /boot/xen.gz\n"
+	  "module /boot/vmlinuz-6 root=/dev/xvda2\ntitle b\n"
+	  "kernel /boot/vmlinuz-6 console=ttyS0\n",
+	  "serial\ndefault 1\ntitle x\nkernel /boot/xen.gz\n"
+	  "module /boot/vmlinuz-6 root=/dev/xvda2\ntitle b\n"
+	  "kernel /boot/vmlinuz-6 console=ttyS0\n",
 	  "the default becomes /boot/vmlinuz-6" },
 	{ MENU, "serial\ntitle x\nkernel /boot/vmlinuz-5 console=ttyS0\n", NULL,
 	  "no entry starts /boot/vmlinuz-6" },
@@ -103,9 +110,12 @@ static const struct edit_case menus[] = {
 
 static const struct edit_case grub2[] = {
 	{ CFG,
-	  "menuentry 'a' {\n\tsearch --fs-uuid --set=root x\n\tset root='hd0'\n\tlinux /boot/vmlinuz-6 root=/dev/xvda2 ro\n\tinitrd /i\n}\n",
-	  "menuentry 'a' {\n\tsearch --fs-uuid --set=root x\n\tset root='hd0'\n\tlinux /boot/vmlinuz-6 root=UUID=2222-aa ro " SERIAL
-	  "\n\tinitrd /i\n}\n",
+	  "menuentry 'a' {\n\tsearch --fs-uuid --set=root x\n"
+	  "\tset root='hd0'\n"
+	  "\tlinux /boot/vmlinuz-6 root=/dev/xvda2 ro\n\tinitrd /i\n}\n",
+	  "menuentry 'a' {\n\tsearch --fs-uuid --set=root x\n"
+	  "\tset root='hd0'\n"
+	  "\tlinux /boot/vmlinuz-6 root=UUID=2222-aa ro " SERIAL "\n\tinitrd /i\n}\n",
 	  NULL },
 	/* Nothing that searches: by number. */
 	{ CFG, "menuentry 'a' {\n\tset root='(hd0,1)'\n\tlinux /boot/vmlinuz-6 console=ttyS0\n}\n",
@@ -121,7 +131,8 @@ static const struct edit_case grub2[] = {
 	  NULL },
 	{ CFG, "serial --unit=0\nterminal_output console\n", NULL, NULL },
 	{ CFG,
-	  "menuentry 'Xen' {\n\tmultiboot /boot/xen.gz\n\tmodule /boot/vmlinuz-6 root=/dev/xvda2\n}\n",
+	  "menuentry 'Xen' {\n\tmultiboot /boot/xen.gz\n"
+	  "\tmodule /boot/vmlinuz-6 root=/dev/xvda2\n}\n",
 	  NULL, NULL },
 	{ CFG, "# linux /x root=/dev/xvda2\nmenuentry 'a' {\n", NULL, NULL },
 };
@@ -163,23 +174,27 @@ static void test_boot_partition(void **state)
 	(void)state;
 	edit_guest_init(&g);
 	mem_tree_file(g.t, "/etc/fstab", "/dev/xvda1 /boot ext4\n/dev/xvda2 / ext4\n");
-	mem_tree_file(
-		g.t, MENU,
-		"serial\nsplashimage=(hd0)/s\ntitle a\nroot (hd0)\nkernel /vmlinuz-6 console=ttyS0\n");
+	mem_tree_file(g.t, MENU,
+		      "serial\nsplashimage=(hd0)/s\ntitle a\nroot (hd0)\n"
+		      "kernel /vmlinuz-6 console=ttyS0\n");
 	edit_guest_plan(&g);
-	edit_guest_expect(
-		&g, MENU,
-		"serial\nsplashimage=(hd0,0)/s\ntitle a\nroot (hd0,0)\nkernel /vmlinuz-6 console=ttyS0\n");
+	edit_guest_expect(&g, MENU,
+			  "serial\nsplashimage=(hd0,0)/s\ntitle a\nroot (hd0,0)\n"
+			  "kernel /vmlinuz-6 console=ttyS0\n");
 	edit_guest_fini(&g);
 }
 
 static const char submenu[] =
 	"set default=\"0\"\n"
-	"menuentry 'd' $menuentry_id_option 'gnulinux-simple' {\n\tlinux /boot/vmlinuz-7 console=ttyS0\n}\n"
+	"menuentry 'd' $menuentry_id_option 'gnulinux-simple' {\n"
+	"\tlinux /boot/vmlinuz-7 console=ttyS0\n}\n"
 	"submenu 'more' $menuentry_id_option 'gnulinux-advanced' {\n"
-	"\tmenuentry '7' $menuentry_id_option 'gnulinux-7' {\n\t\tlinux /boot/vmlinuz-7 console=ttyS0\n\t}\n"
-	"\tmenuentry '6 (recovery mode)' $menuentry_id_option 'gnulinux-6-r' {\n\t\tlinux /boot/vmlinuz-6 console=ttyS0\n\t}\n"
-	"\tmenuentry '6' $menuentry_id_option 'gnulinux-6' {\n\t\tlinux /boot/vmlinuz-6 console=ttyS0\n\t}\n"
+	"\tmenuentry '7' $menuentry_id_option 'gnulinux-7' {\n"
+	"\t\tlinux /boot/vmlinuz-7 console=ttyS0\n\t}\n"
+	"\tmenuentry '6 (recovery mode)' $menuentry_id_option 'gnulinux-6-r' {\n"
+	"\t\tlinux /boot/vmlinuz-6 console=ttyS0\n\t}\n"
+	"\tmenuentry '6' $menuentry_id_option 'gnulinux-6' {\n"
+	"\t\tlinux /boot/vmlinuz-6 console=ttyS0\n\t}\n"
 	"}\n";
 
 /* A kernel in a submenu becomes the default, in the menu and for the next update-grub. */
@@ -306,8 +321,8 @@ static void no_net(struct edit_guest *g)
 static void test_kernels(void **state)
 {
 	(void)state;
-	check_kernel(no_kernels, "domain prepare --ssh GUEST");
-	check_kernel(only_xen, "domain prepare --ssh GUEST");
+	check_kernel(no_kernels, "domain prepare GUEST");
+	check_kernel(only_xen, "domain prepare GUEST");
 	check_kernel(only_ahci, "--bus sata");
 	check_kernel(only_ide, "--bus ide");
 	check_kernel(no_net, "another model");

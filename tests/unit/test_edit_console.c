@@ -20,7 +20,9 @@ static const struct edit_case inittab[] = {
 	/* Behind hvc0, not behind the others; the id is a free one. */
 	{ TAB,
 	  "S0:6:wait:/x\nh:2345:respawn:/sbin/getty 38400 hvc0\n2:23:respawn:/sbin/getty tty2\n",
-	  "S0:6:wait:/x\nh:2345:respawn:/sbin/getty 38400 hvc0\nT0:2345:respawn:/sbin/agetty -L ttyS0 115200 vt102\n2:23:respawn:/sbin/getty tty2\n",
+	  "S0:6:wait:/x\nh:2345:respawn:/sbin/getty 38400 hvc0\n"
+	  "T0:2345:respawn:/sbin/agetty -L ttyS0 115200 vt102\n"
+	  "2:23:respawn:/sbin/getty tty2\n",
 	  NULL },
 	/* xvc0 is hvc0 now; not twice. */
 	{ TAB, "co:2345:respawn:/sbin/agetty xvc0 9600 vt100\n",
@@ -31,11 +33,14 @@ static const struct edit_case inittab[] = {
 	  "1:2345:respawn:/sbin/getty tty1\nS0:2345:respawn:/sbin/agetty -L ttyS0 115200 vt102",
 	  NULL },
 	{ TAB, "1:2345:respawn:/sbin/getty tty1\r\n",
-	  "1:2345:respawn:/sbin/getty tty1\r\nS0:2345:respawn:/sbin/agetty -L ttyS0 115200 vt102\r\n",
+	  "1:2345:respawn:/sbin/getty tty1\r\n"
+	  "S0:2345:respawn:/sbin/agetty -L ttyS0 115200 vt102\r\n",
 	  NULL },
 	/* busybox: the first field is the terminal. */
 	{ TAB, "::sysinit:/x\nhvc0::respawn:/sbin/getty -L hvc0 115200 vt100\n",
-	  "::sysinit:/x\nhvc0::respawn:/sbin/getty -L hvc0 115200 vt100\nttyS0::respawn:/sbin/agetty -L ttyS0 115200 vt102\n",
+	  "::sysinit:/x\n"
+	  "hvc0::respawn:/sbin/getty -L hvc0 115200 vt100\n"
+	  "ttyS0::respawn:/sbin/agetty -L ttyS0 115200 vt102\n",
 	  NULL },
 	/* There is one, or none is to be. */
 	{ TAB, "T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\nh:2:respawn:/sbin/getty hvc0\n",

@@ -32,7 +32,8 @@ static const struct edit_case lists[] = {
 	  "force_drivers+='virtio_blk virtio_pci'\n", NULL },
 	{ "/etc/sysconfig/kernel",
 	  "INITRD_MODULES=\"xenblk jbd xennet\"\nDOMU_INITRD_MODULES=\"xennet\"\n",
-	  "INITRD_MODULES=\"virtio_blk virtio_pci jbd virtio_net\"\nDOMU_INITRD_MODULES=\"xennet\"\n",
+	  "INITRD_MODULES=\"virtio_blk virtio_pci jbd virtio_net\"\n"
+	  "DOMU_INITRD_MODULES=\"xennet\"\n",
 	  NULL },
 	{ "/etc/mkinitcpio.conf", "MODULES=(ext4 xen-blkfront)\n",
 	  "MODULES=(ext4 virtio_blk virtio_pci)\n", NULL },
