@@ -99,14 +99,26 @@ static int limit(int what, rlim_t most)
 	return setrlimit((__rlimit_resource_t)what, &l) < 0 ? -errno : 0;
 }
 
-static int set_limits(int timeout_ms)
+/* What we have mapped already counts as well: threads of libraries map a lot that they never use. */
+static uint64_t mapped(void)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long long pages;
+
+	if (!f || fscanf(f, "%llu", &pages) != 1)
+		return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int set_limits(int timeout_ms, uint64_t memory)
 {
 	int r = limit(RLIMIT_CORE, 0);
 
-#if !defined(__SANITIZE_ADDRESS__)
-	if (r == 0)
-		r = limit(RLIMIT_AS, CHILD_MEMORY);
+#if defined(__SANITIZE_ADDRESS__)
+	memory = RLIM_INFINITY;
 #endif
+	if (r == 0 && memory != RLIM_INFINITY)
+		r = limit(RLIMIT_AS, memory);
 	if (r == 0)
 		r = limit(RLIMIT_CPU, (rlim_t)timeout_ms / 1000 + 1);
 	if (r == 0)
@@ -178,6 +190,7 @@ static int drop_privileges(const struct user *u)
 
 static int confine(const struct child_job *j, struct child_out *out, const struct user *u)
 {
+	uint64_t memory = mapped() + CHILD_MEMORY;
 	bool root = geteuid() == 0;
 	int r = close_others(j, out->fd);
 
@@ -195,7 +208,7 @@ static int confine(const struct child_job *j, struct child_out *out, const struc
 	if (r == 0 && !out->filters)
 		r = -ENOMEM;
 	if (r == 0)
-		r = set_limits(j->timeout_ms);
+		r = set_limits(j->timeout_ms, memory);
 	return r == 0 ? child_filters_probing(out->filters) : r;
 }
 

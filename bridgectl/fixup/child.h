@@ -13,7 +13,7 @@
 #define CHILD_ERRLEN 512
 #define CHILD_FRAME_MAX ((1U << 20) + 64)    /* bytes of one frame */
 #define CHILD_ANSWER_MAX (UINT64_C(1) << 30) /* bytes of all */
-#define CHILD_MEMORY (UINT64_C(1) << 30)     /* of its address space; without sanitizers */
+#define CHILD_MEMORY (UINT64_C(1) << 30)     /* that it may map; not with sanitizers */
 
 /* Kinds of frames from 1 on are the job's own. */
 struct child_out;

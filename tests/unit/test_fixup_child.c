@@ -280,9 +280,8 @@ static int job_flood(void *arg, struct child_out *out, char *err)
 static int job_memory(void *arg, struct child_out *out, char *err)
 {
 	(void)arg, (void)out, (void)err;
-	if (malloc(CHILD_MEMORY * 2))
-		return -EEXIST;
-	return 0;
+	free(malloc(CHILD_MEMORY / 2));
+	return malloc(CHILD_MEMORY) ? -EEXIST : 0;
 }
 
 /* Bytes that are no frames, straight into the pipe. */
