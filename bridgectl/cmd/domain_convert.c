@@ -1,8 +1,9 @@
 /*
  * `bridgectl domain convert CONFIG`: a guest's Xen configuration as a definition for libvirt.
  *
- * It works on any host: neither Xen nor libvirt is asked. The disks are those of `disk layout`, from
- * the same functions; when they are here, what the guest's kernel can drive is looked for in them.
+ * It works on any host: neither Xen nor libvirt is asked. The disks are those of `disk layout`,
+ * from the same functions; when they are here, what the guest's kernel can drive is looked for in
+ * them.
  * Messages go to standard error, with their lines; standard output is the definition, and only
  * when nothing was wrong.
  */

@@ -503,3 +503,42 @@ def test_errors(tmp_path, words, ssh, code, said):
 def test_no_ssh():
     done = bare("web1", "--ssh", "/nonexistent/ssh")
     assert done.returncode == 1 and b"cannot run /nonexistent/ssh: No such file" in done.stderr
+
+
+def test_a_real_debian(tmp_path):
+    """debootstrap, then the script with the real apt, dpkg and initramfs-tools, twice, and back. Some minutes, and the network."""
+    if not os.environ.get("NET_LONG"):
+        pytest.skip("NET_LONG is not set")
+    if not shutil.which("debootstrap") or not shutil.which("unshare"):
+        pytest.skip("no debootstrap or no unshare")
+    root = tmp_path / "root"
+    made = subprocess.run(
+        ["debootstrap", "--variant=minbase", "--include=systemd-sysv", "bookworm", root], capture_output=True, timeout=1200, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"debootstrap: {made.stdout.decode()[-300:]}")
+    put(root, "/sys/class/net/eth0/address", MAC)
+    put(root, "/sys/class/net/eth0/device", "")
+    put(root, "/boot/grub/menu.lst", "title of pygrub's\n")
+    kept = {p: (root / p).read_bytes() for p in ("etc/fstab", "boot/grub/menu.lst", "etc/inputrc") if (root / p).exists()}
+    ssh = fake_ssh(
+        tmp_path,
+        'for last in "$@"; do :; done\n'
+        f"exec unshare -m sh -c 'mount -t proc proc {root}/proc && exec chroot {root} /bin/sh -c \"$1\"' sh \"$last\"",
+    )
+
+    def run(*words):
+        done = subprocess.run(
+            [BRIDGECTL, "--json", "domain", "prepare", *words, "--ssh", ssh, "g"], capture_output=True, timeout=1800, check=False
+        )
+        assert done.returncode == 0, (done.stdout.decode(), done.stderr.decode())
+        return {s["step"]: s["result"] for s in json.loads(done.stdout)["steps"]}
+
+    results = run("--install")
+    assert results["kernel"] == results["bootloader"] == results["initramfs"] == "done"
+    image = next((root / "boot").glob("initrd.img-*"))
+    names = subprocess.run(["chroot", root, "lsinitramfs", f"/boot/{image.name}"], capture_output=True, check=True).stdout
+    assert all(f"/{m}.ko".encode() in names for m in MODULES)
+    assert set(run("--install").values()) == {"already"}
+    assert run("--undo", "--install") == {"undo": "done"}
+    assert {p: (root / p).read_bytes() for p in kept} == kept and not list((root / "boot").glob("vmlinuz-*"))
