@@ -12,6 +12,8 @@
 #define WHY_DEFAULT "the next update-grub writes the menu with the serial port and lasting names"
 #define SERIAL "serial --speed=115200 --unit=0 --word=8 --parity=no --stop=1"
 
+#define CONSOLES "console=tty0 console=ttyS0,115200"
+
 static const char *const menus[] = {
 	"/boot/grub/grub.cfg",
 	"/boot/grub2/grub.cfg",
@@ -180,11 +182,14 @@ struct defaults {
 static void look_default(struct line *l)
 {
 	struct defaults *d = l->arg;
+	struct word w = word_at(l->s, 0), value;
 	char buf[EDIT_WORD_MAX];
-	struct word value;
 
-	if (line_assigns(l->s, "GRUB_CMDLINE_LINUX", &value))
+	if (word_begins(&w, "GRUB_CMDLINE_LINUX=")) {
 		d->has_line = true;
+		if (!line_assigns(l->s, "GRUB_CMDLINE_LINUX", &value))
+			line_note(l, "this is not understood; put " CONSOLES " into it");
+	}
 	/* It comes behind GRUB_CMDLINE_LINUX, and of consoles the last one counts. */
 	if (line_assigns(l->s, "GRUB_CMDLINE_LINUX_DEFAULT", &value) &&
 	    strstr(word_text(&value, buf), "console="))
@@ -236,8 +241,7 @@ static void default_grub(struct plan *p, const char *want)
 	d.want = want;
 	plan_lines(p, path, WHY_DEFAULT, default_line, &d);
 	if (!d.has_line)
-		plan_append(p, path, "GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200\"",
-			    WHY_DEFAULT);
+		plan_append(p, path, "GRUB_CMDLINE_LINUX=\"" CONSOLES "\"", WHY_DEFAULT);
 	if (!d.has_terminal)
 		plan_append(p, path, "GRUB_TERMINAL=\"console serial\"", WHY_DEFAULT);
 	if (!d.has_serial)

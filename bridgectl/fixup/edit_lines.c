@@ -126,7 +126,7 @@ void plan_append(struct plan *p, const char *path, const char *line, const char 
 
 bool line_assigns(const char *line, const char *key, struct word *ret_value)
 {
-	const char *s = line + strspn(line, " \t"), *end;
+	const char *s = line + strspn(line, " \t");
 	size_t len = strlen(key);
 
 	if (strncmp(s, "export ", 7) == 0)
@@ -138,13 +138,18 @@ bool line_assigns(const char *line, const char *key, struct word *ret_value)
 	if (*s++ != '=')
 		return false;
 	if (*s == '"' || *s == '\'' || *s == '(') {
-		end = strchr(s + 1, *s == '(' ? ')' : *s);
-		if (!end)
+		const char *end = strchr(s + 1, *s == '(' ? ')' : *s);
+
+		/* Pieces put together, escaped quotes: not for us. */
+		if (!end || end[-1] == '\\' || !strchr(" \t;#", end[1]))
 			return false;
 		*ret_value = (struct word){ s + 1, (size_t)(end - s) - 1 };
-	} else {
-		*ret_value = (struct word){ s, strcspn(s, " \t#;") };
+		return true;
 	}
+	len = strcspn(s, " \t#;");
+	if (strcspn(s, "\"'\\") < len)
+		return false;
+	*ret_value = (struct word){ s, len };
 	return true;
 }
 

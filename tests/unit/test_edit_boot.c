@@ -51,6 +51,10 @@ static const struct edit_case defaults[] = {
 	  "GRUB_CMDLINE_LINUX=\"console=hvc0 " SERIAL "\" # x\n" TERMINAL, NULL },
 	{ DEFAULT, "GRUB_CMDLINE_LINUX='a'\n" TERMINAL,
 	  "GRUB_CMDLINE_LINUX='a " SERIAL "'\n" TERMINAL, NULL },
+	/* More of a shell than is understood. */
+	{ DEFAULT, "GRUB_CMDLINE_LINUX=\"a \\\"b\\\"\"\n" TERMINAL, NULL,
+	  "line 1: this is not understood" },
+	{ DEFAULT, "GRUB_CMDLINE_LINUX=a\"b\"\n" TERMINAL, NULL, "line 1: this is not understood" },
 	/* The consoles of _DEFAULT come behind those of the other. */
 	{ DEFAULT,
 	  "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet console=hvc0\"\nGRUB_CMDLINE_LINUX=\"\"\n" TERMINAL,
