@@ -2,8 +2,10 @@
 are unclean, in use or made to do harm are refused in a sentence."""
 import json
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 
 import guest_trees
@@ -273,21 +275,21 @@ def test_block_device(guest, loop):
 
 
 def test_without_root(guest):
-    if os.geteuid() == 0:
-        need("setpriv")
-        os.chmod(guest.disk.parent, 0o777)
-        for folder in guest.disk.parents:
-            if not folder.stat().st_mode & 0o001:
-                pytest.skip(f"{folder} is closed to other users")
-        os.chown(guest.disk, 65534, 65534)
-        wrap = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    else:
-        wrap = []
-    before = digest(guest.disk)
-    guest.ctl.ok(*guest.words("--apply"), wrap=wrap)
-    check(guest.disk, *guest.place)
-    guest.ctl.ok(*guest.words("--undo"), wrap=wrap)
-    assert digest(guest.disk) == before
+    """pytest's folders are closed to other users."""
+    wrap = []
+    with tempfile.TemporaryDirectory(prefix="l2t-fixup-") as folder:
+        folder = pathlib.Path(folder)
+        guest.disk, guest.state = pathlib.Path(shutil.move(guest.disk, folder)), folder / "state"
+        if os.geteuid() == 0:
+            need("setpriv")
+            os.chown(folder, 65534, 65534)
+            os.chown(guest.disk, 65534, 65534)
+            wrap = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        before = digest(guest.disk)
+        guest.ctl.ok(*guest.words("--apply"), wrap=wrap)
+        check(guest.disk, *guest.place)
+        guest.ctl.ok(*guest.words("--undo"), wrap=wrap)
+        assert digest(guest.disk) == before
 
 
 def test_options(guest):
