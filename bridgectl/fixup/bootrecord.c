@@ -210,7 +210,8 @@ int bootrecord_plan(int fd, const struct bootrecord_want *w, struct bootrecord *
 	else
 		say_none(&b, true, "none written: %s", p.why_none);
 	/* A guest can be mended without it. */
-	if (r == -ENOENT && w->mode == BOOTRECORD_AUTO) {
+	if (r < 0 && w->mode == BOOTRECORD_AUTO) {
+		bootrecord_fini(&b);
 		say_none(&b, true, "none written: %s", err);
 		r = 0;
 	}

@@ -1,7 +1,7 @@
 /*
  * What our core image does, as its grub.cfg: finds the menu that the guest keeps and hands over to
  * it. Order: a file system of its own for /boot, then the root's /boot; a folder grub or grub2
- * with grub.cfg, pygrub's menu.lst or grub.conf; at last kernels without any menu.
+ * with grub.cfg, pygrub's menu.lst or grub.conf; extlinux.conf; at last kernels without any menu.
  *
  * `blscfg` and its files in loader/entries are a patch that only Fedora's GRUB has. Such a file is
  * lines of a word and a value, so it is a script once these words are functions. A command comes
@@ -81,10 +81,20 @@ const char bootrecord_script[] =
 	"		fi\n"
 	"	done\n"
 	"}\n"
+	"function try_extlinux {\n"
+	"	for file in $1$2/extlinux/extlinux.conf $1$2/extlinux.conf; do\n"
+	"		if [ -s \"$file\" ]; then\n"
+	"			regexp --set=1:root '^[(](.*)[)]$' \"$1\"\n"
+	"			export root\n"
+	"			syslinux_configfile -s \"$file\"\n"
+	"		fi\n"
+	"	done\n"
+	"}\n"
 	"function try {\n"
 	"	if [ \"$legacy\" = 1 ]; then try_legacy \"$1\" \"$2\"; fi\n"
 	"	try_grub \"$1\" \"$2\"\n"
 	"	if [ \"$legacy\" != 1 ]; then try_legacy \"$1\" \"$2\"; fi\n"
+	"	try_extlinux \"$1\" \"$2\"\n"
 	"}\n"
 	"function guess {\n"
 	"	for kernel in $1$2/vmlinuz-*; do\n"

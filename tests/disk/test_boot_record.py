@@ -20,6 +20,7 @@ SHAPES = {
     "menu.lst, root first": ("msdos", Shape(root=1, swap=2)),
     "loader entries": ("msdos", Shape(loader="bls", fs="ext4")),
     "loader entries, /boot, GPT": ("gpt", Shape(loader="bls", fs="ext4", boot=1, swap=2, root=3)),
+    "extlinux": ("msdos", Shape(loader="extlinux")),
     "no menu": ("msdos", Shape(loader="none")),
 }
 ALWAYS = 2

@@ -216,6 +216,15 @@ blscfg
 ### END /etc/grub.d/10_linux ###
 """
 
+EXTLINUX_CONF = """DEFAULT linux
+TIMEOUT 20
+PROMPT 0
+LABEL linux
+  MENU LABEL Linux {version}
+  KERNEL {boot}/vmlinuz-{version}
+  APPEND initrd={boot}/initrd.img-{version} root={root} ro console=hvc0 no_timer_check
+"""
+
 BLS_ENTRY = """title Rocky Linux ({version}) 9.4 (Blue Onyx)
 version {version}
 linux {boot}/vmlinuz-{version}
@@ -235,7 +244,8 @@ class Missing(Exception):
 class Shape:
     """What differs between guests."""
     fs: str = "ext3"           # of the root: ext3, ext4
-    loader: str = "menu.lst"   # menu.lst (pygrub), grub.cfg, bls (grub2/grub.cfg and loader/entries), none
+    loader: str = "menu.lst"   # menu.lst (pygrub), grub.cfg, bls (grub2/grub.cfg and
+    #   loader/entries), extlinux, none
     root: int = 2              # number of its partition
     boot: int = 0              # number of a partition for /boot; 0: none
     swap: int = 1              # 0: none
@@ -482,6 +492,7 @@ def _loader_texts(guest, uuids):
         "grub.cfg": {"boot/grub/grub.cfg": GRUB_CFG},
         "bls": {"boot/grub2/grub.cfg": GRUB_CFG_BLS,
                 f"boot/loader/entries/0123456789abcdef-{guest.version}.conf": BLS_ENTRY},
+        "extlinux": {"boot/extlinux/extlinux.conf": EXTLINUX_CONF},
         "none": {},
     }[shape.loader]
     return {path: text.format(**words).replace("console=hvc0", f"console={shape.console}")

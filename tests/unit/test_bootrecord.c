@@ -176,6 +176,30 @@ static void test_no_place(void **state)
 	close(fd);
 }
 
+/* A table that a guest has made up. */
+static void test_hostile(void **state)
+{
+	static const uint64_t bad[] = { 0, 1, 33, DISK_SECTORS, UINT64_C(1) << 50, UINT64_MAX };
+	int fd;
+
+	(void)state;
+	disk.label = PLAN_GPT;
+	parts[0].fill = PLAN_BIOS_BOOT;
+	fd = made_disk();
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(bad); k++) {
+			uint8_t range[16];
+
+			put_le32(range, (uint32_t)bad[i]);
+			put_le32(range + 4, (uint32_t)(bad[i] >> 32));
+			put_le32(range + 8, (uint32_t)bad[k]);
+			put_le32(range + 12, (uint32_t)(bad[k] >> 32));
+			assert_int_equal(pwrite(fd, range, 16, 1024 + 32), 16);
+			expect_none(fd, "none written");
+		}
+	close(fd);
+}
+
 static void test_never(void **state)
 {
 	int fd = made_disk();
@@ -194,6 +218,7 @@ int main(void)
 		cmocka_unit_test_setup(test_foreign, set_up),
 		cmocka_unit_test_setup(test_gap_in_use, set_up),
 		cmocka_unit_test_setup(test_no_place, set_up),
+		cmocka_unit_test_setup(test_hostile, set_up),
 		cmocka_unit_test_setup(test_never, set_up),
 	};
 
