@@ -1,8 +1,8 @@
 /*
- * Where a disk has room for a boot record. The partition table is the guest's to write, and this runs
- * with all privileges, outside of the child that reads guests (child.h); so no library reads it, but
- * the few numbers that are needed are taken from their places. They are believed as far as a
- * wrong one costs: the room must be empty, or ours (bootrecord.c), and inside the disk.
+ * Where a disk has room for a boot record. The partition table is the guest's to write, and this
+ * runs with all privileges, outside of the child that reads guests (child.h); so no library reads
+ * it, but the few numbers that are needed are taken from their places. They are believed as far as
+ * a wrong one costs: the room must be empty, or ours (bootrecord.c), and inside the disk.
  */
 #include <errno.h>
 #include <string.h>
