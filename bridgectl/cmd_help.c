@@ -9,7 +9,10 @@
 
 /* Commands that the design has and this version has not. */
 static const char *const later[] = {
-	"watch", "tunnel add", "tunnel del", "migrate",
+	"watch",
+	"tunnel add",
+	"tunnel del",
+	"migrate",
 };
 
 /* Optimal string alignment distance, for short words: insert, delete, change, swap neighbours. */

@@ -273,9 +273,9 @@ const struct cmd cmd_table[] = {
 		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
 		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
 	  .summary = "let a guest boot from its disk again, after --rescue",
-	  .text = "Takes the kernel of `domain start --rescue` out of the definition, and its files "
-		  "away. The guest may run meanwhile; it counts from its next start on. Refuses "
-		  "when the disk has nothing that boots.",
+	  .text = "Takes the kernel of `domain start --rescue` out of the definition, and its "
+		  "files away. The guest may run meanwhile; it counts from its next start on. "
+		  "Refuses when the disk has nothing that boots.",
 	  .fn = cmd_domain_finish },
 	{ .words = "domain mac",
 	  .args = "",
@@ -286,9 +286,9 @@ const struct cmd cmd_table[] = {
 		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
 		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
 	  .summary = "a MAC address that nobody has, or who has one",
-	  .text = "Prints a new address (00:16:3e:...) that no domain of this host's hypervisors, no "
-		  "file in /etc/xen and no bridge of l2tund knows, which see what is behind their "
-		  "tunnels. Who could not be asked is said. With --check the exit code is 1 when "
+	  .text = "Prints a new address (00:16:3e:...) that no domain of this host's hypervisors, "
+		  "no file in /etc/xen and no bridge of l2tund knows, which see what is behind "
+		  "their tunnels. Who could not be asked is said. With --check the exit code is 1 when "
 		  "the address is in use.",
 	  .fn = cmd_domain_mac },
 	{ .words = "domain diff",

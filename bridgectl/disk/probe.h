@@ -25,8 +25,8 @@ struct probe_content {
 };
 
 /*
- * Of the `bytes` from `start` on of `fd`. It opens no other file, so it may run where there is none.
- * 0 or negative errno.
+ * Of the `bytes` from `start` on of `fd`. It opens no other file, so it may run where there is
+ * none. 0 or negative errno.
  */
 int probe_content(int fd, uint64_t start, uint64_t bytes, struct probe_content *ret);
 

@@ -8,7 +8,7 @@ import machine
 import pytest
 from conftest import need
 from guest_image import Shape
-from lab import alone, long_only, plain_only
+from lab import long_only, plain_only
 
 pytestmark = [plain_only("emulated machines take minutes there"), pytest.mark.timeout(400)]
 
@@ -55,7 +55,6 @@ def expect_login(disk, shape):
         box.wait_off()
 
 
-@alone("an emulated processor needs a whole one")
 @pytest.mark.parametrize("label, shape", _cases())
 def test_it_boots(need_all, tmp_path, label, shape):
     guest = guest_image.need(folder=tmp_path / "xen", shape=shape)

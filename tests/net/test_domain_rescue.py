@@ -7,7 +7,7 @@ import guest_disk
 import guest_image
 import machine
 import pytest
-from lab import Lab, alone, plain_only, wait_for
+from lab import Lab, plain_only, wait_for
 from libvirtd import Libvirtd, need_libvirtd
 from node import BRIDGECTL
 
@@ -74,7 +74,6 @@ def place(tmp_path):
         yield made
 
 
-@alone("an emulated processor needs a whole one")
 def test_rescue_and_finish(place):
     """Before anything is written to its disk it comes up; in the end it boots from that."""
     before = place.xml()

@@ -16,7 +16,7 @@ import pytest
 import guest_image
 import guest_move
 from fake_xen import FakeXen
-from lab import alone, need, plain_only, skip, wait_for
+from lab import need, plain_only, skip, wait_for
 from libvirtd import need_libvirtd
 from node import BRIDGECTL, Pair
 from sshd import Sshd
@@ -134,7 +134,6 @@ def side(node, mac):
     return "there" if kind == "tunnel" else "here"
 
 
-@alone("an emulated processor needs a whole one")
 def test_a_guest_moves(pair, tmp_path):
     old, new = pair.right, pair.left
     try:

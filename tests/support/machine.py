@@ -11,6 +11,7 @@ import threading
 import lab
 
 QEMU = "qemu-system-x86_64"
+POLITELY = ["nice", "-n", "10"]  # tests that look at the clock run beside it
 SLOW = int(os.environ.get("GUEST_BOOT_S", "150"))  # emulated, on a machine that has other things to do
 
 
@@ -31,7 +32,7 @@ class Machine:
     def __init__(self, *disks, kernel=None, initrd=None, append="", memory=256, bus="virtio", more=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="machine-"))
         self.log = self.folder / "serial"
-        self.argv = [QEMU, "-accel", "tcg", "-cpu", "max", "-m", str(memory), "-display", "none", "-nodefaults",
+        self.argv = [*POLITELY, QEMU, "-accel", "tcg", "-cpu", "max", "-m", str(memory), "-display", "none", "-nodefaults",
                      "-no-user-config", "-vga", "std", "-no-reboot", "-monitor", "none", "-qmp",
                      f"unix:{self.folder}/qmp,server=on,wait=off", "-chardev",
                      f"socket,id=s0,path={self.folder}/tty,server=on,wait=off,logfile={self.log}",
