@@ -17,6 +17,7 @@ struct mac_sight {
 	char bridge[MAC_NAME_LEN], port[MAC_NAME_LEN];
 	char tunnel[MAC_NAME_LEN]; /* "": on this host's side */
 	double age_s;
+	bool is_port; /* it is the address of the port itself */
 };
 
 /*
@@ -25,12 +26,14 @@ struct mac_sight {
  */
 json_t *mac_tables(struct cmd_call *call, const char *bridge);
 
-/* Looks for it in all of them, behind tunnels first. `tables` may be NULL: not seen. */
+/* Where it was heard last, of all of them. `tables` may be NULL: not seen. */
 bool mac_find(const json_t *tables, const char *mac, struct mac_sight *ret);
+/* A bridge with more addresses than the daemon tells of; NULL: there is none. */
+const char *mac_cut_short(const json_t *tables);
 
 /*
- * False, and told: the domain must not be started, because one of its addresses is in use behind
- * a tunnel. True without a daemon: then nothing is known. What is only likely is said.
+ * False, and told: the domain, or Xen's file, must not be started, because one of its addresses is
+ * in use: on a bridge, or by another domain here. What is only likely, or not known, is said.
  */
 bool mac_may_start(struct cmd_call *call, struct hyper *h, const char *domain);
 

@@ -19,6 +19,8 @@ sys.path.insert(0, str(ROOT / "tests/support"))
 
 from fake_xen import FakeXen  # noqa: E402
 
+from fake_daemon import FakeDaemon  # noqa: E402
+
 BRIDGECTL = os.environ.get("BRIDGECTL", str(ROOT / "bridgectl" / "bridgectl"))
 PRINTED = HERE / "hypervisor"
 MAC = "00:16:3e:00:00:01"
@@ -253,6 +255,71 @@ def test_start_managed(xm):
     assert xm.json("list")["domains"][1]["state"] == "off"
     xm.ok("start", "spare")
     assert xm.deeds() == ["xm start spare"]
+
+
+def seen(age_s, port="l2t-sv", mac=MAC, local=False):
+    tunnel = "sv" if port == "l2t-sv" else ""
+    return {"mac": mac, "vlan": 0, "port": port, "kind": "tunnel" if tunnel else "other", "tunnel": tunnel, "local": local,
+            "age_ms": age_s * 1000}
+
+
+def bridges(truncated=False, **tables):
+    """What the daemon answers about its bridges."""
+    return {
+        "bridge.list": {"bridges": [{"name": name} for name in tables]},
+        "bridge.fdb": lambda p: {"name": p["name"], "entries": tables[p["name"]], "truncated": truncated},
+    }
+
+
+@pytest.mark.parametrize("guest", ["web1", "/srv/web1", "/etc/xen/web1.cfg"])
+@pytest.mark.parametrize(
+    "tables,said",
+    [
+        ({"br": [seen(2)]}, "behind tunnel sv (bridge br) 2 s ago"),
+        ({"br": [seen(2)], "vlan9": [seen(250)]}, "behind tunnel sv (bridge br) 2 s ago"),
+        ({"br": [seen(3, "eth1")], "vlan9": [seen(250)]}, "behind port eth1 (bridge br) 3 s ago"),
+    ],
+)
+def test_start_runs_elsewhere(host, guest, tables, said):
+    """By name or by file, wherever it was heard last."""
+    for path in "/etc/xen/web1.cfg", "/srv/web1":
+        host.config("web1", f'vif = ["mac={MAC.upper()}"]\n', path=path)
+    socket = host.folder / "sock"
+    with FakeDaemon(socket, bridges(**tables)):
+        assert f"{MAC} was seen {said}" in host.refused("start", guest, "-s", socket)
+        assert not host.deeds()
+        host.ok("start", guest, "--anyway", "-s", socket)
+    assert len(host.deeds()) == 1
+
+
+def test_start_may_run_elsewhere(host):
+    """What is not known is said, and keeps nobody from starting."""
+    host.config("web1", f'vif = ["mac={MAC}"]\n')
+    host.config("mail", 'vif = [""]\n')
+    socket = host.folder / "sock"
+
+    def start(name="web1", *more):
+        done = host.run("start", name, "-s", socket, *more)
+        assert done.returncode == 0, done.stderr
+        host.save(domains=host.state["domains"])
+        return done.stderr
+
+    assert "not known whether it still runs on another host: l2tund does not answer" in start()
+    assert start("web1", "--quiet") == start("web1", "--anyway") == start("mail") == ""
+    with FakeDaemon(socket, bridges(br=[seen(200), seen(0, "eth1", local=True), seen(0, mac="00:16:3e:00:00:02")])):
+        assert "was behind tunnel sv until 200 s ago" in start()
+    with FakeDaemon(socket, bridges(br=[])):
+        assert start() == ""
+    with FakeDaemon(socket, bridges(truncated=True, br=[])):
+        assert "too many addresses on bridge br" in start()
+
+
+def test_start_beside_its_copy(host):
+    host.config("web1", f'vif = ["mac={MAC}"]\n')
+    host.domain("web1-test", mac=MAC)
+    assert f"its address {MAC} is that of the domain web1-test, which is running" in host.refused("start", "web1")
+    assert not host.deeds()
+    host.ok("start", "web1", "--anyway")
 
 
 # --- stop ---
