@@ -69,6 +69,8 @@ static void gather(struct search *s)
 	if (!s->tables)
 		missed(s, bridge ? "l2tund does not run, or has no such bridge" :
 				   "l2tund does not run, so no forwarding table was looked at");
+	else if (mac_cut_short(s->tables))
+		missed(s, "some addresses of a bridge, which has more than l2tund tells of");
 }
 
 /* --- Who has it --- */
