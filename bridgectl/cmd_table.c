@@ -288,8 +288,8 @@ const struct cmd cmd_table[] = {
 	  .summary = "a MAC address that nobody has, or who has one",
 	  .text = "Prints a new address (00:16:3e:...) that no domain of this host's hypervisors, "
 		  "no file in /etc/xen and no bridge of l2tund knows, which see what is behind "
-		  "their tunnels. Who could not be asked is said. With --check the exit code is 1 when "
-		  "the address is in use.",
+		  "their tunnels. Who could not be asked is said. With --check the exit code is 1 "
+		  "when the address is in use.",
 	  .fn = cmd_domain_mac },
 	{ .words = "domain diff",
 	  .args = "DOMAIN [FILE]",
