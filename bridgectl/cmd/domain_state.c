@@ -1,7 +1,10 @@
 /* `bridgectl domain start|stop|autostart`: one deed each, here or by the same command elsewhere. */
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
@@ -100,11 +103,25 @@ enum exit_code cmd_domain_start(struct cmd_call *call)
 
 /* --- stop --- */
 
+/*
+ * By --host the other side's Ctrl-C ends ssh, which tells us by hanging up alone. Then nobody waits
+ * any more, as after SIGHUP, and a guest is not to be ended by force later on.
+ */
+static void show_or_stop(void *arg, const char *what, int permille)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	if (poll(&p, 1, 0) == 1 && p.revents & (POLLERR | POLLHUP))
+		raise(SIGHUP);
+	else
+		domain_progress_show(arg, what, permille);
+}
+
 enum exit_code cmd_domain_stop(struct cmd_call *call)
 {
 	struct domain_progress progress;
 	struct hyper_wait w = { .force = cmd_option(call, "--force") != NULL,
-				.progress = domain_progress_show,
+				.progress = show_or_stop,
 				.arg = &progress };
 	char err[HYPER_ERRLEN];
 	struct hyper *h;

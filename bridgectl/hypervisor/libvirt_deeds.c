@@ -50,9 +50,10 @@ static int ask_and_wait(struct lv *lv, virDomainPtr d, const char *domain,
 				  "%s: it is paused and cannot shut down; `virsh resume` "
 				  "it, or stop it with --force",
 				  domain);
-	if (state != VIR_DOMAIN_SHUTDOWN && virDomainShutdownFlags(d, 0) < 0 &&
-	    virDomainIsActive(d) == 1)
-		return lv_fail(domain, "be asked to shut down", err);
+	if (state != VIR_DOMAIN_SHUTDOWN && virDomainShutdownFlags(d, 0) < 0)
+		/* It may have ended before it was watched: no event would come. */
+		return virDomainIsActive(d) == 0 ? 0 :
+						   lv_fail(domain, "be asked to shut down", err);
 	r = lv_watch_wait(lv, w->timeout_s, w);
 	switch (r) {
 	case -ETIMEDOUT:
@@ -88,7 +89,8 @@ int lv_stop(struct hyper *h, const char *domain, const struct hyper_wait *w, cha
 		return watch;
 	r = ask_and_wait(lv, d, domain, w, err);
 	lv_watch_end(lv, watch);
-	if (r && w->force && r != -EINTR && r != -EPIPE)
+	/* Ctrl-C while it was asked: nothing is forced any more. */
+	if (r && w->force && r != -EINTR && r != -EPIPE && !(w->stop && *w->stop))
 		r = destroy(d, domain, err);
 	return r;
 }

@@ -115,6 +115,12 @@ static int ask(struct stopping *s)
 			  s->domain);
 }
 
+/* Who has pressed Ctrl-C wants no more of it, and surely not this. */
+static bool may_destroy(const struct stopping *s)
+{
+	return s->w->force && !stopped_waiting(s);
+}
+
 static int destroy(struct stopping *s)
 {
 	char id[16];
@@ -128,6 +134,10 @@ static int destroy(struct stopping *s)
 	if (r == -ETIMEDOUT)
 		hyper_fail(s->err, r, "%s: destroyed, but domain %d is still in the list: %s dmesg",
 			   s->domain, s->id, s->x->tool);
+	if (r == -EINTR)
+		hyper_fail(s->err, r,
+			   "%s: destroyed, but not waited for: domain %d may be there a while yet",
+			   s->domain, s->id);
 	return r;
 }
 
@@ -166,12 +176,12 @@ int xen_stop(struct hyper *h, const char *domain, const struct hyper_wait *w, ch
 		return not_running(domain, r, err);
 	r = ask(&s);
 	if (r < 0)
-		return w->force ? destroy(&s) : r;
+		return may_destroy(&s) ? destroy(&s) : r;
 	r = await(&s, w->timeout_s);
 	if (r == -EINTR)
 		return hyper_fail(err, r, "%s: not waited for any more; it may still shut down",
 				  domain);
 	if (r == -ETIMEDOUT)
-		return w->force ? destroy(&s) : timed_out(&s);
+		return may_destroy(&s) ? destroy(&s) : timed_out(&s);
 	return r;
 }

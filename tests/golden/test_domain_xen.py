@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -282,13 +283,13 @@ def bridges(truncated=False, **tables):
 )
 def test_start_runs_elsewhere(host, guest, tables, said):
     """By name or by file, wherever it was heard last."""
-    for path in "/etc/xen/web1.cfg", "/srv/web1":
-        host.config("web1", f'vif = ["mac={MAC.upper()}"]\n', path=path)
-    socket = host.folder / "sock"
-    with FakeDaemon(socket, bridges(**tables)):
-        assert f"{MAC} was seen {said}" in host.refused("start", guest, "-s", socket)
+    for file in "/etc/xen/web1.cfg", "/srv/web1":
+        host.config("web1", f'vif = ["mac={MAC.upper()}"]\n', path=file)
+    path = host.folder / "sock"
+    with FakeDaemon(path, bridges(**tables)):
+        assert f"{MAC} was seen {said}" in host.refused("start", guest, "-s", path)
         assert not host.deeds()
-        host.ok("start", guest, "--anyway", "-s", socket)
+        host.ok("start", guest, "--anyway", "-s", path)
     assert len(host.deeds()) == 1
 
 
@@ -296,21 +297,21 @@ def test_start_may_run_elsewhere(host):
     """What is not known is said, and keeps nobody from starting."""
     host.config("web1", f'vif = ["mac={MAC}"]\n')
     host.config("mail", 'vif = [""]\n')
-    socket = host.folder / "sock"
+    path = host.folder / "sock"
 
     def start(name="web1", *more):
-        done = host.run("start", name, "-s", socket, *more)
+        done = host.run("start", name, "-s", path, *more)
         assert done.returncode == 0, done.stderr
         host.save(domains=host.state["domains"])
         return done.stderr
 
     assert "not known whether it still runs on another host: l2tund does not answer" in start()
     assert start("web1", "--quiet") == start("web1", "--anyway") == start("mail") == ""
-    with FakeDaemon(socket, bridges(br=[seen(200), seen(0, "eth1", local=True), seen(0, mac="00:16:3e:00:00:02")])):
+    with FakeDaemon(path, bridges(br=[seen(200), seen(0, "eth1", local=True), seen(0, mac="00:16:3e:00:00:02")])):
         assert "was behind tunnel sv until 200 s ago" in start()
-    with FakeDaemon(socket, bridges(br=[])):
+    with FakeDaemon(path, bridges(br=[])):
         assert start() == ""
-    with FakeDaemon(socket, bridges(truncated=True, br=[])):
+    with FakeDaemon(path, bridges(truncated=True, br=[])):
         assert "too many addresses on bridge br" in start()
 
 
@@ -435,6 +436,37 @@ def test_stop_waiting(host):
     host.domain("web1", shutdown="never")
     assert "it may still shut down" in interrupted(host, "xl shutdown 1", "stop", "web1", "--force")
     assert host.deeds() == ["xl shutdown 1"]
+
+
+def test_stop_asking(host):
+    """Ctrl-C while it is asked, and it cannot be: no force any more."""
+    host.domain("web1", shutdown="deaf")
+    host.save(slow={"shutdown": 1})
+    assert "end it with --force" in interrupted(host, "xl shutdown 1", "stop", "web1", "--force")
+    assert host.deeds() == ["xl shutdown 1", "xl shutdown -F 1"]
+
+
+def test_stop_destroying(host):
+    """Ctrl-C while Xen clears it away: said in a sentence."""
+    host.domain("web1", shutdown="never")
+    host.save(says={"destroy": {"text": "", "code": 0}})
+    said = interrupted(host, "xl destroy 1", "stop", "web1", "--force", "--timeout", "1")
+    assert said.splitlines()[-1] == "bridgectl: web1: destroyed, but not waited for: domain 1 may be there a while yet"
+
+
+@pytest.mark.parametrize("kind", [os.pipe, lambda: [s.detach() for s in socket.socketpair()]], ids=["pipe", "socket"])
+def test_stop_nobody_waits(host, kind):
+    """ssh, cut off, takes its ends away and tells nothing else."""
+    host.domain("web1", shutdown="never")
+    ours, its = kind()
+    command = [BRIDGECTL, "--quiet", "domain", "stop", "web1", "--force", "--timeout", "3"]
+    child = subprocess.Popen(command, env=host.env(), text=True, stdout=its, stderr=subprocess.PIPE)
+    os.close(its)
+    while "xl shutdown 1" not in host.calls():
+        time.sleep(0.05)
+    os.close(ours)
+    assert "it may still shut down" in child.communicate(timeout=20)[1]
+    assert child.returncode == 1 and host.deeds() == ["xl shutdown 1"]
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "1x", "", "99999999"])
@@ -636,6 +668,20 @@ def test_host_fails(host, code, said):
     done = host.run("list", "--host", "xen1")
     assert done.returncode == (3 if code == 3 else 1) and said in done.stderr
     assert host.run("list", "--host", "-oProxyCommand=true").returncode == 2
+
+
+def test_host_stopped(host):
+    """What ends bridgectl ends its ssh."""
+    path = host.ssh()
+    path.write_text(f"#!/bin/sh\necho $$ >{host.folder}/pid\nexec sleep 600\n")
+    child = subprocess.Popen([BRIDGECTL, "domain", "list", "--host", "xen1"], env=host.env(), stderr=subprocess.PIPE)
+    pid = host.folder / "pid"
+    while not pid.exists() or not pid.read_text():
+        time.sleep(0.05)
+    child.terminate()
+    assert b"cut off" in child.communicate(timeout=20)[1] and child.returncode == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_completion(host):

@@ -114,6 +114,7 @@ class Tool:
     def run(self, words):
         with open(self.path.parent / "calls", "a") as log:
             print(self.name, *words, file=log)
+        time.sleep(self.state.get("slow", {}).get(words[0], 0))
         said = self.state.get("says", {}).get(words[0])
         if said:
             sys.stderr.write(said["text"])
