@@ -6,6 +6,8 @@
 #include "bridgectl/cmd/far.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 
 #define SSH_FAILED 255 /* ssh(1), EXIT STATUS */
 #define NO_COMMAND 127 /* the shell's */
+#define LOOK_MS 20
 
 extern char **environ;
 
@@ -112,11 +115,31 @@ bool far_ssh_words(char *text, const char *words[], const char *host, const char
 	return true;
 }
 
+/* Its end. Ctrl-C reaches it by itself; what was sent to us alone is handed on, once. */
+static int await(pid_t pid)
+{
+	const volatile sig_atomic_t *stop = cmd_catch_stop();
+	bool told = false;
+	int status;
+	pid_t r;
+
+	while ((r = waitpid(pid, &status, WNOHANG)) <= 0) {
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (*stop && !told) {
+			kill(pid, SIGTERM);
+			told = true;
+		}
+		poll(NULL, 0, LOOK_MS);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}
+
 int far_run(const char *const argv[], int in)
 {
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
-	int status, r = 0;
+	int r = 0;
 
 	fflush(stdout);
 	posix_spawn_file_actions_init(&actions);
@@ -129,10 +152,7 @@ int far_run(const char *const argv[], int in)
 		cmd_error("cannot run %s: %s", argv[0], strerror(r));
 		return -r;
 	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+	return await(pid);
 }
 
 bool far_asked(const struct cmd_call *call)
