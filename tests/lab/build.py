@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import gzip
 import hashlib
+import inspect
 import os
 import pathlib
 import shutil
@@ -22,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SUITE = "bookworm"
 MIRROR = os.environ.get("LAB_MIRROR", "http://deb.debian.org/debian")
 IMAGE_SIZE = "2G"  # sparse
+KEEP_S = 3 * 86400
 PROGRAMS = ("debootstrap", "mke2fs", "ssh-keygen", "unshare", "chroot")
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
@@ -56,21 +58,24 @@ def _alone(cache):
 
 
 def cached(name, key, make):
-    """The folder NAME-KEY of the cache; make(folder) fills it when it is not there. Older ones of
-    the same name go."""
+    """The folder NAME-KEY of the cache; make(folder) fills it when it is not there. Others of the same
+    name go when nobody has asked for them for some days: a run may still be at work with one."""
     cache = cache_folder()
     with _alone(cache):
         folder = cache / f"{name}-{key}"
         if folder.is_dir():
+            os.utime(folder)
             return folder
         work = cache / f"{name}.new"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         try:
             make(work)
-            for old in cache.glob(f"{name}-*"):
-                shutil.rmtree(old)
             work.rename(folder)
+            os.utime(folder)
+            for old in cache.glob(f"{name}-*"):
+                if time.time() - old.stat().st_mtime > KEEP_S:
+                    shutil.rmtree(old)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return folder
@@ -138,7 +143,8 @@ def make_dom0(folder):
 
 def dom0():
     """The folder with xen, vmlinuz, initrd.img, disk.img, user_key and host_key.pub."""
-    key = digest(pathlib.Path(__file__), HERE / "dom0/install", HERE / "dom0/init", MIRROR)
+    made_by = "".join(map(inspect.getsource, (make_dom0, _keys, _boot_files)))
+    key = digest(made_by, HERE / "dom0/install", HERE / "dom0/init", MIRROR, SUITE, IMAGE_SIZE)
     return cached("dom0", key, make_dom0)
 
 

@@ -21,7 +21,9 @@ from copies import Place  # noqa: E402
 from domu import DomU  # noqa: E402
 from farnode import FarNode  # noqa: E402
 from lab import Lab, need, skip  # noqa: E402
+from libvirtd import Libvirtd  # noqa: E402
 from node import BRIDGECTL, L2TUND, Node  # noqa: E402
+from xenmove import XenMove  # noqa: E402
 
 TIMEOUT_S = int(os.environ.get("TEST_TIMEOUT_S", "600"))
 LOG_LINES = 150
@@ -74,6 +76,7 @@ class Times:
 
     def __init__(self):
         self.rows = []
+        self.texts = []  # tables and such, as they are
 
     @contextlib.contextmanager
     def of(self, what):
@@ -84,6 +87,9 @@ class Times:
     def add(self, what, seconds):
         self.rows.append((what, seconds))
 
+    def tell(self, text):
+        self.texts.append(text)
+
 
 TIMES = Times()
 
@@ -93,6 +99,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("steps of the laboratory")
         for what, seconds in TIMES.rows:
             terminalreporter.line(f"{seconds:7.1f} s  {what}")
+    for text in TIMES.texts:
+        terminalreporter.line(f"\n{text}")
 
 
 @pytest.fixture(scope="session")
@@ -193,6 +201,26 @@ def joined(site):
         yield site.near, site.far
     finally:
         site.part()
+
+
+@pytest.fixture(scope="session")
+def libvirtd(site):
+    """Of the KVM host."""
+    return Libvirtd(site.kvm)
+
+
+@pytest.fixture
+def moves(site, libvirtd, tmp_path):
+    """moves(guest) begins the way of a guest that runs on Xen; where it has come to, it is gone after the test."""
+    made = []
+
+    def move(guest, **options):
+        made.append(XenMove(site, guest, libvirtd, tmp_path / f"move{len(made)}", **options))
+        return made[-1]
+
+    yield move
+    for one in made:
+        one.remove()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 when there was no answer."""
 import re
 import signal
+import tempfile
 import time
 
 from lab import wait_for
@@ -14,21 +15,18 @@ class Pings:
 
     def __init__(self, guest, address, interval_s=0.2):
         self.guest, self.address, self.interval_s = guest, address, interval_s
-        self.path = f"{guest.name}-{address}.pings"
         self.answers = []  # time.time() of each
 
     def __enter__(self):
-        self._out = open(f"/tmp/l2-{self.path}-{id(self)}", "w+", encoding="utf-8")
+        self._out = tempfile.NamedTemporaryFile("w+", prefix="l2-pings-", encoding="utf-8")
         self._process = self.guest.popen(["ping", "-n", "-D", "-i", str(self.interval_s), self.address],
                                          stdout=self._out, stderr=self._out)
         return self
 
     def __exit__(self, *exc):
-        import os
         self._process.send_signal(signal.SIGINT)
         self._process.wait(10)
         self.read()
-        os.unlink(self._out.name)
         self._out.close()
 
     def read(self):

@@ -22,7 +22,7 @@ SPARE_DISKS, SPARE_GIB = 2, 8  # for volumes; sparse
 VG = "vg0"
 SSH_FAILED = 255
 SSH_OPTIONS = ("-F", "none", "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes",
-               "-oConnectTimeout=10", "-oServerAliveInterval=5", "-oServerAliveCountMax=6",
+               "-oConnectTimeout=30", "-oServerAliveInterval=15", "-oServerAliveCountMax=20",
                "-oCiphers=aes128-gcm@openssh.com")
 
 
