@@ -131,16 +131,19 @@ static int run(const char *const argv[])
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
 }
 
-/* virsh's own: it knows raw terminals, streams and Ctrl-]. */
+/* virsh's own: it knows raw terminals, streams and Ctrl-]. A name of digits is a number to it. */
 int lv_console(struct hyper *h, const char *domain, char *err)
 {
 	struct lv *lv = lv_of(h);
-	const char *const argv[] = { "virsh", "-c", lv->uri, "console", "--", domain, NULL };
+	char uuid[VIR_UUID_STRING_BUFLEN];
+	const char *const argv[] = { "virsh", "-c", lv->uri, "console", uuid, NULL };
 	_cleanup_domain_ virDomainPtr d = NULL;
 	int r = lv_find(lv, domain, &d, err);
 
 	if (r)
 		return r;
+	if (virDomainGetUUIDString(d, uuid) < 0)
+		return lv_fail(domain, "be looked up", err);
 	if (virDomainIsActive(d) == 0)
 		return hyper_fail(err, -EALREADY,
 				  "%s: it is off and has no console; start it first", domain);
