@@ -63,6 +63,11 @@ static char *machines_of(const xmlNode *arch, const char *asked, bool *ret_has)
 
 static const xmlNode *find_arch(const xmlNode *root, const char *arch)
 {
+	_cleanup_free_ char *host =
+		xml_text(xml_child(xml_child(xml_child(root, "host"), "cpu"), "arch"));
+
+	if (!arch)
+		arch = host ? host : "";
 	for (const xmlNode *n = root ? root->children : NULL; n; n = n->next) {
 		const xmlNode *a = xml_is(n, "guest") ? xml_child(n, "arch") : NULL;
 

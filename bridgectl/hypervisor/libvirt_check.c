@@ -15,7 +15,7 @@ static bool last_is_missing(void)
 	return e && e->code == VIR_ERR_NO_SUPPORT;
 }
 
-/* The driver says no. Its capabilities say what there is, in words better than the driver's. */
+/* The driver says no. NULL: what was left to it. Its capabilities say what there is, in words better than the driver's. */
 static int say_what_there_is(struct lv *lv, const char *type, const char *arch, const char *machine,
 			     char *err)
 {
@@ -28,8 +28,8 @@ static int say_what_there_is(struct lv *lv, const char *type, const char *arch, 
 		return hyper_fail(err, -EOPNOTSUPP,
 				  "libvirt has no guests of architecture %.40s; is "
 				  "its QEMU installed there (qemu-system-…)?",
-				  arch);
-	if (!strstr(caps.types, type))
+				  arch ? arch : "of the host");
+	if (type && !strstr(caps.types, type))
 		hyper_fail(
 			err, r,
 			"libvirt has no guests of type %.20s there, but %.100s; without hardware "
@@ -40,7 +40,8 @@ static int say_what_there_is(struct lv *lv, const char *type, const char *arch, 
 			   "machine type %.60s is not supported by the QEMU there; it has %.400s",
 			   machine, caps.machines);
 	else
-		hyper_fail(err, r, "%s guests of %s %s are not supported there: %.400s", type, arch,
+		hyper_fail(err, r, "%.20s guests of %.40s %.60s are not supported there: %.400s",
+			   type ? type : "", arch ? arch : "the host's architecture",
 			   machine ? machine : "", driver);
 	xml_caps_fini(&caps);
 	return r;
@@ -54,8 +55,7 @@ int libvirt_check_machine(struct hyper *h, const char *type, const char *arch, c
 
 	if (!caps)
 		return last_is_missing() ? -ENOSYS :
-					   say_what_there_is(lv, type, arch ? arch : "of the host",
-							     machine, err);
+					   say_what_there_is(lv, type, arch, machine, err);
 	free(caps);
 	return 0;
 }

@@ -70,7 +70,7 @@ def clean(request):
     yield
     if "kvm" in request.fixturenames:
         daemon = request.getfixturevalue("kvm").daemon
-        for name in daemon.virsh("list", "--all", "--name").stdout.split():
+        for name in daemon.virsh("list", "--all", "--uuid").stdout.split():
             daemon.virsh("destroy", name, check=False)
             daemon.virsh("undefine", name)
 
@@ -124,6 +124,8 @@ WRONG = {
     "no-block": (tiny_guest("web2", disk("/dev/null")).replace('type="file"', 'type="block"')
                  .replace("source file", "source dev"), "is to be a block device"),
     "machine": (tiny_guest("web2", machine="pc-0.1"), "machine type pc-0.1 is not supported"),
+    "machine-only": (tiny_guest("web2", machine="pc-0.1").replace(' arch="x86_64"', "")
+                     .replace(' type="qemu"', ""), "machine type pc-0.1 is not supported"),
     "type": (tiny_guest("web2").replace('type="qemu"', 'type="xen"'), "no guests of type xen"),
     "arch": (tiny_guest("web2").replace("x86_64", "riscv64"), "no guests of architecture riscv64"),
     "bus": (tiny_guest("web2", disk("/dev/null")).replace("virtio", "xen"), "xen"),
@@ -230,14 +232,19 @@ def test_console_of_none(kvm):
 
 def test_console(kvm):
     """What the guest's BIOS or our keys make of it does not matter: it is virsh's, until Ctrl-]."""
-    kvm.daemon.define(tiny_guest("web1"))
-    kvm.daemon.virsh("start", "web1")
+    kvm.daemon.define(tiny_guest("other"))
+    kvm.daemon.virsh("start", "other")
+    # virsh would take the name for the number of the other one.
+    name = kvm.daemon.virsh("domid", "other").stdout.strip()
+    kvm.daemon.define(tiny_guest(name))
+    kvm.run("start", name)
     ours, its = pty.openpty()
-    console = kvm.popen("console", "web1", stdin=its, stdout=its, stderr=its)
+    console = kvm.popen("console", name, stdin=its, stdout=its, stderr=its)
     os.close(its)
     seen = b""
     while b"Escape character" not in seen:
         seen += os.read(ours, 4096)
+    assert f"'{name}'".encode() in seen
     os.write(ours, b"\x1d")
     assert console.wait(20) == 0, seen
     os.close(ours)

@@ -266,7 +266,8 @@ static void test_said_only(void **state)
 static void test_capabilities(void **state)
 {
 	static const char text[] =
-		"<capabilities><host/><guest><os_type>hvm</os_type><arch name='i686'>"
+		"<capabilities><host><cpu><arch>x86_64</arch></cpu></host>"
+		"<guest><os_type>hvm</os_type><arch name='i686'>"
 		"<machine>isapc</machine><domain type='qemu'/></arch></guest>"
 		"<guest><os_type>hvm</os_type><arch name='x86_64'><wordsize>64</wordsize>"
 		"<machine canonical='pc-i440fx-7.2'>pc</machine><machine>pc-i440fx-7.2</machine>"
@@ -282,6 +283,9 @@ static void test_capabilities(void **state)
 	xml_caps_fini(&c);
 	assert_true(xml_caps_read(text, "i686", "pc", &c));
 	assert_false(c.has);
+	xml_caps_fini(&c);
+	assert_true(xml_caps_read(text, NULL, "q35", &c)); /* the host's */
+	assert_true(c.has);
 	xml_caps_fini(&c);
 	assert_false(xml_caps_read(text, "riscv64", "virt", &c));
 	assert_false(xml_caps_read("no XML", "x86_64", "pc", &c));
