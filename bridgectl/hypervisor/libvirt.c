@@ -14,6 +14,8 @@
 #include "bridgectl/hypervisor/libvirt_private.h"
 
 #define URI_DEFAULT "qemu:///system"
+#define KEEPALIVE_S 5
+#define KEEPALIVE_N 5 /* so many without an answer: the daemon is gone, as virsh has it */
 
 /* --- Errors --- */
 
@@ -197,7 +199,9 @@ int hyper_libvirt_open(const char *uri, struct hyper **ret, char *err)
 		lv_close(&lv->h);
 		return -ENOTCONN;
 	}
-	virConnectRegisterCloseCallback(lv->conn, on_close, lv, NULL); /* not all drivers can */
+	/* Not all drivers can. A daemon that hangs must not make Ctrl-C wait for ever. */
+	virConnectRegisterCloseCallback(lv->conn, on_close, lv, NULL);
+	virConnectSetKeepAlive(lv->conn, KEEPALIVE_S, KEEPALIVE_N);
 	*ret = &lv->h;
 	return 0;
 }

@@ -177,6 +177,28 @@ static void follow(struct move *m)
 	pthread_mutex_unlock(&lv->lock);
 }
 
+/*
+ * libvirt's own words, or that it was broken off. When the failure came late, this side may be the
+ * one that is to be left alone.
+ */
+static int tell_failed(const struct move *m, char *err)
+{
+	int state = VIR_DOMAIN_NOSTATE;
+
+	virDomainGetState(m->domain, &state, NULL, 0);
+	if (state != VIR_DOMAIN_RUNNING && state != VIR_DOMAIN_BLOCKED)
+		return hyper_fail(err, m->r,
+				  "%.700s; it does not run here: look at %.100s, too, before one "
+				  "of them is resumed or started: two at once would ruin its disks",
+				  m->err, m->uri);
+	if (m->aborted)
+		return hyper_fail(err, -EINTR,
+				  "%s: the migration was broken off; it goes on running here",
+				  m->name);
+	memcpy(err, m->err, HYPER_ERRLEN);
+	return m->r;
+}
+
 static int migrate(struct move *m, char *err)
 {
 	pthread_t thread;
@@ -189,14 +211,7 @@ static int migrate(struct move *m, char *err)
 		return hyper_fail(err, -r, "%s: cannot be migrated: %s", m->name, strerror(r));
 	follow(m);
 	pthread_join(thread, NULL);
-	if (m->r && m->aborted)
-		return hyper_fail(err, -EINTR,
-				  "%s: the migration was broken off; it goes on running "
-				  "here",
-				  m->name);
-	if (m->r)
-		memcpy(err, m->err, HYPER_ERRLEN);
-	return m->r;
+	return m->r ? tell_failed(m, err) : 0;
 }
 
 int lv_migrate(struct hyper *h, const char *domain, const struct hyper_target *to,
