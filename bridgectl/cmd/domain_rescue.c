@@ -23,6 +23,8 @@
 #include "bridgectl/hypervisor/libvirt.h"
 
 #define BOOT_DIR "/var/lib/bridgectl/boot"
+#define NEW_KERNEL "kernel.new" /* until it is whole */
+#define NEW_INITRD "initrd.new"
 #define CMDLINE_MAX 1024
 #define BOOT_CODE_BYTES 440 /* of sector 0 */
 
@@ -140,17 +142,30 @@ static bool may_rescue(const struct rescue *r)
 
 /* --- The files --- */
 
+/* QEMU's user has to come through; the files themselves are given to it by libvirt. */
+static void tell_if_closed(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !(st.st_mode & S_IXOTH))
+		cmd_error("warning: %s is closed to other users: where QEMU runs as one of them, "
+			  "it cannot read the kernel that is put below it (chmod o+x %s)",
+			  path, path);
+}
+
+/* Whatever the umask is. */
 static bool make_folder(const struct rescue *r)
 {
 	char path[PATH_MAX];
 
-	/* QEMU's user has to come through; the files themselves are given to it by libvirt. */
 	for (size_t i = 1; i <= strlen(r->dir); i++) {
 		if (r->dir[i] && r->dir[i] != '/')
 			continue;
 		snprintf(path, sizeof(path), "%.*s", (int)i, r->dir);
-		if (mkdir(path, 0711) == 0 || errno == EEXIST)
+		if (mkdir(path, 0711) == 0 ? chmod(path, 0711) == 0 : errno == EEXIST) {
+			tell_if_closed(path);
 			continue;
+		}
 		cmd_error("%s: %s", path, strerror(errno));
 		return false;
 	}
@@ -174,6 +189,18 @@ static int new_file(const struct rescue *r, const char *name, char **ret_path)
 	return fd;
 }
 
+/* What is whole takes the place of "kernel" or "initrd". Its path, or NULL: told. */
+static char *settle(const struct rescue *r, int fd, const char *from, const char *name)
+{
+	char *path = path_in(r, name);
+
+	if (fsync(fd) == 0 && rename(from, path) == 0)
+		return path;
+	cmd_error("%s: %s", path, strerror(errno));
+	free(path);
+	return NULL;
+}
+
 /* The definition as it was before the first rescue. */
 static bool keep_former(const struct rescue *r)
 {
@@ -194,30 +221,35 @@ static bool keep_former(const struct rescue *r)
 	return ok;
 }
 
+/* A kernel of an earlier time stays until the new one is whole: the definition may have it. */
 static bool extract(const struct rescue *r, struct xml_boot *b, struct fixup_kernel *ret)
 {
+	_cleanup_free_ char *kernel_path = NULL, *initrd_path = NULL;
+	_cleanup_close_ int kernel = -1, initrd = -1;
 	struct fixup_options o = { 0 };
 	struct xml_raw_disks disks;
 	char err[FIXUP_ERRLEN];
-	int kernel, initrd, n = -1;
+	int n = -1;
 
 	xml_raw_disks(r->text, &disks);
 	for (o.n_disks = 0; o.n_disks < disks.n; o.n_disks++) {
 		o.disks[o.n_disks] = disks.path[o.n_disks];
 		o.letters[o.n_disks] = disks.letter[o.n_disks];
 	}
-	kernel = new_file(r, "kernel", &b->kernel);
-	initrd = kernel < 0 ? -1 : new_file(r, "initrd", &b->initrd);
+	kernel = new_file(r, NEW_KERNEL, &kernel_path);
+	initrd = kernel < 0 ? -1 : new_file(r, NEW_INITRD, &initrd_path);
 	if (!disks.n)
 		cmd_error("%s: it has no raw disk to take a kernel from", r->domain);
 	else if (initrd >= 0)
 		n = fixup_extract_kernel(&o, NULL, kernel, initrd, ret, err);
 	if (disks.n && initrd >= 0 && n < 0)
 		cmd_error("%s: %s", r->domain, err);
-	cleanup_close(&kernel);
-	cleanup_close(&initrd);
 	xml_raw_disks_fini(&disks);
-	return n == 0;
+	if (n == 0)
+		b->kernel = settle(r, kernel, kernel_path, "kernel");
+	if (b->kernel && ret->has_initrd)
+		b->initrd = settle(r, initrd, initrd_path, "initrd");
+	return b->kernel && (b->initrd || !ret->has_initrd);
 }
 
 /* --- The command line --- */
@@ -269,15 +301,28 @@ static bool define(const struct rescue *r, const struct xml_boot *b)
 	return false;
 }
 
-static void drop_files(const struct rescue *r)
+static void drop(const struct rescue *r, const char *const names[], unsigned n)
 {
-	static const char *const names[] = { "kernel", "initrd", "former.xml" };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+	for (unsigned i = 0; i < n; i++) {
 		_cleanup_free_ char *path = path_in(r, names[i]);
 
 		unlink(path);
 	}
+}
+
+static void drop_new(const struct rescue *r)
+{
+	static const char *const names[] = { NEW_KERNEL, NEW_INITRD };
+
+	drop(r, names, ARRAY_SIZE(names));
+}
+
+static void drop_files(const struct rescue *r)
+{
+	static const char *const names[] = { "kernel", "initrd", "former.xml" };
+
+	drop_new(r);
+	drop(r, names, ARRAY_SIZE(names));
 	rmdir(r->dir);
 }
 
@@ -298,12 +343,9 @@ static bool make(const struct cmd_call *call, const struct rescue *r)
 	struct xml_boot b = { 0 };
 	bool ok = make_folder(r) && extract(r, &b, &k);
 
-	if (ok && !k.has_initrd) {
-		unlink(b.initrd);
-		free(steal(b.initrd));
-	}
 	if (ok)
 		b.cmdline = cmdline_of(&k, cmd_option(call, "--shell") != NULL);
+	drop_new(r);
 	ok = ok && keep_former(r) && define(r, &b);
 	if (ok)
 		tell(call, r, &k);

@@ -1,5 +1,7 @@
 """A first boot with the guest's own kernel from outside of its disk, the end of that, and a boot from
 the disk: a guest as Xen has it, a real libvirtd, an emulated machine."""
+import hashlib
+import os
 import pathlib
 import subprocess
 
@@ -65,6 +67,10 @@ class Place:
         return wait_for(found, machine.SLOW, lambda: f"no {what!r} in\n{self.text()[-3000:]}", 0.1)
 
 
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.fixture
 def place(tmp_path):
     need_libvirtd()
@@ -109,8 +115,24 @@ def test_refusals(place, tmp_path):
     assert "--shell is for --rescue" in place.start("--shell", code=1)
     assert "nobody" in place.run("finish", "nobody", code=1)
     # A disk without anything that boots: not while there is still a kernel.
-    place.start("--rescue")
+    mask = os.umask(0o077)
+    said = place.start("--rescue")
+    os.umask(mask)
+    assert f"{tmp_path} is closed to other users" in said
+    assert [p.stat().st_mode & 0o777 for p in (place.state, place.state / NAME)] == [0o711, 0o711]
     place.run("stop", NAME, "--timeout", "1", "--force")
+    # Once more, and that fails: what is there goes on being what the definition has.
+    kernel = digest(place.state / NAME / "kernel")
+    with open(place.disk, "r+b") as disk:
+        table = disk.read(512)
+        disk.seek(0)
+        disk.write(bytes(512))
+        disk.flush()
+        place.start("--rescue", code=1)
+        disk.seek(0)
+        disk.write(table)
+    assert digest(place.state / NAME / "kernel") == kernel
+    assert {p.name for p in (place.state / NAME).iterdir()} == {"kernel", "initrd", "former.xml"}
     former = pathlib.Path(place.state, NAME, "former.xml").read_text()
     assert "<kernel>" not in former
     assert "no boot record" in place.finish(code=1)
