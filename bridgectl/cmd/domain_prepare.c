@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,8 +24,8 @@
 #define SSH_DEFAULT "ssh -oBatchMode=yes -oServerAliveInterval=15"
 #define SSH_WORDS 64
 #define LINE_BYTES 8192
-#define LINES_MAX 100000
-#define SSH_FAILED 255 /* ssh(1), EXIT STATUS */
+#define ANSWER_MAX ((size_t)16 << 20) /* bytes of all lines */
+#define SSH_FAILED 255		      /* ssh(1), EXIT STATUS */
 
 enum outcome { ALREADY, DONE, WOULD, NOTE, MISSING, FAILED, DIFF, END, OUTCOMES };
 
@@ -205,7 +206,10 @@ static int script_file(void)
 	return -1;
 }
 
-/* 0 and a stream of its standard output, or an errno. */
+/*
+ * 0 and a stream of what it says, or an errno. That of its standard error is the guest's word, too:
+ * a hostile sshd sends there what it likes, and ssh hands it to the terminal as it is.
+ */
 static int start(struct preparation *p, pid_t *ret_pid, FILE **ret_f)
 {
 	_cleanup_close_ int script = script_file();
@@ -217,6 +221,7 @@ static int start(struct preparation *p, pid_t *ret_pid, FILE **ret_f)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, script, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, fd[1], STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, fd[1], STDERR_FILENO);
 	r = posix_spawnp(ret_pid, p->argv[0], &actions, NULL, (char *const *)p->argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	close(fd[1]);
@@ -231,6 +236,7 @@ static int start(struct preparation *p, pid_t *ret_pid, FILE **ret_f)
 static int run(struct preparation *p)
 {
 	char line[LINE_BYTES];
+	size_t room = ANSWER_MAX;
 	pid_t pid;
 	FILE *f = NULL;
 	int status, r = start(p, &pid, &f);
@@ -239,8 +245,16 @@ static int run(struct preparation *p)
 		cmd_error("cannot run %s: %s", p->argv[0], strerror(r));
 		return -1;
 	}
-	for (unsigned n = 0; n < LINES_MAX && fgets(line, sizeof(line), f); n++)
+	while (room && fgets(line, sizeof(line), f)) {
+		room -= MIN(room, strlen(line) + 1);
 		take_line(p, line);
+	}
+	if (!room) {
+		cmd_error("%s: it says more than a guest has to say, and is not listened to any "
+			  "longer",
+			  p->guest);
+		kill(pid, SIGTERM);
+	}
 	fclose(f);
 	while ((r = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 		;

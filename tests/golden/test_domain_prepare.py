@@ -489,6 +489,8 @@ def test_ssh_names_the_guest(tmp_path):
         (["web1"], "exit 0", 1, "did not come to its end (exit code 0)"),
         (["web1"], "printf 'sudo: no\\033[2J\\nalready\\tx'; exit 1", 1, "web1: sudo: no\\x1b[2J"),
         (["web1"], "printf 'failed\\ta\\tb\\033c\\nend\\t\\t\\n'", 1, "web1 is not ready: 1 of its steps failed, 0 need a hand"),
+        (["web1"], "printf 'a\\033]0;b\\007\\n' >&2; exit 255", 3, "web1: a\\x1b]0;b"),
+        (["web1"], "yes note\\tstep\\t$(head -c 8000 /dev/zero | tr '\\0' x)", 1, "not listened to any longer"),
         (["web1", "--undo"], "printf 'missing\\ta\\tb\\nend\\t\\t\\n'", 1, "not all could be undone"),
     ],
 )
