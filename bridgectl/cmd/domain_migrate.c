@@ -106,6 +106,21 @@ static void answer(struct cmd_call *call, const struct hyper_target *to)
 	json_decref(doc);
 }
 
+/* Under Xen its file stays here, and so does what starts it. libvirt takes that along. */
+static void tell_left(struct hyper *h, const char *domain)
+{
+	const struct hyper_domain *d;
+	struct hyper_list l = { 0 };
+	char err[HYPER_ERRLEN];
+
+	d = is_xen(h) && h->ops->list(h, &l, err) == 0 ? hyper_find(&l, domain) : NULL;
+	if (d && d->autostart == 1)
+		cmd_error("%s: it would still start with this host, and run twice: `bridgectl "
+			  "domain autostart %s off`",
+			  domain, domain);
+	hyper_list_fini(&l);
+}
+
 static enum exit_code migrate(struct cmd_call *call, struct hyper *h, const struct hyper_target *to)
 {
 	struct domain_progress progress;
@@ -125,6 +140,7 @@ static enum exit_code migrate(struct cmd_call *call, struct hyper *h, const stru
 		return EXIT_FAILED;
 	}
 	answer(call, to);
+	tell_left(h, call->args[0]);
 	return EXIT_DONE;
 }
 

@@ -140,18 +140,42 @@ static int file_of(const char *domain, char **ret_file, char **ret_name, char *e
 	return 0;
 }
 
+/*
+ * As xl names a guest in the last second of its migration, at the one end and the other
+ * (xl_migrate.c of Xen): it runs there, or is about to run here. NULL: there is none.
+ */
+static const struct hyper_domain *half_moved(const struct hyper_list *l, const char *name)
+{
+	static const char *const ends[] = { "--migratedaway", "--incoming" };
+	size_t len = strlen(name);
+
+	for (unsigned i = 0; i < l->n; i++)
+		for (unsigned j = 0; j < ARRAY_SIZE(ends); j++)
+			if (!strncmp(l->v[i].name, name, len) &&
+			    !strcmp(l->v[i].name + len, ends[j]))
+				return &l->v[i];
+	return NULL;
+}
+
 static int start(struct xen *x, const char *name, const char *file, char *err)
 {
 	struct hyper_list l = { 0 };
-	const struct hyper_domain *d;
+	const struct hyper_domain *d, *half;
 	const char *create[] = { "create", file, NULL }, *managed[] = { "start", name, NULL };
 	int r = xen_table(x, &l, err);
 
 	if (r < 0)
 		return r;
 	d = hyper_find(&l, name);
+	half = half_moved(&l, name);
 	if (d && d->id != HYPER_UNKNOWN)
 		r = hyper_fail(err, -EALREADY, "%s: it runs already, as domain %d", name, d->id);
+	else if (half)
+		r = hyper_fail(err, -EBUSY,
+			       "%s: it is between two hosts, here as \"%s\": look at the other "
+			       "one before this is destroyed (%s destroy %d): two at once would "
+			       "ruin its disks",
+			       name, half->name, x->tool, half->id);
 	else if (file)
 		r = xen_run(x, name, XEN_CREATE_S, create, NULL, err);
 	else if (d && *name != '-')

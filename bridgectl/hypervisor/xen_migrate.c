@@ -151,6 +151,8 @@ int xen_migrate(struct hyper *h, const char *domain, const struct hyper_target *
 		r = xen_running(x, domain, &id, &state, err);
 	if (r < 0)
 		return r;
+	if (w->stop && *w->stop)
+		return hyper_fail(err, -EINTR, "%s: not migrated: stopped before it began", domain);
 	tell_begin(x, w);
 	r = run(x, xen_id(id, text), to, w);
 	if (r < 0 && r != -EINTR)

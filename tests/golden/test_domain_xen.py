@@ -241,6 +241,14 @@ def test_start_file_and_console(host):
     assert host.deeds() == [f"xl create {file}", "xl console 1"]
 
 
+@pytest.mark.parametrize("end", ["--migratedaway", "--incoming"])
+def test_start_half_moved(host, end):
+    host.config("web1")
+    host.domain("web1" + end, state="--p---")
+    assert f'between two hosts, here as "web1{end}"' in host.refused("start", "web1")
+    assert "web1--" in host.refused("start", "/etc/xen/web1.cfg") and not host.deeds()
+
+
 def test_start_fails(host):
     host.config("web1")
     text = "Parsing config from /etc/xen/web1.cfg\nlibxl: error: libxl_dm.c:9: no such volume\nmore\n"
@@ -592,6 +600,14 @@ def test_migrate(host):
     host.domain("web2")
     host.ok("migrate", "web2", "xen2", "--live", "--ssh", f"{ssh} -p 22")
     assert host.deeds()[1] == f"xl migrate -s {ssh} -p 22 2 xen2"
+
+
+def test_migrate_leaves_autostart(host):
+    """At its next boot the old host would start it again."""
+    host.domain("web1")
+    host.config("web1", path="/etc/xen/auto/web1")
+    host.ssh()
+    assert "bridgectl domain autostart web1 off" in host.run("migrate", "web1", "xen2", "--live").stderr
 
 
 def test_migrate_xm(xm):
