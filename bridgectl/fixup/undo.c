@@ -152,7 +152,7 @@ static void short_name(const struct undo *u, char *buf)
 			*p = '_';
 }
 
-/* A new file that nobody has; its path in `path`. */
+/* A new file that nobody has, empty; its path in `path`. */
 static int new_file(const char *dir, const struct undo *u, char path[PATH_MAX])
 {
 	char name[NAME_MAX_LEN], when[32];
@@ -170,7 +170,7 @@ static int new_file(const char *dir, const struct undo *u, char path[PATH_MAX])
 		if (fd < 0 && errno != EEXIST)
 			return -errno;
 	}
-	return fd < 0 ? -EEXIST : fd;
+	return fd < 0 ? -EEXIST : close(fd);
 }
 
 static int sync_dir(const char *dir)
@@ -180,26 +180,41 @@ static int sync_dir(const char *dir)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+static int write_file(const char *path, const struct undo *u)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), r;
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!f) {
+		r = -errno;
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	r = put_all(f, u) ? 0 : errno ? -errno : -EIO;
+	return fclose(f) < 0 ? -errno : r;
+}
+
+/*
+ * The name is taken by an empty file, which is about no disk, until the whole one takes its place:
+ * what a kill leaves here keeps nobody from undoing what older files have.
+ */
 int undo_write(const char *dir, const struct undo *u, char ret_path[PATH_MAX], char *err)
 {
-	char path[PATH_MAX];
-	FILE *f = NULL;
-	int r = make_dir(dir), fd = -1;
-	bool ok;
+	char path[PATH_MAX], part[PATH_MAX + sizeof(".part")];
+	int r = make_dir(dir);
 
 	if (r == 0)
-		r = fd = new_file(dir, u, path);
+		r = new_file(dir, u, path);
 	if (r < 0)
 		return fail(err, r, "nothing was written: no undo file can be made in %s: %s", dir,
 			    strerror(-r));
-	f = fdopen(fd, "w");
-	ok = f && put_all(f, u);
-	r = ok ? 0 : -errno;
-	if (f ? fclose(f) : close(fd))
-		r = -errno;
+	snprintf(part, sizeof(part), "%s.part", path);
+	r = write_file(part, u);
 	if (r == 0)
-		r = sync_dir(dir);
-	if (r < 0 || !ok) {
+		r = rename(part, path) < 0 ? -errno : sync_dir(dir);
+	if (r < 0) {
+		unlink(part);
 		unlink(path);
 		return fail(err, r, "nothing was written: %s cannot be written: %s", path,
 			    strerror(-r));

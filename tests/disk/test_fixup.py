@@ -165,6 +165,25 @@ def test_undo_file_damaged(guest):
     assert digest(guest.disk) == before
 
 
+def test_killed_before_the_undo_file_is_whole(guest):
+    """Nothing has been written to the disk then; what is left behind is in nobody's way."""
+    need("strace")
+    before, wrap = digest(guest.disk), ["strace", "-fqq", "-o", "/dev/null", "-e", "inject=rename:signal=KILL"]
+    try:
+        subprocess.run([*wrap, "true"], check=True, capture_output=True)
+    except subprocess.CalledProcessError as e:
+        pytest.skip(f"strace cannot work here: {e.stderr.decode().strip()}")
+    undo = guest.apply()["undo"]
+    guest.ctl.ok(*guest.words("--undo"))
+    guest.ctl.run(*guest.words("--apply"), wrap=wrap)
+    assert len(list(guest.state.iterdir())) == 3, "not killed"
+    assert digest(guest.disk) == before
+    assert not guest.ctl.json(*guest.words("--undo"))["undone"]
+    assert guest.apply()["undo"] != undo
+    guest.ctl.ok(*guest.words("--undo"))
+    assert digest(guest.disk) == before
+
+
 def test_no_room_for_the_undo_file(guest):
     before = digest(guest.disk)
     guest.state.write_text("a file, not a folder")
