@@ -142,13 +142,81 @@ static int do_limit(void)
 	return setrlimit(RLIMIT_NOFILE, &l);
 }
 
+static int do_ring(void)
+{
+	return (int)syscall(SYS_io_uring_setup, 8, NULL);
+}
+
+static int do_keys(void)
+{
+	return (int)syscall(SYS_add_key, "user", "x", "y", 1, -3);
+}
+
+static int do_process_memory(void)
+{
+	return (int)syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
+}
+
+static int do_memfd(void)
+{
+	return (int)syscall(SYS_memfd_create, "x", 0);
+}
+
+static int do_namespace(void)
+{
+	return (int)syscall(SYS_unshare, 0x10000000);
+}
+
+static int do_ioctl(void)
+{
+	return (int)syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, "x");
+}
+
+static int do_tear(void)
+{
+	return (int)syscall(SYS_fallocate, 3, 3, 0, 4096);
+}
+
+#if defined(__x86_64__) && !defined(__ILP32__)
+/* The same numbers mean other calls there. */
+static int do_x32(void)
+{
+	return (int)syscall(0x40000000 | SYS_open, "/etc/passwd", O_RDONLY);
+}
+
+static int do_i386(void)
+{
+	int r;
+
+	__asm__ volatile("int $0x80" : "=a"(r) : "a"(4), "b"(1), "c"(0), "d"(0) : "memory");
+	return r;
+}
+#endif
+
 static const struct deed {
 	const char *name;
 	int (*fn)(void);
+	const char *said; /* NULL: that it may not do this */
 } deeds[] = {
-	{ "open", do_open },	 { "socket", do_socket }, { "fork", do_fork },
-	{ "exec", do_exec },	 { "kill", do_kill },	  { "executable memory", do_code },
-	{ "ptrace", do_ptrace }, { "limit", do_limit },
+	{ "open", do_open, NULL },
+	{ "socket", do_socket, NULL },
+	{ "fork", do_fork, NULL },
+	{ "exec", do_exec, NULL },
+	{ "kill", do_kill, NULL },
+	{ "executable memory", do_code, NULL },
+	{ "ptrace", do_ptrace, NULL },
+	{ "limit", do_limit, NULL },
+	{ "io_uring", do_ring, NULL },
+	{ "keys", do_keys, NULL },
+	{ "another's memory", do_process_memory, NULL },
+	{ "memfd", do_memfd, NULL },
+	{ "namespace", do_namespace, NULL },
+	{ "ioctl", do_ioctl, NULL },
+	{ "fallocate", do_tear, NULL },
+#if defined(__x86_64__) && !defined(__ILP32__)
+	{ "x32", do_x32, NULL },
+	{ "i386", do_i386, "has died" /* a kernel may not know it at all */ },
+#endif
 };
 
 static int job_deed(void *arg, struct child_out *out, char *err)
@@ -165,10 +233,11 @@ static int job_deed(void *arg, struct child_out *out, char *err)
 static void test_deed(void **state)
 {
 	char err[CHILD_ERRLEN];
+	const struct deed *d = *state;
 	struct got g = { .len = 0 };
 	int r = run(job_deed, *state, &g, err);
 
-	if (r != -EPROTO || !strstr(err, "may not do"))
+	if (r != -EPROTO || !strstr(err, d->said ? d->said : "may not do"))
 		fail_msg("%d: %s", r, err);
 }
 
