@@ -19,6 +19,7 @@
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_read.h"
 #include "bridgectl/hypervisor/hyper.h"
+#include "common/jsonline.h"
 
 struct comparison {
 	struct cmd_call *call;
@@ -237,6 +238,11 @@ static bool compare_xen(struct comparison *c)
 
 /* --- The answer --- */
 
+static json_t *text_or_null(const char *s)
+{
+	return s ? jsonline_text(s) : json_null();
+}
+
 static void show_json(const struct comparison *c)
 {
 	json_t *list = json_array(), *all;
@@ -244,8 +250,9 @@ static void show_json(const struct comparison *c)
 	for (unsigned i = 0; i < c->changes.n; i++) {
 		const struct xml_change *x = &c->changes.v[i];
 
-		json_array_append_new(list, json_pack("{s:s, s:s?, s:s?}", "path", x->path, "was",
-						      x->was, "is", x->is));
+		json_array_append_new(
+			list, json_pack("{s:o, s:o, s:o}", "path", jsonline_text(x->path), "was",
+					text_or_null(x->was), "is", text_or_null(x->is)));
 	}
 	all = json_pack("{s:s, s:b, s:o}", "name", c->name, "equal", !c->changes.n, "differences",
 			list);

@@ -5,12 +5,13 @@
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
 #include "bridgectl/cmd/far.h"
+#include "common/jsonline.h"
 
 /* --- JSON --- */
 
 static json_t *text_or_null(const char *s)
 {
-	return s && *s ? json_string(s) : json_null();
+	return s && *s ? jsonline_text(s) : json_null();
 }
 
 static json_t *vifs_json(const struct hyper_domain *d)

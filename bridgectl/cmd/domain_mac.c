@@ -16,6 +16,7 @@
 #include "bridgectl/domain/vifspec.h"
 #include "bridgectl/hypervisor/libvirt.h"
 #include "bridgectl/hypervisor/xen_config.h"
+#include "common/jsonline.h"
 
 #define MAC_LEN 18
 #define TRIES 1000
@@ -33,7 +34,7 @@ struct search {
 
 static void missed(struct search *s, const char *why)
 {
-	json_array_append_new(s->not_asked, json_string(why));
+	json_array_append_new(s->not_asked, jsonline_text(why));
 }
 
 /* `must`: it is told when it cannot be asked. */
@@ -82,10 +83,8 @@ static void users_in(const struct search *s, unsigned n, const char *mac, json_t
 	for (unsigned i = 0; i < l->n; i++)
 		for (unsigned j = 0; j < l->v[i].n_vifs; j++)
 			if (!strcmp(l->v[i].vifs[j].mac, mac))
-				json_array_append_new(
-					users,
-					json_sprintf("domain %s of %s (%s)", l->v[i].name,
-						     s->kinds[n], hyper_state_name(l->v[i].state)));
+				jsonline_append(users, "domain %s of %s (%s)", l->v[i].name,
+						s->kinds[n], hyper_state_name(l->v[i].state));
 }
 
 static void users_in_files(const struct search *s, const char *mac, json_t *users)
@@ -95,8 +94,7 @@ static void users_in_files(const struct search *s, const char *mac, json_t *user
 
 		for (unsigned j = 0; j < c->n_vifs; j++)
 			if (!strcmp(c->vifs[j].mac, mac))
-				json_array_append_new(
-					users, json_sprintf("guest %s in %s", c->name, c->path));
+				jsonline_append(users, "guest %s in %s", c->name, c->path);
 	}
 }
 

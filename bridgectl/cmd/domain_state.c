@@ -11,6 +11,7 @@
 #include "bridgectl/cmd/domain_rescue.h"
 #include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/mac_seen.h"
+#include "common/jsonline.h"
 
 #define STOP_S 120 /* as long as xendomains waits, nearly: most guests need far less */
 #define STOP_MAX_S (24 * 60 * 60)
@@ -33,7 +34,7 @@ static void answer(struct cmd_call *call, const char *domain, const char *key, c
 	lines = json_array();
 	for (const char *s = told; s && *s; s += len + (s[len] == '\n')) {
 		len = strcspn(s, "\n");
-		json_array_append_new(lines, json_stringn(s, len));
+		jsonline_append(lines, "%.*s", (int)len, s);
 	}
 	json_object_set_new(doc, "told", lines);
 	out_json(&call->out, doc, false);

@@ -197,6 +197,16 @@ def test_hostile_names(host):
     assert "\x1b" not in host.ok("list") and r"\x1b[31mb" in host.ok("list")
 
 
+def test_names_in_other_encodings(host):
+    """A guest's name of bytes that are no UTF-8 is still a guest."""
+    path = host.config("x", path="/etc/xen/caf.cfg")
+    path.write_bytes(b'name = "caf\xe9"\nvif = ["mac=%s,bridge=br\xe9"]\n' % MAC.encode())
+    assert host.json("list")["domains"][1]["name"] == "caf?"
+    assert host.json("list")["domains"][1]["interfaces"] == [{"mac": MAC, "bridge": "br?", "interface": None}]
+    done = host.run("mac", "--check", MAC)
+    assert done.returncode == 1 and f"{MAC}: guest caf? in /etc/xen/caf.cfg" in done.stdout
+
+
 # --- Which tool ---
 
 
