@@ -179,7 +179,7 @@ static void test_suggestions(void **state)
 	assert_usage("xy", "try bridgectl --help");
 	assert_usage("watch", "watch: not supported yet");
 	assert_usage("tunnel add sv", "tunnel add: not supported yet");
-	assert_usage("domain define x", "domain define: not supported yet");
+	assert_usage("domain defin x", "did you mean domain define?");
 	assert_usage("migrate run x", "migrate: not supported yet");
 	assert_usage(
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
