@@ -10,7 +10,7 @@ from conftest import need
 from guest_image import Shape
 from lab import long_only, plain_only
 
-pytestmark = [plain_only("emulated machines take minutes there"), pytest.mark.timeout(400)]
+pytestmark = [plain_only("emulated machines take minutes there"), pytest.mark.timeout(700)]
 
 # name: label of the disk, guest. The first two always.
 SHAPES = {

@@ -13,7 +13,7 @@ from lab import Lab, plain_only, wait_for
 from libvirtd import Libvirtd, need_libvirtd
 from node import BRIDGECTL
 
-pytestmark = [plain_only("emulated machines take minutes there"), pytest.mark.timeout(500)]
+pytestmark = [plain_only("emulated machines take minutes there"), pytest.mark.timeout(900)]
 
 NAME = "web1"
 
@@ -32,7 +32,7 @@ class Place:
 
     def run(self, *words, code=0):
         done = self.host.run(BRIDGECTL, "-s", "/nowhere", "domain", *map(str, words), "--connect",
-                             self.libvirtd.uri, check=False, timeout=200)
+                             self.libvirtd.uri, check=False, timeout=400)
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

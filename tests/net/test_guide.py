@@ -21,7 +21,7 @@ from libvirtd import need_libvirtd
 from node import BRIDGECTL, Pair
 from sshd import Sshd
 
-pytestmark = [plain_only("an emulated machine takes half a minute"), pytest.mark.timeout(400)]
+pytestmark = [plain_only("an emulated machine takes half a minute"), pytest.mark.timeout(700)]
 
 GUIDE = pathlib.Path(__file__).resolve().parents[2] / "doc/guide.md"
 NOT_HERE = ("domain prepare",)  # nothing runs on the old host that one could log in to
@@ -103,7 +103,7 @@ class Reader:
         return len(copies) == len(self.windows) and all(c["phase"] == "wait" for c in copies)
 
     def run(self, command):
-        result = self.host.run(*self.shell(command), check=False, timeout=200)
+        result = self.host.run(*self.shell(command), check=False, timeout=400)
         assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}{result.stderr}"
         return result.stdout
 

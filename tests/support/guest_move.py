@@ -14,7 +14,7 @@ from node import BRIDGECTL
 from show import Failed, run
 
 MIB = 1 << 20
-BOOT_S = int(os.environ.get("GUEST_BOOT_S", "150"))  # emulated, on a machine that has other things to do
+BOOT_S = int(os.environ.get("GUEST_BOOT_S", "300"))  # emulated, on a machine that has other things to do
 
 
 def quiet(netns, *argv, check=True, more=(), timeout=120):

@@ -118,7 +118,7 @@ class Libvirtd:
                "LIBVIRT_LOG_OUTPUTS": f"3:file:{self.dir}/log/libvirtd.log"}
         with open(self.dir / "log/stderr", "ab") as log:
             self.process = self.host.popen(
-                ["nice", "-n", "10", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                ["nice", "-n", "5", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                  "sh", "-c", START.format(mounts=mounts), "libvirtd", LIBVIRTD,
                  "--pid-file", "/run/libvirt/libvirtd.pid", "--timeout", "0"],
                 env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
