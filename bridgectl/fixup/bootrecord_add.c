@@ -2,11 +2,6 @@
  * The boot record as one more change of a fix-up. It goes to the guest's first disk: that is what
  * pygrub looked at, and what a BIOS boots from.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "bridgectl/disk/fail.h"
 #include "bridgectl/fixup/bootrecord.h"
 #include "bridgectl/fixup/fixup.h"
@@ -54,13 +49,9 @@ int bootrecord_add(struct fixup *f, const struct fixup_options *o, enum bootreco
 				     .root_uuid = root_uuid(v),
 				     .legacy_first = v->in->boot == BOOT_GRUB_LEGACY };
 	unsigned disk = first_disk(o);
-	_cleanup_close_ int fd = open(o->disks[disk], O_RDONLY | O_CLOEXEC);
 	struct bootrecord b;
-	int r;
+	int r = bootrecord_plan(fixup_disk_fd(f, disk), &w, &b, err);
 
-	if (fd < 0)
-		return disk_fail(ERR, -errno, "%s: %s", o->disks[disk], strerror(errno));
-	r = bootrecord_plan(fd, &w, &b, err);
 	if (r < 0)
 		return r;
 	r = add_writes(f, disk, &b, err);

@@ -30,6 +30,7 @@ struct fixup_options {
 	unsigned n_vifs;
 	const char *root; /* "vda2"; NULL: it is looked for */
 	int timeout_ms;	  /* 0: two minutes */
+	bool trust_guest; /* XFS and btrfs too, by this host's kernel: trust.h */
 };
 
 /* One changed file. All of it is text from the guest: to be cleaned before it is shown. */
@@ -89,7 +90,8 @@ int fixup_disk_fd(const struct fixup *f, unsigned disk); /* for reading; it stay
 int fixup_apply(struct fixup *f, const char *state_dir, char ret_undo[PATH_MAX], char *err);
 
 /*
- * Puts back what an undo file has. `path` NULL: the newest of `state_dir` for disk `image`. Only
+ * Puts back what an undo file has. `path` NULL: the newest of `state_dir` for disk `image`; else
+ * that file, which has to be about `image`, or about one disk, in whose place `image` is now. Only
  * when each place has what we wrote or what was there before: else the guest ran since then, and
  * -ESTALE. Doing it twice is no error. `ret_path`: the file that was used, "": all was as before.
  */

@@ -43,8 +43,11 @@ static int open_places(struct places *p, const struct undo *u, char *err)
 			return fail(err, r, "%s", why);
 		p->n++;
 		if (p->t[i].bytes != u->disks[i].bytes)
-			return fail(err, -ESTALE, "%s has another size than it had",
-				    u->disks[i].path);
+			return fail(err, -ESTALE,
+				    "%s has %ju bytes, and had %ju: what was written to it then "
+				    "cannot be taken back from what it is now",
+				    u->disks[i].path, (uintmax_t)p->t[i].bytes,
+				    (uintmax_t)u->disks[i].bytes);
 	}
 	return 0;
 }
@@ -226,14 +229,36 @@ int fixup_apply(struct fixup *f, const char *state_dir, char ret_undo[PATH_MAX],
 
 /* --- Undoing --- */
 
+/*
+ * The file has to be about the image that was named: another's would be written to else. An image
+ * that was moved takes the place of the only one in the file; what is on it decides then.
+ */
+static int find_image(const char *path, struct undo *u, const char *image, char *err)
+{
+	char now[PATH_MAX], then[PATH_MAX];
+
+	if (!realpath(image, now))
+		return fail(err, -errno, "%s: %s", image, strerror(errno));
+	for (unsigned i = 0; i < u->n_disks; i++)
+		if (realpath(u->disks[i].path, then) && !strcmp(now, then))
+			return 0;
+	if (u->n_disks != 1)
+		return fail(err, -EINVAL, "%s is about %s and %u more, not about %s", path,
+			    u->disks[0].path, u->n_disks - 1, image);
+	strcpy(u->disks[0].path, now);
+	return 0;
+}
+
 /* 1: it was so already; 0: done. */
-static int undo_one(const char *path, char *err)
+static int undo_one(const char *path, const char *image, char *err)
 {
 	struct places p = { .n = 0 };
 	struct undo *u = mem_new(sizeof(*u));
 	enum found now = ELSE;
 	int r = undo_read(path, u, err);
 
+	if (r == 0)
+		r = find_image(path, u, image, err);
 	if (r == 0)
 		r = open_places(&p, u, err);
 	if (r == 0) {
@@ -243,8 +268,8 @@ static int undo_one(const char *path, char *err)
 	}
 	if (r == 0 && now == ELSE)
 		r = fail(err, -ESTALE,
-			 "%s was written to since then, as a guest does that runs: putting back "
-			 "what %s has would damage it",
+			 "%s was written to since then, as a guest does that runs, or is another "
+			 "disk: putting back what %s has would damage it",
 			 u->disks[0].path, path);
 	if (r == 0 && now == ALL_BEFORE)
 		r = 1;
@@ -268,10 +293,13 @@ static int undo_newest(const char *state_dir, const char *image, char ret_path[P
 		return fail(err, -errno, "%s: %s", image, strerror(errno));
 	list = undo_list(state_dir, resolved);
 	if (!list)
-		return fail(err, -ENOENT, "%s has no undo file for %s", state_dir, resolved);
+		return fail(err, -ENOENT,
+			    "%s has no undo file for %s: if the image was moved, name the file "
+			    "(--undo-file)",
+			    state_dir, resolved);
 	for (char **p = list; r == 1 && *p; p++) {
 		snprintf(ret_path, PATH_MAX, "%s", *p);
-		r = undo_one(*p, err);
+		r = undo_one(*p, image, err);
 		/* One of another copy of the disk, older than the one that was undone already. */
 		if (r == -ESTALE && p > list)
 			r = 1;
@@ -288,7 +316,7 @@ int fixup_undo(const char *path, const char *state_dir, const char *image, char 
 	err[0] = '\0';
 	if (path) {
 		snprintf(ret_path, PATH_MAX, "%s", path);
-		r = undo_one(path, err);
+		r = undo_one(path, image, err);
 	} else {
 		r = undo_newest(state_dir, image, ret_path, err);
 	}

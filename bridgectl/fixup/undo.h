@@ -10,11 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bridgectl/fixup/trust.h"
+
 #define UNDO_ERRLEN 512
 #define UNDO_DISKS_MAX 16
 
 struct undo_disk {
-	char path[PATH_MAX]; /* resolved */
+	char path[PATH_MAX]; /* resolved; of a device as it was named, which may be a link */
 	uint64_t bytes;
 };
 
@@ -32,6 +34,8 @@ struct undo {
 	uint64_t time; /* seconds since 1970 */
 	struct undo_record *records;
 	unsigned n;
+	struct trust_file *files; /* of mounted file systems; their disks are those above */
+	unsigned n_files;
 };
 
 /*

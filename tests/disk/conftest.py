@@ -102,8 +102,8 @@ def loop():
     need("losetup")
     made = []
 
-    def make(path):
-        result = subprocess.run(["losetup", "--find", "--show", str(path)], text=True,
+    def make(path, *options):
+        result = subprocess.run(["losetup", "--find", "--show", *options, str(path)], text=True,
                                 capture_output=True)
         if result.returncode != 0:
             pytest.skip(f"no loop devices here: {result.stderr.strip()}")

@@ -184,6 +184,27 @@ def test_killed_before_the_undo_file_is_whole(guest):
     assert digest(guest.disk) == before
 
 
+def test_undo_file_of_another_disk(ctl, tmp_path):
+    """The disk that is named is the one that is written to, or none is."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    guest, other = Guest(ctl, tmp_path / "a"), Guest(ctl, tmp_path / "b")
+    undo = guest.apply()["undo"]
+    before = digest(guest.disk), digest(other.disk)
+    assert "another disk" in ctl.refused("domain", "fixup", other.disk, "--undo-file", undo)
+    assert (digest(guest.disk), digest(other.disk)) == before
+
+
+def test_undo_of_an_image_that_was_moved(guest):
+    before = digest(guest.disk)
+    undo = guest.apply()["undo"]
+    moved = guest.disk.rename(guest.disk.with_name("moved.img"))
+    words = ["domain", "fixup", moved]
+    assert "--undo-file" in guest.ctl.refused(*words, "--undo", "--state-dir", guest.state)
+    assert guest.ctl.json(*words, "--undo-file", undo)["undone"]
+    assert digest(moved) == before
+
+
 def test_no_room_for_the_undo_file(guest):
     before = digest(guest.disk)
     guest.state.write_text("a file, not a folder")
@@ -282,13 +303,20 @@ def test_in_use(guest):
     assert "in use" in said and digest(guest.disk) == before
 
 
-def test_block_device(guest, loop):
-    device = loop(guest.disk)
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_block_device(guest, loop, tmp_path, sector):
+    """By a link, as LVM's names are; what that leads to may have another name the next time."""
+    device, link = loop(guest.disk, "--sector-size", str(sector)), tmp_path / "web1"
+    link.symlink_to(device)
     before = digest(guest.disk)
-    words = ["domain", "fixup", device, "--state-dir", guest.state]
+    words = ["domain", "fixup", link, "--state-dir", guest.state]
     assert guest.ctl.json(*words, "--apply")["applied"]
     check(guest.disk, *guest.place)
-    guest.ctl.ok(*words, "--undo")
+    link.unlink()
+    assert "no undo file" in guest.ctl.refused("domain", "fixup", device, "--undo", "--state-dir", guest.state)
+    link.symlink_to(device)
+    guest.ctl.ok("domain", "fixup", device, "--undo", "--state-dir", guest.state)
+    assert not guest.ctl.json(*words, "--undo")["undone"]
     run("sync", guest.disk)
     assert digest(guest.disk) == before
 
