@@ -104,6 +104,17 @@ static void offer_domains(const struct line *l)
 	hyper_close(h);
 }
 
+static bool is_file(const char *kind)
+{
+	static const char *const kinds[] = { "FILE", "SOCKET", "CONFIG", "IMAGE", "PATH", "DIR",
+					     "SRC",  "DST",    "TARGET", "A",	  "B" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kind, kinds[i]))
+			return true;
+	return false;
+}
+
 /* What a value or argument called `kind` may be. */
 static enum exit_code offer_kind(const struct line *l, const char *kind)
 {
@@ -116,6 +127,9 @@ static enum exit_code offer_kind(const struct line *l, const char *kind)
 		{ "WHEN", "auto always never" },
 		{ "ON", "on off" },
 		{ "TOOL", "auto xl xm" },
+		{ "BUS", "virtio sata scsi ide" },
+		{ "MACHINE", "pc q35" },
+		{ "TYPE", "kvm qemu" },
 	};
 
 	if (!strcmp(kind, "TUNNEL"))
@@ -126,7 +140,7 @@ static enum exit_code offer_kind(const struct line *l, const char *kind)
 		offer_names(l, "peer.list");
 	else if (!strcmp(kind, "DOMAIN"))
 		offer_domains(l);
-	else if (!strcmp(kind, "FILE") || !strcmp(kind, "SOCKET"))
+	else if (is_file(kind))
 		return (enum exit_code)FILES;
 	for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)
 		if (!strcmp(kind, lists[i].kind))
@@ -211,6 +225,10 @@ enum exit_code cmd_complete(struct out *o, char **words, unsigned n)
 		return EXIT_DONE;
 	take_apart(&l, words, n - 1);
 	l.current = strcmp(words[n - 1], "=") ? words[n - 1] : "";
+	if (l.option && !strcmp(l.option->name, "--inspect")) {
+		offer_list(&l, "auto yes no");
+		return EXIT_DONE;
+	}
 	if (l.option)
 		return offer_kind(&l, l.option->value);
 	if (l.current[0] == '-') {

@@ -1097,6 +1097,11 @@ def test_complete():
     assert complete("-s", "/x", "stat") == (0, ["status"])
     assert complete("-s", "") == (9, [])
     assert complete("keygen", "--init", "--file", "/e") == (9, [])
+    assert complete("domain", "convert", "--bus", "s") == (0, ["sata", "scsi"])
+    assert complete("domain", "convert", "--inspect", "") == (0, ["auto", "yes", "no"])
+    assert complete("domain", "fixup", "--boot-record", "") == (0, ["auto", "always", "never"])
+    for words in ("domain", "convert"), ("domain", "fixup"), ("disk", "copy", "x"), ("disk", "create", "--dir"):
+        assert complete(*words, "") == (9, [])
     assert complete("status", "") == (0, [])
     assert complete("nix", "") == (0, [])
     assert complete() == (0, [])
