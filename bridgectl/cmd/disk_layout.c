@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/disk_layout.h"
@@ -277,6 +278,19 @@ static enum exit_code answer(const struct layout *l, const struct plan *p)
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* The other host's bridgectl, which asks with --json, has no other to point to. */
+static bool is_elsewhere(const struct layout *l, const struct guest *g)
+{
+	for (unsigned i = 0; i < g->n_disks; i++)
+		for (unsigned k = 0; k < g->disks[i].n; k++) {
+			const char *path = g->disks[i].sources[k].spec.path;
+
+			if (!l->call->json && path && *path == '/' && access(path, F_OK) < 0)
+				return true;
+		}
+	return false;
+}
+
 struct plan *layout_plan(const struct layout *l, const struct guest_file *f)
 {
 	char err[PLAN_ERRLEN];
@@ -291,7 +305,9 @@ struct plan *layout_plan(const struct layout *l, const struct guest_file *f)
 		return ask_host(l, f);
 	p = plan_compute(f->guest, &l->options, probe_source, NULL, err);
 	if (!p)
-		cmd_error("%s", err);
+		cmd_error("%s%s", err,
+			  is_elsewhere(l, f->guest) ? "; --from HOST asks the host that has it" :
+						      "");
 	return p;
 }
 

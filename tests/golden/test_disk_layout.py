@@ -503,7 +503,7 @@ def test_no_vgs(volumes):
     "disks,message",
     [
         ([], "the guest has no disks to copy"),
-        (["file:@/none.img,xvda1,w"], "xvda1: @/none.img does not exist on this host"),
+        (["file:@/none.img,xvda1,w"], "xvda1: @/none.img does not exist on this host; --from HOST asks"),
         (["file:@/new,xvda1,w"], "xvda1: @/new is neither a block device nor a regular file"),
         (["file:@/empty.img,xvda1,w"], "xvda1: @/empty.img is empty"),
         (["tap:qcow2:@/tiny.img,xvda1,w"], "xvda1: @/tiny.img is a qcow2 image; make it raw first"),
