@@ -248,7 +248,7 @@ static void show_notes(struct out *o, char *const *notes, unsigned n)
 	}
 }
 
-static void show_end(const struct fixing *x)
+static void show_end(const struct fixing *x, bool failed)
 {
 	struct out *o = &x->call->out;
 
@@ -257,13 +257,15 @@ static void show_end(const struct fixing *x)
 		out_line(o, STYLE_BAD, "These changes cannot be made: %s.", x->v->why_not);
 	else if (!fixup_count_writes(x->f))
 		out_line(o, STYLE_GOOD, "Nothing has to be changed.");
+	else if (failed)
+		out_line(o, STYLE_BAD, "These changes were not made.");
 	else if (!x->applied)
 		out_line(o, STYLE_BOLD, "Nothing was written; --apply does it.");
 	else
 		out_line(o, STYLE_GOOD, "Written. --undo takes it back, with %s.", x->undo);
 }
 
-static void show_text(const struct fixing *x)
+static void show_text(const struct fixing *x, bool failed)
 {
 	struct out *o = &x->call->out;
 
@@ -274,7 +276,7 @@ static void show_text(const struct fixing *x)
 	out_line(o, x->record.missing ? STYLE_WARN : STYLE_NONE, "boot record: %s", x->record.told);
 	show_notes(o, x->v->in->notes, x->v->in->n_notes);
 	show_notes(o, x->v->notes, x->v->n_notes);
-	show_end(x);
+	show_end(x, failed);
 }
 
 static json_t *parts_json(const struct fixup_view *v)
@@ -341,13 +343,14 @@ static enum exit_code fix(struct fixing *x)
 		return EXIT_FAILED;
 	}
 	if (apply && fixup_count_writes(x->f)) {
+		cmd_catch_stop(); /* a moment: Ctrl-C leaves nothing half written */
 		ok = fixup_apply(x->f, x->state_dir, x->undo, err) == 0;
 		x->applied = ok;
 	}
 	if (x->call->json)
 		show_json(x);
 	else
-		show_text(x);
+		show_text(x, !ok);
 	if (!ok)
 		cmd_error("%s", err);
 	return ok && !(apply && x->v->why_not) ? EXIT_DONE : EXIT_FAILED;
@@ -358,6 +361,7 @@ static enum exit_code undo(struct fixing *x)
 	char err[FIXUP_ERRLEN] = "", used[PATH_MAX];
 	const char *file = cmd_option(x->call, "--undo-file");
 
+	cmd_catch_stop();
 	if (fixup_undo(file, x->state_dir, x->call->args[0], used, err) < 0) {
 		cmd_error("%s", err);
 		return EXIT_FAILED;
