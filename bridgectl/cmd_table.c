@@ -207,7 +207,7 @@ const struct cmd cmd_table[] = {
 		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
 	  .summary = "start a guest",
 	  .text = "DOMAIN is a name; on a Xen host also the path of the guest's file. A name is "
-		  "looked for in the files in /etc/xen. One that runs already is left alone.",
+		  "looked for in the files in /etc/xen. One that runs already is refused.",
 	  .fn = cmd_domain_start },
 	{ .words = "domain stop",
 	  .args = "DOMAIN",
