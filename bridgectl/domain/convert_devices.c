@@ -213,6 +213,8 @@ static void read_bridge(struct converter *v, struct place at, const char *own, s
 			  own, own);
 	if (c->bridge && strlen(c->bridge) > IFNAME_LEN)
 		conv_error(v, at, "%s is too long for the name of a bridge", c->bridge);
+	else if (c->bridge && strpbrk(c->bridge, "/: \t\n"))
+		conv_error(v, at, "\"%s\" is no name of a bridge", c->bridge);
 }
 
 /* xl's default of an emulated interface is rtl8139; Xen's own became virtio's. */
