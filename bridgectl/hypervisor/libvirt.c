@@ -80,6 +80,28 @@ static void one_line(char *s)
 	*to = '\0';
 }
 
+/* What to do about some of QEMU's own words; the others name what is wrong. */
+static const char *what_to_do(const char *said)
+{
+	static const struct {
+		const char *words, *advice;
+	} known[] = {
+		{ "Failed to lock byte", "; its disk is in use: by another domain, or a copy that "
+					 "still runs (bridgectl disk status)" },
+		{ "\" lock", "; its disk is in use: by another domain, or a copy that still "
+			     "runs (bridgectl disk status)" },
+		{ "Cannot get interface MTU", "; that bridge is not on this host: create it, or "
+					      "convert with --bridge OLD=NEW" },
+		{ "KVM kernel module", "; this host has no KVM: convert with --type qemu, or "
+				       "switch virtualisation on in the BIOS" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
+		if (strstr(said, known[i].words))
+			return known[i].advice;
+	return "";
+}
+
 int lv_fail(const char *domain, const char *what, char *err)
 {
 	const virError *e = virGetLastError();
@@ -91,8 +113,8 @@ int lv_fail(const char *domain, const char *what, char *err)
 			err, -ESRCH,
 			"%s: libvirt has no such domain; `bridgectl domain list` shows all",
 			domain);
-	return hyper_fail(err, errno_of(e ? e->code : 0), "%s: cannot %s: %.700s", domain, what,
-			  without_prefix(said));
+	return hyper_fail(err, errno_of(e ? e->code : 0), "%s: cannot %s: %.700s%s", domain, what,
+			  without_prefix(said), what_to_do(said));
 }
 
 static void say_nothing(void *arg, virErrorPtr e)
