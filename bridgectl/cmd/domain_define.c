@@ -80,7 +80,8 @@ static bool read_definition(struct definition *v)
 	v->text = read_text(v->call->args[0]);
 	v->d = v->text ? xml_read(v->text, err) : NULL;
 	if (v->text && !v->d)
-		cmd_error("%s: it is no definition of a domain: %s", v->file, err);
+		cmd_error("%s: it is no definition of a domain: %s%s", v->file, err,
+			  strchr(v->text, '<') ? "" : "; bridgectl domain convert makes one");
 	return v->d;
 }
 
