@@ -120,7 +120,8 @@ static int file_of(const char *domain, char **ret_file, char **ret_name, char *e
 {
 	struct xen_config one;
 	struct xen_configs all;
-	const struct xen_config *c;
+	const struct xen_config *c, *rival;
+	int r = 0;
 
 	if (strchr(domain, '/')) {
 		if (!xen_config_read(domain, &one))
@@ -134,10 +135,18 @@ static int file_of(const char *domain, char **ret_file, char **ret_name, char *e
 	}
 	xen_configs_read(&all);
 	c = xen_config_find(&all, domain);
-	*ret_name = mem_strdup(domain);
-	*ret_file = c ? hyper_path(c->path) : NULL;
+	rival = c ? xen_config_rival(&all, c) : NULL;
+	if (rival) {
+		r = hyper_fail(err, -EINVAL,
+			       "%s: both %s and %s have this name in them; give the path of the "
+			       "one to start",
+			       domain, c->path, rival->path);
+	} else {
+		*ret_name = mem_strdup(domain);
+		*ret_file = c ? hyper_path(c->path) : NULL;
+	}
 	xen_configs_fini(&all);
-	return 0;
+	return r;
 }
 
 /*

@@ -262,10 +262,43 @@ void xen_configs_fini(struct xen_configs *c)
 	*c = (struct xen_configs){ 0 };
 }
 
+/* /etc/xen/web1.cfg, not a copy that was kept as web1-old.cfg and names the guest, too. */
+static bool is_named_so(const struct xen_config *c)
+{
+	_cleanup_free_ char *name = name_of_file(strrchr(c->path, '/') + 1);
+
+	return !c->is_auto && !c->is_disabled && !strcmp(name, c->name);
+}
+
 const struct xen_config *xen_config_find(const struct xen_configs *c, const char *name)
 {
-	for (unsigned i = 0; i < c->n; i++)
-		if (!strcmp(c->v[i].name, name))
+	const struct xen_config *first = NULL;
+
+	for (unsigned i = 0; i < c->n; i++) {
+		if (strcmp(c->v[i].name, name) != 0)
+			continue;
+		if (is_named_so(&c->v[i]))
+			return &c->v[i];
+		if (!first)
+			first = &c->v[i];
+	}
+	return first;
+}
+
+/* Through links. What cannot be looked at is nothing else. */
+static bool is_other_file(const char *a, const char *b)
+{
+	_cleanup_free_ char *one = hyper_path(a), *two = hyper_path(b);
+	struct stat x, y;
+
+	return stat(one, &x) == 0 && stat(two, &y) == 0 &&
+	       (x.st_dev != y.st_dev || x.st_ino != y.st_ino);
+}
+
+const struct xen_config *xen_config_rival(const struct xen_configs *c, const struct xen_config *to)
+{
+	for (unsigned i = 0; i < c->n && !is_named_so(to); i++)
+		if (!strcmp(c->v[i].name, to->name) && is_other_file(c->v[i].path, to->path))
 			return &c->v[i];
 	return NULL;
 }

@@ -38,7 +38,12 @@ void xen_configs_fini(struct xen_configs *c);
 bool xen_config_read(const char *path, struct xen_config *ret);
 void xen_config_fini(struct xen_config *c);
 
-/* The file that a guest is started from; NULL: none is known. */
+/*
+ * The file that a guest is started from: the one that has its name, else the first that gives it.
+ * NULL: none is known.
+ */
 const struct xen_config *xen_config_find(const struct xen_configs *c, const char *name);
+/* Another file that could be meant as well as `to`, which was found; NULL: none. */
+const struct xen_config *xen_config_rival(const struct xen_configs *c, const struct xen_config *to);
 
 #endif

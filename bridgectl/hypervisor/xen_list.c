@@ -155,18 +155,21 @@ static void copy_vifs(struct hyper_domain *d, const struct xen_config *c)
 	}
 }
 
-static void add_config(struct hyper_list *l, const struct xen_config *c)
+/* Of several files with one name it is as the one that it would be started from. */
+static void add_config(struct hyper_list *l, const struct xen_configs *all,
+		       const struct xen_config *c)
 {
 	struct hyper_domain *d = by_name(l, c->name);
+	const struct xen_config *file = d && d->config ? c : xen_config_find(all, c->name);
 
 	if (!d) {
 		d = hyper_list_add(l, c->name);
-		d->memory = c->memory;
-		d->vcpus = c->vcpus;
-		copy_vifs(d, c);
+		d->memory = file->memory;
+		d->vcpus = file->vcpus;
+		copy_vifs(d, file);
 	}
 	if (!d->config)
-		d->config = mem_strdup(c->path);
+		d->config = mem_strdup(file->path);
 	if (c->is_auto)
 		d->autostart = 1;
 }
@@ -185,7 +188,7 @@ int xen_list(struct hyper *h, struct hyper_list *ret, char *err)
 	add_details(x, &l);
 	xen_configs_read(&configs);
 	for (unsigned i = 0; i < configs.n; i++)
-		add_config(&l, &configs.v[i]);
+		add_config(&l, &configs, &configs.v[i]);
 	xen_configs_fini(&configs);
 	for (unsigned i = 0; i < l.n; i++)
 		if (l.v[i].id != 0 && l.v[i].autostart == HYPER_UNKNOWN)

@@ -245,6 +245,19 @@ def test_start(any_host):
     assert len(any_host.deeds()) == 1
 
 
+def test_start_one_of_several(host):
+    """A copy with other disks is not what is meant; a link to the file is the file."""
+    host.config("web1", path="/etc/xen/web1-old.cfg")
+    (host.root / "etc/xen/auto/web1").symlink_to("../web1-old.cfg")
+    host.config("web1", path="/etc/xen/vm/web1-new")
+    said = host.refused("start", "web1")
+    assert "both /etc/xen/web1-old.cfg and /etc/xen/vm/web1-new have this name" in said
+    file = host.config("web1")
+    host.ok("start", "web1")
+    assert host.deeds() == [f"xl create {file}"]
+    assert host.json("list")["domains"][1]["config"] == "/etc/xen/web1.cfg"
+
+
 def test_start_file_and_console(host):
     file = host.config("web1", path="/srv/guests/web1")
     assert host.ok("start", "/srv/guests/web1", "--console") == "console of web1\n"
