@@ -421,9 +421,9 @@ static void answer(struct cmd_call *call, const struct rescue *r, bool done)
 static enum exit_code finish(struct cmd_call *call, struct rescue *r)
 {
 	if (r->boot.kernel && !is_ours(r)) {
-		cmd_error("%s: its kernel, %s, is none that domain start --rescue has put there; "
-			  "change it by virsh edit",
-			  r->domain, r->boot.kernel);
+		cmd_error("%s: its kernel, %s, is none that domain start --rescue has put into "
+			  "%s: give its --state-dir, or change it by virsh edit",
+			  r->domain, r->boot.kernel, r->dir);
 		return EXIT_FAILED;
 	}
 	if (r->boot.kernel && !cmd_option(call, "--anyway") && !has_boot_code(r)) {

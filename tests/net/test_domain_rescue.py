@@ -142,7 +142,7 @@ def test_refusals(place, tmp_path):
     # Somebody else's kernel.
     place.libvirtd.define(place.xml().replace("</os>", f"<kernel>{tmp_path}/own</kernel></os>"))
     assert "a kernel of its own" in place.start("--rescue", code=1)
-    assert "none that domain start --rescue has put there" in place.finish(code=1)
+    assert "none that domain start --rescue has put into" in place.finish(code=1)
     # No kernel can be had: nothing is changed.
     place.libvirtd.define(place.xml().replace(f"<kernel>{tmp_path}/own</kernel>", ""))
     now = place.xml()
