@@ -75,7 +75,8 @@ static bool compare_libvirt(struct comparison *c)
 		return false;
 	if (xml_diff(kept, live, file, &c->changes, err) == 0)
 		return true;
-	cmd_error("%s: it is no definition of a domain: %s", file ? file : c->name, err);
+	cmd_error("%s: it is no definition of a domain: %s%s", file ? file : c->name, err,
+		  strchr(kept, '<') ? "" : "; bridgectl domain convert makes one");
 	return false;
 }
 

@@ -135,7 +135,7 @@ static int switch_on(const struct switching *s)
 	int n;
 
 	if (is_there(s, true)) {
-		fprintf(s->told, "%s is in %s already\n", s->domain, s->configs.auto_dir);
+		fprintf(s->told, "it is in %s already\n", s->configs.auto_dir);
 		return 0;
 	}
 	n = move_all(s, true);
@@ -149,7 +149,7 @@ static int switch_off(const struct switching *s)
 	if (n < 0)
 		return n;
 	if (!n)
-		fprintf(s->told, "%s is not in %s\n", s->domain, s->configs.auto_dir);
+		fprintf(s->told, "it is not in %s\n", s->configs.auto_dir);
 	if (s->xend_starts)
 		fprintf(s->told,
 			"xend starts it with the host (on_xend_start): `xm list -l` into a file, "

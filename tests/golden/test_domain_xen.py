@@ -531,11 +531,11 @@ def test_autostart(host, entry):
     assert host.ok("autostart", "web1", "off") == f"web1: moved /etc/xen/auto/{entry} to /etc/xen/auto.off\n"
     assert auto(host) == ["other.cfg"] and auto(host, "auto.off") == [entry]
     assert host.json("list")["domains"][2]["autostart"] is False
-    assert host.ok("autostart", "web1", "off") == "web1: web1 is not in /etc/xen/auto\n"
+    assert host.ok("autostart", "web1", "off") == "web1: it is not in /etc/xen/auto\n"
     assert host.json("autostart", "web1", "on")["told"] == [f"moved /etc/xen/auto.off/{entry} to /etc/xen/auto"]
     assert auto(host) == sorted([entry, "other.cfg"]) and auto(host, "auto.off") == []
     assert (host.root / "etc/xen/auto" / entry).read_text().startswith('name = "web1"')
-    assert host.ok("autostart", "web1", "on") == "web1: web1 is in /etc/xen/auto already\n"
+    assert host.ok("autostart", "web1", "on") == "web1: it is in /etc/xen/auto already\n"
 
 
 def test_autostart_file_and_new_link(host):
