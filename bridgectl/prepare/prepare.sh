@@ -92,10 +92,26 @@ detect_init() {
 
 # --- Steps ---
 
+# What undo needs goes there first; without it nothing can be changed.
+can_note() {
+	[ -z "$dry" ] || return 0
+	made=''
+	[ -d "$BASE" ] || made=1
+	mkdir -p "$BASE" 2>/dev/null && undo_script 2>/dev/null >"$BASE/room" && noted=1 || noted=''
+	rm -f "$BASE/room" 2>/dev/null || :
+	[ -z "$made" ] || rmdir "$BASE" 2>/dev/null || :
+	[ -n "$noted" ]
+}
+
 step_system() {
 	begin system
 	if [ -z "$family" ]; then
 		add failed "${id:-this} is no Debian, Ubuntu, Red Hat or SUSE; nothing was touched"
+		end ''
+		return 1
+	fi
+	if ! can_note; then
+		add failed "nothing can be written to $BASE (full, or read-only?); nothing was touched"
 		end ''
 		return 1
 	fi
@@ -249,7 +265,10 @@ grub_defaults() {
 	old=$(sh -c '. /etc/default/grub >/dev/null 2>&1; printf %s "${GRUB_CMDLINE_LINUX:-}"' || :)
 	set_variable GRUB_CMDLINE_LINUX "$(with_consoles "$old")" </etc/default/grub |
 		set_variable GRUB_TERMINAL "serial console" |
-		set_variable GRUB_SERIAL_COMMAND "serial --speed=115200 --unit=0" >"$tmp"
+		set_variable GRUB_SERIAL_COMMAND "serial --speed=115200 --unit=0" >"$tmp" || {
+		add failed "cannot write $tmp"
+		return 1
+	}
 	change /etc/default/grub "kernel and boot menu use ttyS0" <"$tmp"
 }
 
@@ -268,8 +287,8 @@ menu_file() {
 preseed_grub() {
 	[ "$family" = debian ] && [ -n "$install" ] && [ -z "$dry" ] || return 0
 	! is_installed grub-pc || return 0
-	start_changes
-	[ ! -f $MENU_LST ] || keep $MENU_LST
+	start_changes || return 0
+	[ ! -f $MENU_LST ] || keep $MENU_LST || return 0
 	printf '%s\n' "grub-pc grub-pc/install_devices multiselect " \
 		"grub-pc grub-pc/install_devices_empty boolean true" \
 		"grub-pc grub-pc/chainload_from_menu.lst boolean false" \
@@ -288,9 +307,12 @@ same_menu() {
 
 # On Xen there may be no disk that GRUB knows, only partitions: then its menu has to wait.
 make_menu() { # COMMAND FILE
+	if [ -z "$dry" ] && ! keep "$2"; then
+		add failed "cannot keep what $2 is now, so it was not touched"
+		return 0
+	fi
 	before=$result
 	result=already
-	[ -n "$dry" ] || keep "$2"
 	rebuild menu "$1"
 	if [ "$result" = failed ] && [ -n "$(menu_file)" ]; then
 		result=note
@@ -324,7 +346,10 @@ grubby_consoles() {
 		return 0
 	fi
 	for entry in $(grubby_files); do
-		keep "$entry"
+		keep "$entry" || {
+			add failed "cannot keep what $entry is now, so it was not touched"
+			return 0
+		}
 	done
 	if quietly grubby --update-kernel=ALL "--args=${args% }"; then
 		add 'done' "kernels use ttyS0"

@@ -47,8 +47,14 @@ has() {
 
 # --- What can be undone ---
 
+# A full disk may have taken the end of the line before.
+note() { # LINE
+	[ -z "$(tail -c 1 "$STATE/list" 2>/dev/null)" ] || echo >>"$STATE/list"
+	printf '%s\n' "$1" >>"$STATE/list"
+}
+
 note_undo() { # LINE, once
-	grep -qxF -e "$1" "$STATE/list" 2>/dev/null || printf '%s\n' "$1" >>"$STATE/list"
+	grep -qxF -e "$1" "$STATE/list" 2>/dev/null || note "$1"
 }
 
 # The folders above a path, each noted before it is made.
@@ -63,7 +69,13 @@ start_changes() {
 		chmod 700 "$UNDO" && : >"$STATE/list"
 }
 
-# Keeps what is there now, once: the first time is what undo goes back to.
+# On the disk, as far as this system can tell. Old ones know no files here, and write all.
+to_disk() { # FILE...
+	sync "$@" 2>/dev/null || sync
+}
+
+# Keeps what is there now, once: the first time is what undo goes back to. A restart in between must
+# not leave an empty file to go back to.
 # Callers ask whether it went well, so `set -e` does not count in here.
 keep() { # FILE
 	start_changes || return 1
@@ -71,15 +83,15 @@ keep() { # FILE
 		return 0
 	elif [ -e "$1" ] || [ -L "$1" ]; then
 		mkdir -p "$STATE/files$(dirname "$1")" && cp -pP "$1" "$STATE/files$1" &&
-			note_undo "file$TAB$1"
+			to_disk "$STATE/files$1" && note_undo "file$TAB$1" && to_disk "$STATE/list"
 	else
 		make_dirs "$(dirname "$1")" && note_undo "new$TAB$1"
 	fi
 }
 
 # What undo finds there if nobody has changed it after us.
-note_sum() { # FILE
-	printf 'sum\t%s\t%s\n' "$1" "$(cksum <"$1")" >>"$STATE/list"
+note_sum() { # FILE [WHERE IT IS NOW]
+	note "sum$TAB$1$TAB$(cksum <"${2:-$1}")"
 }
 
 # Lines are going to be added to it.
@@ -90,7 +102,7 @@ draft() { # FILE
 }
 
 # Standard input becomes the content of a file, with its owner and mode, never half of it. False:
-# it is that already.
+# it is that already, or it cannot be changed.
 change() { # FILE WHAT
 	file=$(readlink -f "$1" 2>/dev/null || echo "$1")
 	new=$(cat && echo .)
@@ -104,17 +116,18 @@ change() { # FILE WHAT
 	fi
 	if ! keep "$file"; then
 		add failed "cannot keep what $file is now, so it was not touched"
-		return 0
+		return 1
 	fi
 	rm -f "$file.bridgectl"
 	[ ! -f "$file" ] || cp -p "$file" "$file.bridgectl" || :
-	if printf '%s' "$new" >"$file.bridgectl" && mv -f "$file.bridgectl" "$file"; then
-		note_sum "$file"
+	if printf '%s' "$new" >"$file.bridgectl" && note_sum "$file" "$file.bridgectl" &&
+		mv -f "$file.bridgectl" "$file"; then
 		! has restorecon || restorecon "$file" >/dev/null 2>&1 || :
 		add 'done' "$2"
 	else
 		rm -f "$file.bridgectl"
 		add failed "cannot write $file"
+		return 1
 	fi
 }
 
@@ -162,8 +175,10 @@ rebuild() { # TAG COMMANDS, one a line
 		add would "run $(printf '%s' "$2" | tr '\n' ';' | sed 's/;/; /g')"
 		return 0
 	fi
-	start_changes
-	: >"$STATE/pending-$1"
+	if ! start_changes || ! true >"$STATE/pending-$1"; then
+		add failed "cannot write to $STATE"
+		return 0
+	fi
 	while IFS= read -r line; do
 		# Undo makes it anew, too. A menu has its old content kept.
 		[ "$1" = menu ] || note_undo "run$TAB$line"

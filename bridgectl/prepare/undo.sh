@@ -30,12 +30,15 @@ fields() { # KIND: what follows it, the last line first
 		awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }'
 }
 
-# Whether it is still what we wrote. Without a sum we never came to write it.
+sum_of() { # FILE: what it had when we wrote it last
+	awk -F "$TAB" -v path="$1" '$1 == "sum" && $2 == path { s = $3 } END { print s }' "$STATE/list"
+}
+
+# Whether it is still what we wrote, or there is nothing.
 is_ours() { # FILE
 	[ -f "$1" ] || return 0
-	sum=$(awk -F "$TAB" -v path="$1" \
-		'$1 == "sum" && $2 == path { s = $3 } END { print s }' "$STATE/list")
-	[ -z "$sum" ] || [ "$(cksum <"$1")" = "$sum" ]
+	sum=$(sum_of "$1")
+	[ -n "$sum" ] && [ "$(cksum <"$1")" = "$sum" ]
 }
 
 restore() { # FILE
@@ -58,7 +61,7 @@ restore() { # FILE
 remove() { # FILE
 	if [ ! -e "$1" ] && [ ! -L "$1" ]; then
 		return 0
-	elif ! is_ours "$1"; then
+	elif [ ! -L "$1" ] && ! is_ours "$1"; then
 		left="$left $1"
 		say missing "$1 was changed since, so it stays"
 	elif [ -n "$dry" ]; then

@@ -383,6 +383,31 @@ def test_undo_keeps_what_others_changed(tmp_path):
     assert guest.read("/var/lib/bridgectl/prepare.d/files/etc/fstab") == FSTAB
 
 
+def test_undo_after_a_half_run(tmp_path):
+    """Kept, and never come to be written: what others made of it since then stays."""
+    guest = Guest(tmp_path, "debian12")
+    guest.steps()
+    listed = guest.root / "var/lib/bridgectl/prepare.d/list"
+    lines = [line for line in listed.read_text().splitlines(True) if not line.startswith("sum\t/etc/fstab")]
+    listed.write_text("".join(lines) + "file\t/etc/cut")
+    put(guest.root, "/etc/fstab", "of somebody else\n")
+    put(guest.root, "/etc/default/grub", guest.read("/var/lib/bridgectl/prepare.d/files/etc/default/grub"))
+    assert guest.results()["bootloader"] == "done"
+    assert "\nfile\t/etc/cut\nsum\t/etc/" in listed.read_text()
+    listed.write_text(listed.read_text().replace("file\t/etc/cut\n", ""))
+    told = guest.steps("--undo", code=1)
+    assert [s["text"].split()[0] for s in told if s["result"] == "missing"] == ["/etc/fstab"]
+    assert guest.read("/etc/fstab") == "of somebody else\n"
+
+
+def test_nothing_can_be_written(guest):
+    put(guest.root, "/var/lib/bridgectl", "a file, not a folder")
+    before = guest.state()
+    steps = guest.steps(code=1)
+    assert [(s["step"], s["result"]) for s in steps] == [("system", "failed")]
+    assert "full, or read-only?" in steps[0]["text"] and guest.state() == before
+
+
 def test_packages(tmp_path):
     guest = Guest(tmp_path, "debian6")
     put(guest.root, "/fake/packages", "initramfs-tools\n")
