@@ -58,6 +58,8 @@ struct inspection {
 	bool selinux, udev, acpid, lvm, merged_usr;
 	bool renames_nics; /* its systemd gives new names: ens3 for eth0 (biosdevname never does in
 			    * a virtual machine) */
+	bool renames_once; /* its initramfs does, and its udev never again: a .link file of the root
+			    * file system comes too late for eth0 */
 	char *nic_tool; /* "ifupdown", "netplan", "networkmanager", "ifcfg", "networkd", "wicked" */
 	char **nics;	/* names that its network configuration speaks of, but lo */
 	unsigned n_nics;

@@ -86,6 +86,7 @@ static const struct field guest_fields[] = {
 	ROW("lvm", FLAG, IN(lvm)),
 	ROW("merged_usr", FLAG, IN(merged_usr)),
 	ROW("renames_nics", FLAG, IN(renames_nics)),
+	ROW("renames_once", FLAG, IN(renames_once)),
 	ROW("nic_tool", TEXT, IN(nic_tool)),
 };
 

@@ -212,10 +212,47 @@ static bool renames(struct tree *t, const struct inspection *in)
 	return false;
 }
 
+/* The first number of a package's version as dpkg(1) has it: 237 of "237-3ubuntu10"; 0: none. */
+static unsigned long dpkg_version(struct tree *t, const char *package)
+{
+	_cleanup_free_ char *status = tree_text(t, "/var/lib/dpkg/status", NULL);
+	char head[80];
+	const char *at, *version, *end;
+
+	snprintf(head, sizeof(head), "Package: %s\n", package);
+	for (at = status; at && (at = strstr(at, head)); at++)
+		if (at == status || at[-1] == '\n')
+			break;
+	version = at ? strstr(at, "\nVersion: ") : NULL;
+	end = at ? strstr(at, "\n\n") : NULL;
+	if (!version || (end && end < version))
+		return 0;
+	return strtoul(version + strlen("\nVersion: "), NULL, 10);
+}
+
+/*
+ * initramfs-tools puts udev with its policy into the initramfs, and the driver of the card. Before
+ * systemd 240 (NAMING_ALLOW_RERENAMES) what was renamed once keeps that name: Debian 9, Ubuntu
+ * 16.04 and 18.04.
+ */
+static bool renames_once(struct tree *t, const struct inspection *in)
+{
+	unsigned long version;
+
+	if (!in->renames_nics || !tree_is_dir(t, "/etc/initramfs-tools"))
+		return false;
+	version = dpkg_version(t, "udev");
+	for (unsigned i = 0; version && version < 240 && i < in->n_nics; i++)
+		if (inspect_begins(in->nics[i], "eth"))
+			return true;
+	return false;
+}
+
 void inspect_net(struct tree *t, struct inspection *in)
 {
 	read_tools(t, in);
 	in->renames_nics = renames(t, in);
+	in->renames_once = renames_once(t, in);
 	for (unsigned i = 0; i < in->n_nics; i++)
 		if (inspect_begins(in->nics[i], "enX"))
 			inspect_note(in,

@@ -236,8 +236,10 @@ devices {
 """
 
 
-def debian_status(*packages):
-    return "".join(f"Package: {p}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n" for p in packages)
+def debian_status(*packages, systemd):
+    """`systemd`: the version of its packages."""
+    versions = {"systemd": systemd, "systemd-sysv": systemd, "udev": systemd}
+    return "".join(f"Package: {p}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {versions.get(p, '1')}\n\n" for p in packages)
 
 
 def grub_mkconfig(title, kernels, root, default="0", dialect="linux", prefix="/boot", extra="console=hvc0", family="debian", early=""):
@@ -308,7 +310,7 @@ def debian6(grub2=False):
         "sbin/init": File(b"\x7fELF", 0o755),
         "sbin/udevd": File(b"\x7fELF", 0o755),
         "lib/udev/rules.d/75-persistent-net-generator.rules": "# generator\n",
-        "var/lib/dpkg/status": debian_status("sysvinit", "udev", "ifupdown", "initramfs-tools"),
+        "var/lib/dpkg/status": debian_status("sysvinit", "udev", "ifupdown", "initramfs-tools", systemd="164-3"),
         "vmlinuz": link(f"boot/vmlinuz-{version}"),
         "initrd.img": link(f"boot/initrd.img-{version}"),
         f"boot/vmlinuz-{version}": bzimage(version),
@@ -366,7 +368,7 @@ def debian8():
         "etc/default/grub": 'GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT=""\nGRUB_CMDLINE_LINUX="console=hvc0"\n',
         "etc/kernel-img.conf": "do_symlinks = yes\ndo_bootloader = no\n",
         "usr/sbin/acpid": File(b"\x7fELF", 0o755),
-        "var/lib/dpkg/status": debian_status("systemd", "systemd-sysv", "udev", "ifupdown", "lvm2", "grub-pc", "acpid"),
+        "var/lib/dpkg/status": debian_status("systemd", "systemd-sysv", "udev", "ifupdown", "lvm2", "grub-pc", "acpid", systemd="215-17+deb8u7"),
         "vmlinuz": link(f"boot/vmlinuz-{version}"),
         "initrd.img": link(f"/boot/initrd.img-{version}"),
         f"boot/vmlinuz-{version}": bzimage(version),
@@ -421,7 +423,7 @@ def debian12(nic="eth0", cmdline="console=hvc0"):
             "etc/initramfs-tools/conf.d/resume": f"RESUME=UUID={UUID_SWAP}\n",
             "etc/default/grub": f'GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX="{cmdline}"\n',
             "usr/sbin/init": link("../lib/systemd/systemd"),
-            "var/lib/dpkg/status": debian_status("systemd", "systemd-sysv", "udev", "ifupdown", "grub-pc"),
+            "var/lib/dpkg/status": debian_status("systemd", "systemd-sysv", "udev", "ifupdown", "grub-pc", systemd="252.22-1~deb12u1"),
             "vmlinuz": link(f"boot/vmlinuz-{version}"),
             "initrd.img": link(f"boot/initrd.img-{version}"),
             f"boot/vmlinuz-{version}": bzimage(version, banner="debian-kernel@lists.debian.org"),
@@ -455,7 +457,7 @@ def ubuntu2204():
             "etc/default/grub": 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=""\nGRUB_CMDLINE_LINUX=""\n',
             "etc/default/grub.d/50-cloudimg-settings.cfg": 'GRUB_CMDLINE_LINUX_DEFAULT="console=tty1 console=hvc0"\n',
             "usr/sbin/init": link("../lib/systemd/systemd"),
-            "var/lib/dpkg/status": debian_status("systemd", "udev", "netplan.io", "grub-pc"),
+            "var/lib/dpkg/status": debian_status("systemd", "udev", "netplan.io", "grub-pc", systemd="249.11-0ubuntu3.12"),
             "boot/vmlinuz": link(f"vmlinuz-{version}"),
             "boot/initrd.img": link(f"initrd.img-{version}"),
             f"boot/vmlinuz-{version}": bzimage(version, banner="buildd@lcy02-amd64-032"),

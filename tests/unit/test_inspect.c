@@ -301,6 +301,34 @@ static void test_renames(void **state)
 	fresh("debian12");
 }
 
+static bool renamed_once(const char *udev)
+{
+	struct inspection *in;
+	char status[256];
+	bool once;
+
+	snprintf(status, sizeof(status),
+		 "Package: libudev1\nVersion: 9\n\nPackage: udev\nStatus: install ok installed\n%s"
+		 "\nPackage: x\nVersion: 1\n",
+		 udev);
+	make_folder("debian12", "/var/lib/dpkg");
+	put("debian12", "/var/lib/dpkg/status", status);
+	in = look("debian12");
+	once = in->renames_once;
+	inspection_free(in);
+	fresh("debian12");
+	return once;
+}
+
+static void test_renames_once(void **state)
+{
+	(void)state;
+	assert_true(renamed_once("Version: 237-3ubuntu10.57\n"));
+	assert_true(renamed_once("Version: 232-25+deb9u1\n"));
+	assert_false(renamed_once("Version: 241-7~deb10u8\n"));
+	assert_false(renamed_once(""));
+}
+
 /* What there was before os-release counts where that does not say what it is of. */
 static void test_release_without_id(void **state)
 {
@@ -456,11 +484,17 @@ static int tear_down(void **state)
 int main(void)
 {
 	static const struct CMUnitTest others[] = {
-		cmocka_unit_test(test_kernel),	     cmocka_unit_test(test_unknown_initrd),
-		cmocka_unit_test(test_bare_kernels), cmocka_unit_test(test_renames),
-		cmocka_unit_test(test_empty),	     cmocka_unit_test(test_release_without_id),
-		cmocka_unit_test(test_two_menus),    cmocka_unit_test(test_many_kernels),
-		cmocka_unit_test(test_json_keys),    cmocka_unit_test(test_json_bounds),
+		cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_unknown_initrd),
+		cmocka_unit_test(test_bare_kernels),
+		cmocka_unit_test(test_renames),
+		cmocka_unit_test(test_renames_once),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_release_without_id),
+		cmocka_unit_test(test_two_menus),
+		cmocka_unit_test(test_many_kernels),
+		cmocka_unit_test(test_json_keys),
+		cmocka_unit_test(test_json_bounds),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(names) + ARRAY_SIZE(others)];
 	unsigned n = 0;
