@@ -6,6 +6,7 @@
  *
  * All other words stay where they are, quotes and blanks included.
  */
+#include <ctype.h>
 #include <stdlib.h>
 
 #include "bridgectl/fixup/edit_line.h"
@@ -23,7 +24,7 @@ struct cmdline {
 	struct line *l;
 	unsigned flags;
 	struct text *out;
-	bool changed, serial, vga;
+	bool changed, serial, vga, ifnames;
 	struct word blanks; /* in front of words that went: those of the next one; s: NULL */
 };
 
@@ -49,14 +50,52 @@ static bool is_xen(const struct word *w)
 	return false;
 }
 
-/* Kernels from 3.8 on find a root by themselves by the UUID of its partition only. */
+/* NULL: not told; of several kernels that it might be, the oldest. */
+static const char *version_of(const struct plan *p, const char *kernel)
+{
+	const char *dash = strchr(kernel, '-'), *oldest = NULL;
+
+	for (unsigned i = 0; i < p->in->n_kernels; i++) {
+		const struct guest_kernel *k = &p->in->kernels[i];
+
+		if (!k->version)
+			continue;
+		if (k->path && strcmp(path_last(k->path), kernel) == 0)
+			return k->version;
+		if (!oldest || strverscmp(k->version, oldest) < 0)
+			oldest = k->version;
+	}
+	return dash && isdigit((unsigned char)dash[1]) ? dash + 1 : oldest;
+}
+
+/* PARTUUID=: init/do_mounts.c since 2.6.37 for GPT, 3.8 for msdos tables. */
+unsigned cmdline_root(const struct plan *p, const char *kernel, bool initrd)
+{
+	const char *version = version_of(p, kernel);
+
+	if (initrd)
+		return 0;
+	if (!version || strverscmp(version, "2.6.37") < 0)
+		return CMDLINE_NO_INITRD | CMDLINE_NO_ID;
+	return CMDLINE_NO_INITRD | (strverscmp(version, "3.8") < 0 ? CMDLINE_NO_MSDOS_ID : 0);
+}
+
+/* That of a GPT is a UUID; that of an msdos table the disk's number and the partition's. */
+static bool knows_id(const struct cmdline *c, const char *partuuid)
+{
+	bool gpt = strlen(partuuid) == 36;
+
+	return *partuuid && !(c->flags & (CMDLINE_NO_ID | (gpt ? 0 : CMDLINE_NO_MSDOS_ID)));
+}
+
+/* A kernel finds a root by itself by the UUID of its partition only. */
 static bool put_partuuid(struct cmdline *c, const struct word *device)
 {
 	const struct edit_part *part = plan_part(c->l->plan, device);
 
 	if (!word_begins(device, "/dev/") || !word_is_disk(device))
 		return false;
-	if (!part || !part->partuuid[0]) {
+	if (!part || !knows_id(c, part->partuuid)) {
 		line_note(c->l, "its kernel has no initramfs and no name for its root that lasts; "
 				"build an initramfs in the guest");
 		return false;
@@ -101,6 +140,7 @@ static void put_word(struct cmdline *c, const struct word *blanks, const struct 
 	if (c->blanks.s)
 		blanks = &c->blanks;
 	c->serial |= word_begins(w, "console=ttyS0");
+	c->ifnames |= word_begins(w, "net.ifnames=");
 	c->vga |= word_begins(w, "console=tty") && w->len == 12 && w->s[11] <= '9';
 	text_add(c->out, blanks->s, blanks->len);
 	c->blanks.s = NULL;
@@ -108,9 +148,21 @@ static void put_word(struct cmdline *c, const struct word *blanks, const struct 
 		text_add(c->out, w->s, w->len);
 }
 
-static void put_consoles(struct cmdline *c)
+/* Else the initramfs makes ens3 of eth0, for good. */
+static void put_ifnames(struct cmdline *c)
 {
-	if (!(c->flags & CMDLINE_CONSOLES) || c->serial)
+	if (c->ifnames || !c->l->plan->in->renames_once)
+		return;
+	text_printf(c->out, "%snet.ifnames=0", c->out->len ? " " : "");
+	c->changed = c->ifnames = true;
+}
+
+static void put_missing(struct cmdline *c)
+{
+	if (!(c->flags & CMDLINE_CONSOLES))
+		return;
+	put_ifnames(c);
+	if (c->serial)
 		return;
 	text_printf(c->out, "%s%s" SERIAL, c->out->len ? " " : "", c->vga ? "" : "console=tty0 ");
 	c->changed = c->serial = true;
@@ -129,15 +181,15 @@ bool line_cmdline(struct line *l, const struct word *args, unsigned flags, struc
 		w.len = MIN(strcspn(w.s, " \t"), (size_t)(end - w.s));
 		s = w.s + w.len;
 		if (w.len == 0) {
-			put_consoles(&c);
+			put_missing(&c);
 			text_add(out, blanks.s, blanks.len);
 			break;
 		}
 		if (word_is(&w, "--") || word_is(&w, "---"))
-			put_consoles(&c);
+			put_missing(&c);
 		put_word(&c, &blanks, &w, end);
 	}
-	put_consoles(&c);
+	put_missing(&c);
 	if (!c.changed)
 		text_fini(out);
 	else

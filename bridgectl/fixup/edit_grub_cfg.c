@@ -64,7 +64,8 @@ static void entry_line(struct line *l, const struct menu_entry *e)
 	struct word path, args;
 
 	if (!e->xen && menu_kernel(l->s, false, &path, &args))
-		line_set_cmdline(l, &args, CMDLINE_CONSOLES | (e->initrd ? 0 : CMDLINE_NO_INITRD));
+		line_set_cmdline(l, &args,
+				 CMDLINE_CONSOLES | cmdline_root(l->plan, e->kernel, e->initrd));
 	else
 		root_line(l, e);
 }
@@ -185,7 +186,9 @@ static void look_default(struct line *l)
 	struct word w = word_at(l->s, 0), value;
 	char buf[EDIT_WORD_MAX];
 
-	if (word_begins(&w, "GRUB_CMDLINE_LINUX=")) {
+	if (word_is(&w, "export"))
+		w = word_at(l->s, 1);
+	if (word_begins(&w, "GRUB_CMDLINE_LINUX=") || word_begins(&w, "GRUB_CMDLINE_LINUX+=")) {
 		d->has_line = true;
 		if (!line_assigns(l->s, "GRUB_CMDLINE_LINUX", &value))
 			line_note(l, "this is not understood; put " CONSOLES " into it");
@@ -221,6 +224,9 @@ static void default_line(struct line *l)
 		line_set(l, "GRUB_TERMINAL=\"console serial\"", 30);
 	else if (d->want && line_assigns(l->s, "GRUB_DEFAULT", &value) && !word_is(&value, "saved"))
 		line_assign(l, &value, d->want, strlen(d->want));
+	/* The next menu would have names of disks again. */
+	else if (line_assigns(l->s, "GRUB_DISABLE_LINUX_UUID", &value) && word_is(&value, "true"))
+		line_splice(l, &value, "false", 5);
 }
 
 static void default_file(struct plan *p, const char *path, void *arg)

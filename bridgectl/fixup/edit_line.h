@@ -63,11 +63,18 @@ bool word_is_disk(const struct word *w);
 /* --- Kernel command lines (edit_cmdline.c) --- */
 
 enum {
-	CMDLINE_CONSOLES = 1,  /* ttyS0 is to be there */
-	CMDLINE_NO_INITRD = 2, /* the kernel looks for its root by itself */
-	CMDLINE_SHELL = 4
-}; /* the value of an assignment */
+	CMDLINE_CONSOLES = 1,	 /* ttyS0 is to be there, and what its udev needs */
+	CMDLINE_NO_INITRD = 2,	 /* the kernel looks for its root by itself */
+	CMDLINE_SHELL = 4,	 /* the value of an assignment */
+	CMDLINE_NO_MSDOS_ID = 8, /* as CMDLINE_NO_INITRD, and its PARTUUID= needs a GPT */
+	CMDLINE_NO_ID = 16,	 /* and it knows no PARTUUID= at all */
+};
 
+/*
+ * How an entry finds its root: by an initramfs, or its kernel does, which is known by the last part
+ * of its path.
+ */
+unsigned cmdline_root(const struct plan *p, const char *kernel, bool initrd);
 /* What `args`, a part of the line, shall be. False: as it is. */
 bool line_cmdline(struct line *l, const struct word *args, unsigned flags, struct text *out);
 /* The same, and writes it into the line. */

@@ -80,7 +80,7 @@ static void kernel_line(struct line *l, const struct menu_entry *e)
 			path = (struct word){ end + 1, path.len - device.len };
 	}
 	text_add(&out, path.s, path.len);
-	if (line_cmdline(l, &args, CMDLINE_CONSOLES | (e->initrd ? 0 : CMDLINE_NO_INITRD),
+	if (line_cmdline(l, &args, CMDLINE_CONSOLES | cmdline_root(l->plan, e->kernel, e->initrd),
 			 &args_now))
 		args = (struct word){ args_now.s, args_now.len };
 	text_add(&out, args.s, args.len);

@@ -72,6 +72,15 @@ static const struct edit_case defaults[] = {
 	  "GRUB_CMDLINE_LINUX_DEFAULT=\"console=tty1 console=hvc0\"\n",
 	  "GRUB_CMDLINE_LINUX_DEFAULT=\"console=tty1 console=hvc0 console=ttyS0,115200\"\n", NULL },
 	{ "/etc/default/grub.d/50.cfg", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n", NULL, NULL },
+	/* What is added up stays. */
+	{ DEFAULT, "GRUB_CMDLINE_LINUX+=\" a\"\n" TERMINAL,
+	  "GRUB_CMDLINE_LINUX+=\" a " SERIAL "\"\n" TERMINAL, NULL },
+	{ DEFAULT, "export GRUB_CMDLINE_LINUX=a\n" TERMINAL,
+	  "export GRUB_CMDLINE_LINUX=\"a " SERIAL "\"\n" TERMINAL, NULL },
+	{ DEFAULT, "GRUB_CMDLINE_LINUX=console=ttyS0\nGRUB_DISABLE_LINUX_UUID=true\n" TERMINAL,
+	  "GRUB_CMDLINE_LINUX=console=ttyS0\nGRUB_DISABLE_LINUX_UUID=false\n" TERMINAL, NULL },
+	{ DEFAULT, "GRUB_CMDLINE_LINUX=console=ttyS0\n#GRUB_DISABLE_LINUX_UUID=true\n" TERMINAL,
+	  NULL, NULL },
 };
 
 static const struct edit_case menus[] = {
@@ -99,6 +108,15 @@ static const struct edit_case menus[] = {
 	  "serial\ntitle a\nroot (hd0,1)\n"
 	  "kernel /boot/vmlinuz-6 root=PARTUUID=dec0de00-02 console=ttyS0\n",
 	  NULL },
+	/* Before 3.8, of a GPT only; dec0de00-02 is of an msdos table. */
+	{ MENU,
+	  "serial\ntitle a\nroot (hd0,1)\nkernel /vmlinuz-3.2.0-4 root=/dev/xvda2 console=ttyS0\n",
+	  NULL, "line 4: its kernel has no initramfs and no name for its root that lasts" },
+	{ MENU,
+	  "serial\ntitle a\nroot (hd0,1)\nkernel /vmlinuz-3.10 root=/dev/xvda2 console=ttyS0\n",
+	  "serial\ntitle a\nroot (hd0,1)\n"
+	  "kernel /vmlinuz-3.10 root=PARTUUID=dec0de00-02 console=ttyS0\n",
+	  "no entry starts /boot/vmlinuz-6" },
 	/* The default cannot be started. */
 	{ MENU,
 	  "serial\ndefault 0\ntitle x\nkernel /boot/xen.gz\n"
@@ -332,12 +350,37 @@ static void test_kernels(void **state)
 	check_kernel(no_net, "another model");
 }
 
+/* An initramfs that would give cards their new names is told not to. */
+static void test_renames_once(void **state)
+{
+	struct edit_guest g;
+
+	(void)state;
+	edit_guest_init(&g);
+	g.in.renames_once = true;
+	mem_tree_file(g.t, CMDLINE, "ro console=ttyS0 -- x\n");
+	mem_tree_file(g.t, DEFAULT, "GRUB_CMDLINE_LINUX=\"\"\n" TERMINAL);
+	edit_guest_plan(&g);
+	edit_guest_expect(&g, CMDLINE, "ro console=ttyS0 net.ifnames=0 -- x\n");
+	edit_guest_expect(&g, DEFAULT,
+			  "GRUB_CMDLINE_LINUX=\"net.ifnames=0 " SERIAL "\"\n" TERMINAL);
+	edit_guest_fini(&g);
+
+	edit_guest_init(&g);
+	g.in.renames_once = true;
+	mem_tree_file(g.t, CMDLINE, "ro console=ttyS0 net.ifnames=1\n");
+	edit_guest_plan(&g);
+	assert_int_equal(g.e.n, 0);
+	edit_guest_fini(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),	   cmocka_unit_test(test_boot_partition),
-		cmocka_unit_test(test_default),	   cmocka_unit_test(test_grubenv),
-		cmocka_unit_test(test_device_map), cmocka_unit_test(test_kernels),
+		cmocka_unit_test(test_cases),	     cmocka_unit_test(test_boot_partition),
+		cmocka_unit_test(test_default),	     cmocka_unit_test(test_grubenv),
+		cmocka_unit_test(test_device_map),   cmocka_unit_test(test_kernels),
+		cmocka_unit_test(test_renames_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
