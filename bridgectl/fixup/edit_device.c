@@ -134,6 +134,34 @@ static bool is_place(const struct word *w)
 	return false;
 }
 
+static bool has_disk(const struct plan *p, char letter)
+{
+	for (unsigned i = 0; i < p->o->n_parts; i++) {
+		if (p->o->parts[i].letter == letter)
+			return true;
+	}
+	return false;
+}
+
+/* A guest whose fstab names a disk that never comes may wait for it, and stop at last. */
+static void tell_missing(struct line *l, const struct word *device, const char *name)
+{
+	unsigned number;
+	char letter;
+
+	if (l->plan->o->n_parts && parse(device, &letter, &number) && letter &&
+	    !has_disk(l->plan, letter))
+		line_note(l,
+			  "%s is on a disk that was not given (--disk vd%c=PATH); the line stays "
+			  "as it is, and will find nothing",
+			  name, letter);
+	else
+		line_note(l,
+			  "%s is none of this guest's partitions; the line stays as it is, "
+			  "and will find nothing",
+			  name);
+}
+
 bool line_device(struct line *l, const struct word *device, struct text *out)
 {
 	char buf[EDIT_WORD_MAX];
@@ -149,8 +177,7 @@ bool line_device(struct line *l, const struct word *device, struct text *out)
 		return false;
 	part = plan_part(l->plan, device);
 	if (!part) {
-		line_note(l, "%s is none of this guest's partitions; the line stays as it is",
-			  name);
+		tell_missing(l, device, name);
 		return false;
 	}
 	if (!is_plain(part->uuid)) {

@@ -59,11 +59,34 @@ static void fstab_line(struct line *l)
 	rename_column(l, &device);
 }
 
+/* With a new key at each start nothing in a partition lasts, its UUID neither. */
+static void rename_random(struct line *l, const struct word *device)
+{
+	const struct edit_part *part = plan_part(l->plan, device);
+	struct text name = { 0 };
+	char buf[EDIT_WORD_MAX];
+
+	if (!word_begins(device, "/dev/") || !word_is_disk(device))
+		return;
+	if (part && part->number && part->partuuid[0]) {
+		text_printf(&name, "/dev/disk/by-partuuid/%s", part->partuuid);
+		replace_column(l, device, &name);
+	} else {
+		line_note(l, "%s has no name that lasts; the line stays as it is",
+			  word_text(device, buf));
+	}
+	text_fini(&name);
+}
+
 static void crypttab_line(struct line *l)
 {
-	struct word name = word_at(l->s, 0), device = word_at(l->s, 1);
+	struct word name = word_at(l->s, 0), device = word_at(l->s, 1), key = word_at(l->s, 2);
 
-	if (name.len && *name.s != '#' && device.len)
+	if (name.len == 0 || *name.s == '#' || device.len == 0)
+		return;
+	if (word_is(&key, "/dev/urandom") || word_is(&key, "/dev/random"))
+		rename_random(l, &device);
+	else
 		rename_column(l, &device);
 }
 
@@ -72,8 +95,11 @@ static void resume_line(struct line *l)
 	struct text name = { 0 };
 	struct word value;
 
-	if (line_assigns(l->s, "RESUME", &value) && line_device(l, &value, &name))
+	if (line_assigns(l->s, "RESUME", &value) && line_device(l, &value, &name)) {
 		line_splice(l, &value, name.s, name.len);
+		line_note(l, "the initramfs has the old name still, and may wait half a minute for "
+			     "it at each start: run update-initramfs -u -k all in the guest");
+	}
 	text_fini(&name);
 }
 

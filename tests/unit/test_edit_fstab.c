@@ -36,6 +36,8 @@ static const struct edit_case fstab[] = {
 	{ FSTAB, "", NULL, NULL },
 	/* Notes. */
 	{ FSTAB, "#\n/dev/xvda7 /x ext4\n", NULL, "/etc/fstab, line 2: /dev/xvda7 is none of" },
+	{ FSTAB, "/dev/xvde1 /x ext4\n", NULL,
+	  "line 1: /dev/xvde1 is on a disk that was not given (--disk vde=PATH)" },
 	{ FSTAB, "/dev/xvdaa1 /x ext4\n", NULL, "none of this guest's partitions" },
 	{ FSTAB, "/dev/xvdc1 /x ext4\n", NULL, "has no UUID" },
 	{ FSTAB, "/dev/xvdd1 /x ext4\n", NULL, "the UUID of another partition" },
@@ -57,9 +59,12 @@ static void test_fstab(void **state)
 static const struct edit_case others[] = {
 	{ "/etc/crypttab", "a /dev/xvda3 none luks\n#b /dev/xvda3\nc UUID=x none\n",
 	  "a UUID=3333-aa none luks\n#b /dev/xvda3\nc UUID=x none\n", NULL },
-	{ "/etc/crypttab", "s /dev/xvdc1 /dev/urandom swap\n", NULL, "has no UUID" },
-	{ RESUME, "RESUME=/dev/xvda3\n", "RESUME=UUID=3333-aa\n", NULL },
-	{ RESUME, "RESUME=\"/dev/xvda3\"\n", "RESUME=\"UUID=3333-aa\"\n", NULL },
+	{ "/etc/crypttab", "s /dev/xvdc1 /dev/urandom swap\n", NULL, "no name that lasts" },
+	/* Swap of which the first start leaves nothing to be found by. */
+	{ "/etc/crypttab", "s /dev/xvda3 /dev/urandom swap,plain\n",
+	  "s /dev/disk/by-partuuid/dec0de00-03 /dev/urandom swap,plain\n", NULL },
+	{ RESUME, "RESUME=/dev/xvda3\n", "RESUME=UUID=3333-aa\n", "run update-initramfs" },
+	{ RESUME, "RESUME=\"/dev/xvda3\"\n", "RESUME=\"UUID=3333-aa\"\n", "run update-initramfs" },
 	{ RESUME, "RESUME=none\n", NULL, NULL },
 	{ RESUME, "RESUME=UUID=3333-aa\n", NULL, NULL },
 	{ "/etc/systemd/system/srv.mount", "[Mount]\nWhat=/dev/xvdb\nWhere=/srv\n", NULL,
