@@ -1,7 +1,8 @@
 /*
  * A login on the serial port. hvc0 keeps its own, since our domains have a virtio console as well;
- * xvc0, of old Xen kernels, is no more. systemd needs nothing: its getty generator looks at the
- * consoles of the kernel's command line.
+ * xvc0, of old Xen kernels, is no more. systemd's getty generator looks at the consoles of the
+ * kernel's command line, so ttyS0 needs nothing; but hvc0 is a module's under KVM, which is loaded
+ * when the generator has run.
  */
 #include <stdio.h>
 
@@ -9,6 +10,9 @@
 
 #define WHY "a login on the serial port"
 #define WHY_ROOT "root may log in on the serial port and on the virtio console"
+
+#define WHY_HVC "a login on the virtio console, whose driver comes after systemd has looked for it"
+#define RULES "/etc/udev/rules.d"
 
 static const char *const gettys[] = { "/sbin/agetty", "/usr/sbin/agetty", "/sbin/getty",
 				      "/usr/sbin/getty" };
@@ -220,6 +224,48 @@ static void securetty(struct plan *p)
 		plan_append(p, path, "hvc0", WHY_ROOT);
 }
 
+/* Whether Xen's console was one of a kernel that is there. */
+static bool had_hvc(const struct inspection *in)
+{
+	for (unsigned i = 0; i < in->n_kernels; i++) {
+		const char *s = in->kernels[i].cmdline;
+
+		if (s && (strstr(s, "console=hvc0") || strstr(s, "console=xvc0")))
+			return true;
+	}
+	return false;
+}
+
+static bool starts_getty(const struct inspection *in, const char *tty)
+{
+	for (unsigned i = 0; i < in->n_consoles; i++) {
+		if (strcmp(in->consoles[i], tty) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A link in getty.target.wants would do as well; of links a tree makes none. */
+static void systemd_hvc(struct plan *p)
+{
+	static const char rule[] =
+		"# The login that was on Xen's console. virtio_console is loaded too late for\n"
+		"# systemd-getty-generator to see it.\n"
+		"SUBSYSTEM==\"tty\", KERNEL==\"hvc0\", TAG+=\"systemd\", "
+		"ENV{SYSTEMD_WANTS}+=\"serial-getty@hvc0.service\"\n";
+	const struct guest_kernel *k = inspection_kernel(p->in);
+	struct text text = { 0 };
+	size_t len;
+	char *new;
+
+	if (p->in->init != INIT_SYSTEMD || !k || k->drivers.virtio_console == NO ||
+	    !had_hvc(p->in) || starts_getty(p->in, "hvc0") || !tree_is_dir(p->t, RULES))
+		return;
+	text_str(&text, rule);
+	new = text_steal(&text, &len);
+	plan_set(p, RULES "/80-bridgectl-hvc0.rules", new, len, WHY_HVC);
+}
+
 static void systemd(struct plan *p)
 {
 	static const char folder[] = "/etc/systemd/system", unit[] = "serial-getty@ttyS0.service";
@@ -243,4 +289,5 @@ void edit_console(struct plan *p)
 	upstart(p);
 	securetty(p);
 	systemd(p);
+	systemd_hvc(p);
 }

@@ -151,12 +151,45 @@ static void test_masked(void **state)
 	edit_guest_fini(&g);
 }
 
+#define HVC_RULE "/etc/udev/rules.d/80-bridgectl-hvc0.rules"
+
+/* Whether a guest of systemd whose kernel was told this gets a rule for hvc0. */
+static bool makes_hvc(const char *cmdline, const char *getty)
+{
+	char *consoles[] = { (char *)getty };
+	struct edit_guest g;
+	size_t len;
+	bool made;
+
+	edit_guest_init(&g);
+	g.in.init = INIT_SYSTEMD;
+	g.in.kernels[0].cmdline = (char *)cmdline;
+	g.in.consoles = consoles;
+	g.in.n_consoles = 1;
+	mem_tree_folder(g.t, "/etc/udev/rules.d");
+	edit_guest_plan(&g);
+	made = mem_tree_get(g.t, HVC_RULE, &len) != NULL;
+	edit_guest_fini(&g);
+	return made;
+}
+
+static void test_hvc(void **state)
+{
+	(void)state;
+	assert_true(makes_hvc("ro console=hvc0", "tty1"));
+	assert_true(makes_hvc("console=xvc0", "tty1"));
+	assert_false(makes_hvc("ro console=ttyS0", "tty1"));
+	assert_false(makes_hvc(NULL, "tty1"));
+	/* A unit says so already. */
+	assert_false(makes_hvc("ro console=hvc0", "hvc0"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),  cmocka_unit_test(test_inits),
 		cmocka_unit_test(test_getty),  cmocka_unit_test(test_upstart),
-		cmocka_unit_test(test_masked),
+		cmocka_unit_test(test_masked), cmocka_unit_test(test_hvc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
