@@ -132,6 +132,7 @@ const struct cmd cmd_table[] = {
 		       { "--bus", 0, "BUS", "of disks: virtio, sata, scsi or ide" },
 		       { "--machine", 0, "MACHINE", "pc or q35" },
 		       { "--inspect", 0, "WHEN", "look for drivers in its disks: auto, yes, no" },
+		       { "--trust-guest", 0, NULL, "there, XFS and btrfs by this host's kernel" },
 		       { "--type", 0, "TYPE", "kvm, or qemu: without hardware (kvm)" },
 		       { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" },
 		       { "--output", 'o', "FILE", "not standard output; must not exist" },
@@ -170,13 +171,15 @@ const struct cmd cmd_table[] = {
 		       { "--mac", 0, "MAC", "of eth0, then eth1, ...; may be repeated" },
 		       { "--state-dir", 0, "DIR", "of undo files (/var/lib/bridgectl/fixup)" },
 		       { "--boot-record", 0, "WHEN", "auto, always or never (auto)" },
+		       { "--trust-guest", 0, NULL, "XFS and btrfs, by this host's kernel" },
 		       { "--virt-v2v", 0, NULL, "run virt-v2v-in-place instead" } },
 	  .summary = "make a guest's disk boot under KVM, while it is off",
 	  .text = "Looks at the guest in a raw image or block device and shows what has to change, "
 		  "as diffs with reasons: fstab and the like by UUID, kernel and console in the "
 		  "boot loader's files, login on ttyS0, names of interfaces. Nothing is written "
-		  "without --apply, and --undo puts every byte back. The guest is read by a "
-		  "process that can do nothing else; ext2, ext3 and ext4 only.",
+		  "without --apply, and --undo puts everything back. The guest is read by a "
+		  "process that can do nothing else; ext2, ext3 and ext4, with --trust-guest also "
+		  "XFS and btrfs, which a hostile guest could use to attack the host's kernel.",
 	  .fn = cmd_domain_fixup },
 	{ .words = "domain define",
 	  .args = "FILE",
@@ -199,6 +202,7 @@ const struct cmd cmd_table[] = {
 		       { "--console", 0, NULL, "then its console on this terminal" },
 		       { "--rescue", 0, NULL, "with its kernel from outside of the disk" },
 		       { "--shell", 0, NULL, "with --rescue: a shell in place of init" },
+		       { "--trust-guest", 0, NULL, "with --rescue: also from XFS and btrfs" },
 		       { "--state-dir", 0, "DIR", "of such kernels (/var/lib/bridgectl/boot)" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },

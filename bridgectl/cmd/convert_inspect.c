@@ -45,10 +45,10 @@ static void take(const struct guest_kernel *k, struct convert_look *ret)
 					     .sd_mod = hint_of(d->sd_mod) };
 }
 
-int convert_look(const struct convert_place *places, unsigned n, struct convert_look *ret,
-		 char *err, size_t size)
+int convert_look(const struct convert_place *places, unsigned n, bool trust_guest,
+		 struct convert_look *ret, char *err, size_t size)
 {
-	struct fixup_options o = { 0 };
+	struct fixup_options o = { .trust_guest = trust_guest };
 	char why[FIXUP_ERRLEN] = "";
 	const struct guest_kernel *k;
 	struct fixup *f;

@@ -15,8 +15,8 @@ struct convert_look {
  * failure; else negative errno and a sentence in `err` of `size` bytes. Free it with
  * convert_look_fini() in any case.
  */
-int convert_look(const struct convert_place *places, unsigned n, struct convert_look *ret,
-		 char *err, size_t size);
+int convert_look(const struct convert_place *places, unsigned n, bool trust_guest,
+		 struct convert_look *ret, char *err, size_t size);
 void convert_look_fini(struct convert_look *l);
 
 #endif

@@ -117,6 +117,7 @@ static bool read_options(struct fixing *x)
 	x->o.n_disks = 1;
 	x->o.vifs = x->vifs;
 	x->o.root = cmd_option(call, "--root");
+	x->o.trust_guest = cmd_option(call, "--trust-guest");
 	x->state_dir = cmd_option(call, "--state-dir");
 	if (!x->state_dir)
 		x->state_dir = FIXUP_STATE_DIR;

@@ -222,11 +222,12 @@ static bool keep_former(const struct rescue *r)
 }
 
 /* A kernel of an earlier time stays until the new one is whole: the definition may have it. */
-static bool extract(const struct rescue *r, struct xml_boot *b, struct fixup_kernel *ret)
+static bool extract(const struct cmd_call *call, const struct rescue *r, struct xml_boot *b,
+		    struct fixup_kernel *ret)
 {
 	_cleanup_free_ char *kernel_path = NULL, *initrd_path = NULL;
 	_cleanup_close_ int kernel = -1, initrd = -1;
-	struct fixup_options o = { 0 };
+	struct fixup_options o = { .trust_guest = cmd_option(call, "--trust-guest") };
 	struct xml_raw_disks disks;
 	char err[FIXUP_ERRLEN];
 	int n = -1;
@@ -341,7 +342,7 @@ static bool make(const struct cmd_call *call, const struct rescue *r)
 {
 	struct fixup_kernel k = { 0 };
 	struct xml_boot b = { 0 };
-	bool ok = make_folder(r) && extract(r, &b, &k);
+	bool ok = make_folder(r) && extract(call, r, &b, &k);
 
 	if (ok)
 		b.cmdline = cmdline_of(&k, cmd_option(call, "--shell") != NULL);

@@ -5,6 +5,7 @@
 #ifndef BRIDGECTL_DISK_LOOPDEV_H
 #define BRIDGECTL_DISK_LOOPDEV_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LOOPDEV_PATHLEN 32
@@ -15,6 +16,13 @@
  * negative errno: -EACCES and -EPERM: for root only, -ENOENT: none on this host.
  */
 int loopdev_open(int fd, uint64_t start, uint64_t bytes, char *path);
+
+/*
+ * The same for mount(2), with its size from the first moment on (LOOP_CONFIGURE, Linux 5.8), so that
+ * whenever the process dies, the device goes. Read-only: `fd` may be open for reading only. -ENOTTY
+ * or -EINVAL: an older kernel.
+ */
+int loopdev_open_whole(int fd, uint64_t start, uint64_t bytes, bool readonly, char *path);
 
 /* Whether there could be one: 0 or negative errno as above. */
 int loopdev_possible(void);

@@ -32,6 +32,7 @@
 #define HEAD 5U
 #define END 0
 #define NOBODY 65534U /* where there is no user of this name */
+#define FILES_MAX 128 /* open at a time, of those who may open any */
 
 #define fail(err, r, ...) disk_fail(err, CHILD_ERRLEN, r, __VA_ARGS__)
 
@@ -110,7 +111,7 @@ static uint64_t mapped(void)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static int set_limits(int timeout_ms, uint64_t memory)
+static int set_limits(const struct child_job *j, uint64_t memory)
 {
 	int r = limit(RLIMIT_CORE, 0);
 
@@ -120,10 +121,10 @@ static int set_limits(int timeout_ms, uint64_t memory)
 	if (r == 0 && memory != RLIM_INFINITY)
 		r = limit(RLIMIT_AS, memory);
 	if (r == 0)
-		r = limit(RLIMIT_CPU, (rlim_t)timeout_ms / 1000 + 1);
-	if (r == 0)
+		r = limit(RLIMIT_CPU, (rlim_t)j->timeout_ms / 1000 + 1);
+	if (r == 0 && j->rights != CHILD_WRITES)
 		r = limit(RLIMIT_FSIZE, 0);
-	return r == 0 ? limit(RLIMIT_NOFILE, 0) : r;
+	return r == 0 ? limit(RLIMIT_NOFILE, j->rights ? FILES_MAX : 0) : r;
 }
 
 static bool is_kept(const struct child_job *j, int fd, int out)
@@ -180,36 +181,51 @@ static int leave_files(void)
 	return 0;
 }
 
-static int drop_privileges(const struct user *u)
+static int drop_privileges(enum child_rights rights, const struct user *u)
 {
+	int r = child_caps_begin(rights);
+
+	if (r < 0 || rights == CHILD_WRITES)
+		return r < 0 ? r : child_caps_end(rights);
 	if (setgroups(0, NULL) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
 	    setresuid(u->uid, u->uid, u->uid) < 0)
 		return -errno;
-	return setuid(0) == 0 ? -EPERM : 0;
+	r = child_caps_end(rights);
+	return r == 0 && setuid(0) == 0 ? -EPERM : r;
 }
 
-static int confine(const struct child_job *j, struct child_out *out, const struct user *u)
+static int set_filters(const struct child_job *j, struct child_out *out)
+{
+	if (j->rights == CHILD_WRITES)
+		return 0;
+	return child_filters_probing(out->filters);
+}
+
+static int confine(const struct child_job *j, struct child_out *out, const struct user *u,
+		   char *err)
 {
 	uint64_t memory = mapped() + CHILD_MEMORY;
 	bool root = geteuid() == 0;
 	int r = close_others(j, out->fd);
 
 	umask(0777);
-	if (r == 0 && root)
-		r = leave_files();
+	if (r == 0 && (root || j->enter))
+		r = j->enter ? j->enter(j->arg, err) : leave_files();
 	if (r == 0 && root && unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
 		r = errno == EPERM || errno == EINVAL ? 0 : -errno;
 	if (r == 0 && root)
-		r = drop_privileges(u);
+		r = drop_privileges(j->rights, u);
+	/* Another user's process has lost it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (r == 0 &&
 	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		r = -errno;
-	out->filters = child_filters_new();
+	out->filters = child_filters_new(j->rights);
 	if (r == 0 && !out->filters)
 		r = -ENOMEM;
 	if (r == 0)
-		r = set_limits(j->timeout_ms, memory);
-	return r == 0 ? child_filters_probing(out->filters) : r;
+		r = set_limits(j, memory);
+	return r == 0 ? set_filters(j, out) : r;
 }
 
 static _Noreturn void child(const struct child_job *j, int fd, const struct user *u, pid_t parent)
@@ -223,11 +239,11 @@ static _Noreturn void child(const struct child_job *j, int fd, const struct user
 		_exit(1);
 	for (int s = 1; s < NSIG; s++)
 		signal(s, s == SIGPIPE ? SIG_IGN : SIG_DFL);
-	r = confine(j, &out, u);
-	if (r < 0)
+	r = confine(j, &out, u, err);
+	if (r < 0 && !*err)
 		snprintf(err, sizeof(err),
 			 "the process that reads the guest cannot be confined: %s", strerror(-r));
-	else
+	else if (r == 0)
 		r = j->fn(j->arg, &out, err);
 	end(&out, r, err);
 }

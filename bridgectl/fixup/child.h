@@ -18,6 +18,14 @@
 /* Kinds of frames from 1 on are the job's own. */
 struct child_out;
 
+/*
+ * For jobs about mounted file systems (trust.h), which need root; the others have CHILD_NOTHING.
+ * CHILD_READS: it may open what is in its root directory, whoever owns it, and nothing is written.
+ * CHILD_WRITES: it does not look at what it reads but to compare it; it has no filter, and of
+ * root's rights those to files.
+ */
+enum child_rights { CHILD_NOTHING, CHILD_READS, CHILD_WRITES };
+
 struct child_job {
 	/*
 	 * Runs in the child. What it returns is what child_run() does: 0 or negative errno, then
@@ -25,7 +33,10 @@ struct child_job {
 	 */
 	int (*fn)(void *arg, struct child_out *out, char *err);
 	void *arg;	/* as it was when the child began */
-	const int *fds; /* it may use these; they should be open for reading only */
+	enum child_rights rights;
+	/* With rights: makes its root directory, before it gives up being root. As `fn`. */
+	int (*enter)(void *arg, char *err);
+	const int *fds; /* it may use these; for reading only, but with CHILD_WRITES */
 	unsigned n_fds;
 	int timeout_ms;
 	/* Here, for each frame. 0, or negative errno and `err` (CHILD_ERRLEN): that is the end. */
@@ -56,8 +67,14 @@ int child_strict(struct child_out *out);
 struct child_filters;
 
 /* Made before they are needed; NULL: no memory. They are never freed: the process ends soon. */
-struct child_filters *child_filters_new(void);
+struct child_filters *child_filters_new(enum child_rights rights);
 int child_filters_probing(struct child_filters *f); /* 0 or negative errno */
 int child_filters_strict(struct child_filters *f);
+
+/* --- child_caps.c, for child.c --- */
+
+/* Before the user changes, and after: only what these rights need is left. 0 or negative errno. */
+int child_caps_begin(enum child_rights rights);
+int child_caps_end(enum child_rights rights);
 
 #endif

@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "bridgectl/fixup/child.h"
@@ -55,6 +57,9 @@ static const char *const allowed[] = {
 #endif
 };
 
+/* Of CHILD_READS, whose root directory has nothing but the guest's files. */
+static const char *const of_files[] = { "openat2", "getdents64", "readlinkat", "fcntl", "fcntl64" };
+
 /* What libblkid tries and can do without. */
 static const struct {
 	const char *name;
@@ -84,17 +89,28 @@ static int add_memory(scmp_filter_ctx f)
 	return 0;
 }
 
-static scmp_filter_ctx new_filter(void)
+static int allow(scmp_filter_ctx f, const char *const *names, size_t n)
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = f ? seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) : -ENOMEM;
+	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(allowed); i++) {
-		int call = seccomp_syscall_resolve_name(allowed[i]);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		int call = seccomp_syscall_resolve_name(names[i]);
 
 		if (call != __NR_SCMP_ERROR)
 			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 0);
 	}
+	return r;
+}
+
+static scmp_filter_ctx new_filter(bool files)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = f ? seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) : -ENOMEM;
+
+	if (r == 0)
+		r = allow(f, allowed, ARRAY_SIZE(allowed));
+	if (r == 0 && files)
+		r = allow(f, of_files, ARRAY_SIZE(of_files));
 	if (r == 0)
 		r = add_memory(f);
 	if (r == 0)
@@ -116,14 +132,22 @@ static int add_ioctl(scmp_filter_ctx f)
 	return r;
 }
 
-static int add_probing(scmp_filter_ctx f)
+static bool is_of_files(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(of_files); i++)
+		if (strcmp(of_files[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int add_probing(scmp_filter_ctx f, bool files)
 {
 	int r = add_ioctl(f);
 
 	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(probing); i++) {
 		int call = seccomp_syscall_resolve_name(probing[i].name);
 
-		if (call != __NR_SCMP_ERROR)
+		if (call != __NR_SCMP_ERROR && !(files && is_of_files(probing[i].name)))
 			r = seccomp_rule_add(f, SCMP_ACT_ERRNO((uint32_t)probing[i].error), call,
 					     0);
 	}
@@ -135,15 +159,16 @@ static int add_probing(scmp_filter_ctx f)
 	return r;
 }
 
-struct child_filters *child_filters_new(void)
+struct child_filters *child_filters_new(enum child_rights rights)
 {
 	struct child_filters *f = calloc(1, sizeof(*f));
+	bool files = rights == CHILD_READS;
 
 	if (!f)
 		return NULL;
-	f->probing = new_filter();
-	f->strict = new_filter();
-	if (!f->probing || !f->strict || add_probing(f->probing) < 0)
+	f->probing = new_filter(files);
+	f->strict = new_filter(files);
+	if (!f->probing || !f->strict || add_probing(f->probing, files) < 0)
 		return NULL;
 	return f;
 }

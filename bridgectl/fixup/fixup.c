@@ -23,6 +23,8 @@ struct intake {
 	char *text; /* the document */
 	size_t text_len;
 	uint64_t bytes; /* of writes */
+	char *later; /* FRAME_FILES */
+	size_t later_len;
 	int files[2];	/* where FRAME_KERNEL and FRAME_INITRD go; -1: nowhere */
 	char *buf;	/* or here, FRAME_KERNEL */
 	size_t buf_len, buf_max;
@@ -160,6 +162,9 @@ static int take_frame(void *ctx, uint8_t kind, const unsigned char *bytes, size_
 	case FRAME_INITRD:
 		r = take_file(t, kind == FRAME_INITRD, bytes, len, err);
 		break;
+	case FRAME_FILES:
+		r = append(&t->later, &t->later_len, TRUST_FILES_BYTES, bytes, len);
+		break;
 	}
 	return r == -EPROTO || r == -EMSGSIZE ? nonsense(err) : r;
 }
@@ -182,6 +187,9 @@ static int ask(struct fixup_request *q, struct intake *t, char *err)
 
 	for (unsigned i = 0; i < q->n_disks; i++)
 		fds[i] = q->disks[i].fd;
+	r = fixup_trust_job(q, &j, err);
+	if (r < 0)
+		return r;
 	r = child_run(&j, why);
 	if (r < 0)
 		return fail(err, r, "%s", *why ? why : strerror(-r));
@@ -252,6 +260,8 @@ static int take_plan(struct fixup *f, const struct intake *t, char *err)
 	int r = j ? fixup_take_document(f, j) : -EPROTO;
 
 	json_decref(j);
+	if (r == 0)
+		r = fixup_take_files(f, t->later, t->later_len);
 	if (r < 0)
 		return nonsense(err);
 	if (f->n_writes)
@@ -270,9 +280,12 @@ int fixup_plan(const struct fixup_options *o, struct fixup **ret, char *err)
 
 	if (r == 0)
 		r = ask(&q, &t, err);
+	memcpy(f->mounts, q.mounts, sizeof(f->mounts));
+	f->n_mounts = q.n_mounts;
 	if (r == 0)
 		r = take_plan(f, &t, err);
 	free(t.text);
+	free(t.later);
 	if (r < 0)
 		fixup_free(f);
 	else
@@ -287,7 +300,7 @@ const struct fixup_view *fixup_view(const struct fixup *f)
 
 unsigned fixup_count_writes(const struct fixup *f)
 {
-	return f->n_writes;
+	return f->n_writes + f->n_files;
 }
 
 int fixup_disk_fd(const struct fixup *f, unsigned disk)
@@ -314,6 +327,7 @@ void fixup_free(struct fixup *f)
 	for (unsigned i = 0; i < f->n_disks; i++)
 		target_close(&f->disks[i]);
 	inspection_free(f->in);
+	trust_files_free(f->files, f->n_files);
 	free(f->notes);
 	free(f->writes);
 	free(f->olds);
@@ -393,6 +407,7 @@ static int ask_for(struct fixup_request *q, const struct fixup_options *o, struc
 	t->f = f;
 	if (r == 0)
 		r = ask(q, t, err);
+	free(steal(t->later));
 	fixup_free(f);
 	return r;
 }

@@ -30,6 +30,7 @@ struct fixup_options {
 	unsigned n_vifs;
 	const char *root; /* "vda2"; NULL: it is looked for */
 	int timeout_ms;	  /* 0: two minutes */
+	bool trust_guest; /* XFS and btrfs too, by this host's kernel: trust.h */
 };
 
 /* One changed file. All of it is text from the guest: to be cleaned before it is shown. */

@@ -85,7 +85,7 @@ static int pwrite_all(int fd, const unsigned char *buf, size_t len, uint64_t off
 }
 
 /* All records, one side of them, and to stable storage. */
-static int write_side(const struct places *p, const struct undo *u, bool after)
+static int write_blocks(const struct places *p, const struct undo *u, bool after)
 {
 	int r = 0;
 
@@ -100,8 +100,40 @@ static int write_side(const struct places *p, const struct undo *u, bool after)
 	return r;
 }
 
-/* What is at the places of the records. */
-enum found { ALL_BEFORE, ALL_AFTER, MIXED, ELSE };
+static void list_fds(const struct places *p, int fds[static UNDO_DISKS_MAX])
+{
+	for (unsigned i = 0; i < p->n; i++)
+		fds[i] = p->t[i].fd;
+}
+
+static int write_files(const struct places *p, const struct undo *u, bool after, char *why)
+{
+	int fds[UNDO_DISKS_MAX];
+
+	list_fds(p, fds);
+	return u->n_files ? trust_write(u->files, u->n_files, fds, after, why) : 0;
+}
+
+/* Blocks first, and back in the other order. What went wrong is in `why` (TRUST_ERRLEN). */
+static int write_side(const struct places *p, const struct undo *u, bool after, char *why)
+{
+	int r = after ? 0 : write_files(p, u, false, why);
+
+	if (r < 0)
+		return r;
+	r = write_blocks(p, u, after);
+	if (r < 0)
+		return disk_fail(why, TRUST_ERRLEN, r, "%s", strerror(-r));
+	return after ? write_files(p, u, true, why) : 0;
+}
+
+/* What is at the places of the records, and in the files. */
+enum found {
+	ALL_BEFORE = TRUST_BEFORE,
+	ALL_AFTER = TRUST_AFTER,
+	MIXED = TRUST_MIXED,
+	ELSE = TRUST_ELSE
+};
 
 static enum found compare(const struct undo_record *x, const unsigned char *now)
 {
@@ -120,7 +152,7 @@ static enum found compare(const struct undo_record *x, const unsigned char *now)
 	return before ? ALL_BEFORE : after ? ALL_AFTER : MIXED;
 }
 
-static int look(const struct places *p, const struct undo *u, enum found *ret)
+static int look_at_blocks(const struct places *p, const struct undo *u, enum found *ret)
 {
 	bool before = true, after = true;
 
@@ -144,7 +176,45 @@ static int look(const struct places *p, const struct undo *u, enum found *ret)
 	return 0;
 }
 
+/* Of both. With `undoing` a log is replayed, which may be what a crash has left of an --apply. */
+static int look(const struct places *p, struct undo *u, bool undoing, enum found *ret, char *err)
+{
+	enum trust_found files;
+	enum found blocks;
+	int fds[UNDO_DISKS_MAX], r = look_at_blocks(p, u, &blocks);
+
+	if (r < 0)
+		return fail(err, r, "the guest's disk cannot be read: %s", strerror(-r));
+	if (!u->n_files || blocks == ELSE) {
+		*ret = blocks;
+		return 0;
+	}
+	list_fds(p, fds);
+	r = trust_look(u->files, u->n_files, fds, undoing, !undoing, &files, err);
+	if (r < 0)
+		return r;
+	if (!u->n || files == TRUST_ELSE)
+		*ret = (enum found)files;
+	else
+		*ret = (enum found)files == blocks ? blocks : MIXED;
+	return 0;
+}
+
 /* --- Applying --- */
+
+/* The number of a disk of `f` in `u`. */
+static unsigned undo_disk_of(const struct fixup *f, struct undo *u, unsigned disk,
+			     int of[static FIXUP_DISKS_MAX])
+{
+	if (of[disk] < 0) {
+		struct undo_disk *d = &u->disks[u->n_disks];
+
+		of[disk] = (int)u->n_disks++;
+		d->bytes = f->disks[disk].bytes;
+		snprintf(d->path, sizeof(d->path), "%s", f->disks[disk].path);
+	}
+	return (unsigned)of[disk];
+}
 
 /* Only the disks that are written to; `u` borrows the bytes of `f`. */
 static void make_undo(const struct fixup *f, struct undo *u)
@@ -157,35 +227,46 @@ static void make_undo(const struct fixup *f, struct undo *u)
 	for (unsigned i = 0; i < f->n_writes; i++) {
 		const struct fixup_write *w = &f->writes[i];
 
-		if (of[w->disk] < 0) {
-			struct undo_disk *d = &u->disks[u->n_disks];
-
-			of[w->disk] = (int)u->n_disks++;
-			d->bytes = f->disks[w->disk].bytes;
-			snprintf(d->path, sizeof(d->path), "%s", f->disks[w->disk].path);
-		}
-		u->records[u->n++] = (struct undo_record){ .disk = (unsigned)of[w->disk],
+		u->records[u->n++] = (struct undo_record){ .disk = undo_disk_of(f, u, w->disk, of),
 							   .offset = w->offset,
 							   .len = w->len,
 							   .before = f->olds[i],
 							   .after = w->bytes };
 	}
+	u->files = mem_new((f->n_files + 1) * sizeof(*u->files));
+	for (unsigned i = 0; i < f->n_files; i++) {
+		struct trust_file *v = &u->files[u->n_files++];
+
+		*v = f->files[i];
+		v->where.disk = undo_disk_of(f, u, v->where.disk, of);
+	}
+}
+
+/* What trust_look() has found is its own. */
+static void drop_undo(struct undo *u)
+{
+	for (unsigned i = 0; i < u->n_files; i++)
+		free(u->files[i].xattrs.p);
+	free(u->files);
+	free(u->records);
+	free(u);
 }
 
 static int write_new(const struct places *p, const struct undo *u, const char *undo_path, char *err)
 {
-	int r = write_side(p, u, true), back;
+	char why[TRUST_ERRLEN], why_back[TRUST_ERRLEN];
+	int r = write_side(p, u, true, why), back;
 
 	if (r == 0)
 		return 0;
-	back = write_side(p, u, false);
+	back = write_side(p, u, false, why_back);
 	if (back < 0)
 		return fail(err, r,
-			    "writing has failed: %s; what was written could not be put back (%s): "
-			    "%s has it",
-			    strerror(-r), strerror(-back), undo_path);
+			    "writing has failed: %.200s; what was written could not be put back "
+			    "(%.200s): %s has it",
+			    why, why_back, undo_path);
 	unlink(undo_path);
-	return fail(err, r, "writing has failed, and everything was put back: %s", strerror(-r));
+	return fail(err, r, "writing has failed, and everything was put back: %s", why);
 }
 
 static int apply(struct undo *u, const char *state_dir, struct places *p, char ret_undo[PATH_MAX],
@@ -196,9 +277,9 @@ static int apply(struct undo *u, const char *state_dir, struct places *p, char r
 
 	if (r < 0)
 		return r;
-	r = look(p, u, &now);
+	r = look(p, u, false, &now, err);
 	if (r < 0)
-		return fail(err, r, "the guest's disk cannot be read: %s", strerror(-r));
+		return r;
 	if (now != ALL_BEFORE)
 		return fail(err, -ESTALE,
 			    "%s has changed while the changes were planned: is the guest running?",
@@ -216,14 +297,13 @@ int fixup_apply(struct fixup *f, const char *state_dir, char ret_undo[PATH_MAX],
 	ret_undo[0] = '\0';
 	if (f->view.why_not)
 		return fail(err, -EROFS, "nothing was written: %s", f->view.why_not);
-	if (!f->n_writes)
+	if (!fixup_count_writes(f))
 		return 0;
 	u = mem_new(sizeof(*u));
 	make_undo(f, u);
 	r = apply(u, state_dir, &p, ret_undo, err);
 	close_places(&p);
-	free(u->records);
-	free(u);
+	drop_undo(u);
 	return r;
 }
 
@@ -254,6 +334,7 @@ static int undo_one(const char *path, const char *image, char *err)
 {
 	struct places p = { .n = 0 };
 	struct undo *u = mem_new(sizeof(*u));
+	char why[TRUST_ERRLEN];
 	enum found now = ELSE;
 	int r = undo_read(path, u, err);
 
@@ -261,11 +342,8 @@ static int undo_one(const char *path, const char *image, char *err)
 		r = find_image(path, u, image, err);
 	if (r == 0)
 		r = open_places(&p, u, err);
-	if (r == 0) {
-		r = look(&p, u, &now);
-		if (r < 0)
-			fail(err, r, "the guest's disk cannot be read: %s", strerror(-r));
-	}
+	if (r == 0)
+		r = look(&p, u, true, &now, err);
 	if (r == 0 && now == ELSE)
 		r = fail(err, -ESTALE,
 			 "%s was written to since then, as a guest does that runs, or is another "
@@ -274,9 +352,9 @@ static int undo_one(const char *path, const char *image, char *err)
 	if (r == 0 && now == ALL_BEFORE)
 		r = 1;
 	else if (r == 0)
-		r = write_side(&p, u, false);
+		r = write_side(&p, u, false, why);
 	if (r < 0 && !err[0])
-		fail(err, r, "%s cannot be written to: %s", u->disks[0].path, strerror(-r));
+		fail(err, r, "%s cannot be written to: %s", u->disks[0].path, why);
 	close_places(&p);
 	undo_fini(u);
 	free(u);

@@ -141,6 +141,23 @@ static int send_changes(struct work *w)
 	return r;
 }
 
+static int send_later(struct work *w)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < w->scene.n_later; i++) {
+		_cleanup_free_ char *bytes = NULL;
+		const struct trust_file *v;
+		unsigned n;
+		size_t len;
+
+		v = trust_tree_files(w->scene.later[i], &n);
+		bytes = trust_files_pack(v, n, &len);
+		r = send_pieces(w, FRAME_FILES, bytes, len);
+	}
+	return r;
+}
+
 /* Into the overlays. What stands against it goes to `why` (256 bytes), which is "" else. */
 static void write_edits(struct work *w, const struct edits *e, char *why)
 {
@@ -189,6 +206,8 @@ static int plan(struct work *w)
 	r = send_document(w, document(w, in, &e, *why ? why : NULL));
 	if (r == 0 && !*why)
 		r = send_changes(w);
+	if (r == 0 && !*why)
+		r = send_later(w);
 	edits_fini(&e);
 	inspection_free(in);
 	return r;
@@ -252,6 +271,25 @@ static int send_kernel(struct work *w)
 	return r;
 }
 
+static int send_parts(struct work *w)
+{
+	unsigned char frame[FRAME_PART_LEN];
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < w->scene.n; i++) {
+		const struct scene_part *p = &w->scene.parts[i];
+
+		if (!scene_needs_trust(&w->scene.ids[i]))
+			continue;
+		put_le32(frame, p->disk);
+		put_le64(frame + 4, p->start);
+		put_le64(frame + 12, p->bytes);
+		put_le32(frame + 20, !strcmp(w->scene.ids[i].type, "btrfs"));
+		r = child_send(w->out, FRAME_PART, frame, sizeof(frame));
+	}
+	return r;
+}
+
 int fixup_child(void *arg, struct child_out *out, char *err)
 {
 	const struct fixup_request *q = arg;
@@ -260,6 +298,9 @@ int fixup_child(void *arg, struct child_out *out, char *err)
 
 	if (r == 0)
 		r = child_strict(out);
+	if (r == 0 && q->wish == WISH_PARTS)
+		return send_parts(&w);
+	scene_mounted(&w.scene, q->mounts, q->n_mounts);
 	if (r == 0)
 		r = scene_open(&w.scene, q->o->root, err);
 	if (r < 0)
@@ -271,6 +312,8 @@ int fixup_child(void *arg, struct child_out *out, char *err)
 		return send_kernel(&w);
 	case WISH_FILE:
 		return send_file(&w, FRAME_KERNEL, q->path, q->max);
+	case WISH_PARTS:
+		break;
 	}
 	return -EINVAL;
 }

@@ -43,7 +43,7 @@ static int add_part(struct scene *s, unsigned disk, const struct table_part *t)
 
 	if (s->n == SCENE_PARTS_MAX)
 		return -E2BIG;
-	*p = (struct scene_part){ .disk = disk, .bytes = d->bytes };
+	*p = (struct scene_part){ .disk = disk, .bytes = d->bytes, .mount = -1 };
 	*id = (struct edit_part){ .letter = d->letter };
 	if (t) {
 		p->start = t->start * SECTOR;
@@ -99,32 +99,44 @@ static bool is_ext(const struct edit_part *p)
 	return !strcmp(p->type, "ext2") || !strcmp(p->type, "ext3") || !strcmp(p->type, "ext4");
 }
 
-/* 0 and parts[i].ext, or negative errno with its sentence. */
-static int open_ext(struct scene *s, unsigned i, char *err)
+static bool is_readable(const struct scene *s, unsigned i)
+{
+	return is_ext(&s->ids[i]) || s->parts[i].mount >= 0;
+}
+
+static int open_ext(struct scene *s, unsigned i, char *why)
 {
 	struct scene_part *p = &s->parts[i];
+
+	if (!p->overlay)
+		p->overlay = overlay_new(s->disks[p->disk].fd, p->start, p->bytes);
+	return tree_ext_open(p->overlay, &p->fs, why);
+}
+
+/* 0 and parts[i].fs, or negative errno with its sentence. */
+static int open_part(struct scene *s, unsigned i, char *err)
+{
 	char name[NAME_LEN], why[TREE_EXT_ERRLEN] = "";
 	int r;
 
-	if (p->ext)
+	if (s->parts[i].fs)
 		return 0;
-	if (!p->overlay)
-		p->overlay = overlay_new(s->disks[p->disk].fd, p->start, p->bytes);
-	r = tree_ext_open(p->overlay, &p->ext, why);
+	r = s->parts[i].mount < 0 ? open_ext(s, i, why) : scene_trust_find(s, i);
 	if (r < 0)
 		return fail(err, r, "%s (%s) %s", scene_name(&s->ids[i], name), s->ids[i].type,
-			    why);
+			    *why ? why : strerror(-r));
 	return 0;
 }
 
-static bool looks_like_root(struct tree *t)
+static int needs_trust(const struct scene *s, unsigned i, char *err)
 {
-	static const char *const dirs[] = { "/bin", "/sbin", "/lib", "/usr" };
+	char name[NAME_LEN];
 
-	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (tree_is_dir(t, dirs[i]))
-			return tree_is_file(t, "/etc/fstab");
-	return false;
+	return fail(err, -EOPNOTSUPP,
+		    "%s, where the root file system may be, is %s: --trust-guest reads it with "
+		    "this host's kernel, which a hostile file system could attack; or prepare the "
+		    "guest while it still runs on Xen (bridgectl domain prepare)",
+		    scene_name(&s->ids[i], name), scene_type_name(&s->ids[i]));
 }
 
 /* What could not be a root, and why; one sentence. */
@@ -138,12 +150,6 @@ static int none_found(const struct scene *s, char *err)
 				 "virt-v2v-in-place (--virt-v2v)" },
 		{ "crypto_LUKS", "encrypted disks are not supported: prepare the guest while it "
 				 "still runs on Xen (bridgectl domain prepare)" },
-		{ "xfs", "only ext2, ext3 and ext4 can be read: prepare the guest while it still "
-			 "runs on Xen (bridgectl domain prepare), or use virt-v2v-in-place "
-			 "(--virt-v2v)" },
-		{ "btrfs", "only ext2, ext3 and ext4 can be read: prepare the guest while it still "
-			   "runs on Xen (bridgectl domain prepare), or use virt-v2v-in-place "
-			   "(--virt-v2v)" },
 	};
 	char list[256] = "", name[NAME_LEN];
 	size_t len = 0;
@@ -158,6 +164,9 @@ static int none_found(const struct scene *s, char *err)
 				return fail(err, -EOPNOTSUPP,
 					    "no root file system was found (%s); %s", list,
 					    kinds[k].advice);
+	for (unsigned i = 0; i < s->n; i++)
+		if (!is_readable(s, i) && scene_needs_trust(&s->ids[i]))
+			return needs_trust(s, i, err);
 	return fail(err, -ENOENT, "no root file system, one with /etc/fstab, was found (%s)",
 		    *list ? list : "the disk is empty");
 }
@@ -171,12 +180,14 @@ static int named_root(struct scene *s, const char *root, char *err)
 	i = tree_mounts_part(path, s->ids, s->n);
 	if (i < 0)
 		return fail(err, -ENOENT, "--root %.40s: there is no such partition", root);
-	if (!is_ext(&s->ids[i]))
+	if (!is_readable(s, (unsigned)i) && scene_needs_trust(&s->ids[i]))
+		return needs_trust(s, (unsigned)i, err);
+	if (!is_readable(s, (unsigned)i))
 		return fail(err, -EOPNOTSUPP,
 			    "--root %.40s is %s: only ext2, ext3 and ext4 can be read", root,
 			    *s->ids[i].type ? s->ids[i].type : "nothing that is known");
 	s->root = (unsigned)i;
-	return open_ext(s, s->root, err);
+	return open_part(s, s->root, err);
 }
 
 static int find_root(struct scene *s, char *err)
@@ -185,11 +196,11 @@ static int find_root(struct scene *s, char *err)
 	int found = -1, broken = 0;
 
 	for (unsigned i = 0; i < s->n; i++) {
-		int r = is_ext(&s->ids[i]) ? open_ext(s, i, broken ? why : err) : -EMEDIUMTYPE;
+		int r = is_readable(s, i) ? open_part(s, i, broken ? why : err) : -EMEDIUMTYPE;
 
 		if (r < 0 && r != -EMEDIUMTYPE && !broken)
 			broken = r;
-		if (r < 0 || !looks_like_root(s->parts[i].ext))
+		if (r < 0 || !scene_looks_like_root(s->parts[i].fs))
 			continue;
 		if (found >= 0)
 			return fail(err, -ENOTUNIQ,
@@ -212,26 +223,60 @@ static void note(struct scene *s, const char *where, const char *why)
 		snprintf(s->notes[s->n_notes++], sizeof(s->notes[0]), "%.40s: %.200s", where, why);
 }
 
+static void note_unreadable(struct scene *s, const char *where, int i)
+{
+	char why[160];
+
+	if (i < 0)
+		note(s, where, "what /etc/fstab mounts there is on none of these disks");
+	else if (!scene_needs_trust(&s->ids[i]))
+		note(s, where, "what /etc/fstab mounts there is no ext2, ext3 or ext4");
+	else {
+		snprintf(why, sizeof(why),
+			 "what /etc/fstab mounts there is %s: --trust-guest reads it, with this "
+			 "host's kernel",
+			 scene_type_name(&s->ids[i]));
+		note(s, where, why);
+	}
+}
+
+/* 0 and the tree, 1: there is none to be added, or negative errno and `err`. */
+static int open_mount(struct scene *s, const struct tree_mount *m, unsigned i, struct tree **ret,
+		      char *err)
+{
+	int r;
+
+	if (s->parts[i].mount >= 0 && *m->subvol) {
+		r = scene_trust_open(s, i, m->subvol, ret);
+		if (r == 0)
+			return 0;
+		note(s, m->where, "the subvolume that /etc/fstab mounts there cannot be read");
+		return 1;
+	}
+	if (i == s->root)
+		return 1;
+	r = open_part(s, i, err);
+	if (r == 0)
+		*ret = steal(s->parts[i].fs);
+	return r;
+}
+
 static int add_mount(struct scene *s, const struct tree_mount *m, char *err)
 {
 	int i = tree_mounts_part(m->what, s->ids, s->n), r;
+	struct tree *t;
 
-	if (i < 0 || !is_ext(&s->ids[i])) {
-		note(s, m->where,
-		     i < 0 ? "what /etc/fstab mounts there is on none of these disks" :
-			     "what /etc/fstab mounts there is no ext2, ext3 or ext4");
+	if (i < 0 || !is_readable(s, (unsigned)i)) {
+		note_unreadable(s, m->where, i);
 		return 0;
 	}
-	if ((unsigned)i == s->root)
-		return 0;
-	r = open_ext(s, (unsigned)i, err);
-	if (r < 0)
-		return r;
-	r = tree_mounts_add(s->tree, m->where, s->parts[i].ext);
-	if (r < 0)
+	r = open_mount(s, m, (unsigned)i, &t, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (tree_mounts_add(s->tree, m->where, t) < 0) {
 		note(s, m->where, "cannot be mounted there");
-	else
-		s->parts[i].ext = NULL;
+		s->parts[i].fs = t;
+	}
 	return 0;
 }
 
@@ -243,24 +288,28 @@ int scene_open(struct scene *s, const char *root, char *err)
 
 	if (r < 0)
 		return r;
-	s->tree = tree_mounts_new(s->parts[s->root].ext);
-	s->parts[s->root].ext = NULL;
+	s->tree = tree_mounts_new(steal(s->parts[s->root].fs));
 	n = tree_mounts_read(s->tree, mounts);
 	for (unsigned i = 0; r == 0 && i < n; i++)
 		r = add_mount(s, &mounts[i], err);
 	return r;
 }
 
+static int sync_one(struct tree *t)
+{
+	return trust_tree_is(t) ? 0 : tree_ext_sync(t);
+}
+
 int scene_sync(struct scene *s)
 {
-	return tree_mounts_sync(s->tree, tree_ext_sync);
+	return tree_mounts_sync(s->tree, sync_one);
 }
 
 void scene_fini(struct scene *s)
 {
 	tree_free(s->tree);
 	for (unsigned i = 0; i < s->n; i++) {
-		tree_free(s->parts[i].ext);
+		tree_free(s->parts[i].fs);
 		overlay_free(s->parts[i].overlay);
 	}
 	s->n = 0;

@@ -78,5 +78,7 @@ void tree_free(struct tree *t);
  * -ENOSYS: this kernel cannot promise that (openat2(2), Linux 5.6).
  */
 int tree_dir_open(const char *folder, bool readonly, struct tree **ret);
+/* The same for `path` in the folder `base` has open: it cannot lead out of that. */
+int tree_dir_at(int base, const char *path, bool readonly, struct tree **ret);
 
 #endif

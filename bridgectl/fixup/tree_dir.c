@@ -10,11 +10,15 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/tree.h"
 #include "common/util.h"
+
+#define SELINUX "security.selinux"
+#define LABEL_MAX 1024
 
 struct tree_dir {
 	struct tree tree;
@@ -230,6 +234,21 @@ static int open_parent(struct tree *t, const char *path, const char **ret_name)
 	return open_in(fd_of(t), parent, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
+/* Where this host's kernel has no SELinux, nobody else gives a new file its folder's label. */
+static void copy_label(struct tree *t, const char *path, int fd)
+{
+	const char *name;
+	_cleanup_close_ int parent = open_parent(t, path, &name);
+	char label[LABEL_MAX];
+	ssize_t n;
+
+	if (parent < 0 || fgetxattr(fd, SELINUX, label, sizeof(label)) >= 0)
+		return;
+	n = fgetxattr(parent, SELINUX, label, sizeof(label));
+	if (n > 0)
+		fsetxattr(fd, SELINUX, label, (size_t)n, 0);
+}
+
 static int dir_create(struct tree *t, const char *path, uint32_t mode, const char *data, size_t len)
 {
 	_cleanup_close_ int fd = -1;
@@ -243,6 +262,8 @@ static int dir_create(struct tree *t, const char *path, uint32_t mode, const cha
 	r = geteuid() == 0 && fchown(fd, 0, 0) < 0 ? -errno : 0;
 	if (r == 0 && fchmod(fd, mode & 07777) < 0)
 		r = -errno;
+	if (r == 0 && geteuid() == 0)
+		copy_label(t, path, fd);
 	if (r == 0)
 		r = write_all(fd, data, len);
 	if (r == 0 && fsync(fd) < 0)
@@ -291,14 +312,12 @@ static const struct tree_ops dir_ops = {
 	.free = dir_free,
 };
 
-int tree_dir_open(const char *folder, bool readonly, struct tree **ret)
+/* `fd` is the tree's from here on, also after an error. */
+static int dir_new(int fd, bool readonly, struct tree **ret)
 {
-	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC), probe;
 	struct tree_dir *d;
+	int probe = open_in(fd, "/", O_PATH, 0);
 
-	if (fd < 0)
-		return -errno;
-	probe = open_in(fd, "/", O_PATH, 0);
 	if (probe < 0) {
 		close(fd);
 		return probe;
@@ -310,4 +329,18 @@ int tree_dir_open(const char *folder, bool readonly, struct tree **ret)
 	d->fd = fd;
 	*ret = &d->tree;
 	return 0;
+}
+
+int tree_dir_open(const char *folder, bool readonly, struct tree **ret)
+{
+	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : dir_new(fd, readonly, ret);
+}
+
+int tree_dir_at(int base, const char *path, bool readonly, struct tree **ret)
+{
+	int fd = open_in(base, path, O_PATH | O_DIRECTORY, 0);
+
+	return fd < 0 ? fd : dir_new(fd, readonly, ret);
 }

@@ -189,22 +189,63 @@ static bool take_word(const char **line, char ret[TREE_PATH_MAX])
 	return n > 0 && n < TREE_PATH_MAX - 1;
 }
 
+/* The value of "subvol=" among the options, without a slash at its ends. */
+static void take_subvol(const char *options, char ret[static 256])
+{
+	static const char key[] = "subvol=";
+	const char *p = options;
+
+	ret[0] = '\0';
+	for (; p; p = strchr(p, ',')) {
+		p += *p == ',';
+		if (strncmp(p, key, strlen(key)) != 0)
+			continue;
+		p += strlen(key);
+		p += strspn(p, "/");
+		snprintf(ret, 256, "%.*s", (int)strcspn(p, ","), p);
+	}
+	for (size_t n = strlen(ret); n && ret[n - 1] == '/'; n--)
+		ret[n - 1] = '\0';
+}
+
+/* One line; false: no row of a mount. */
+static bool take_row(const char *p, struct tree_mount *m)
+{
+	char word[TREE_PATH_MAX];
+
+	m->subvol[0] = '\0';
+	if (p[strspn(p, " \t")] == '#' || !take_word(&p, m->what) || !take_word(&p, m->where))
+		return false;
+	if (take_word(&p, word) && take_word(&p, word))
+		take_subvol(word, m->subvol);
+	return true;
+}
+
+static const char *next_line(const char *line)
+{
+	line += strcspn(line, "\n");
+	return line + (*line == '\n');
+}
+
 unsigned tree_mounts_read(struct tree *root, struct tree_mount ret[TREE_MOUNTS_MAX])
 {
 	_cleanup_free_ char *text = tree_text(root, "/etc/fstab", NULL);
 	unsigned n = 0;
 
-	for (const char *line = text; line && *line && n < TREE_MOUNTS_MAX;) {
-		const char *p = line;
-		size_t len;
-
-		if (p[strspn(p, " \t")] != '#' && take_word(&p, ret[n].what) &&
-		    take_word(&p, ret[n].where) && needed(ret[n].where))
+	for (const char *p = text; p && *p && n < TREE_MOUNTS_MAX; p = next_line(p))
+		if (take_row(p, &ret[n]) && needed(ret[n].where))
 			n++;
-		len = strcspn(line, "\n");
-		line += len + (line[len] == '\n');
-	}
 	return n;
+}
+
+bool tree_mounts_read_root(struct tree *root, struct tree_mount *ret)
+{
+	_cleanup_free_ char *text = tree_text(root, "/etc/fstab", NULL);
+
+	for (const char *p = text; p && *p; p = next_line(p))
+		if (take_row(p, ret) && strcmp(ret->where, "/") == 0)
+			return true;
+	return false;
 }
 
 /* "sda2" after "/dev/": the letter and number. False: another name. */

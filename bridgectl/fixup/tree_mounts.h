@@ -14,10 +14,14 @@
 struct tree_mount {
 	char what[TREE_PATH_MAX];  /* "/dev/xvda1", "UUID=…" */
 	char where[TREE_PATH_MAX]; /* "/boot" */
+	char subvol[256];	   /* of btrfs: "@/boot"; "": the default one */
 };
 
 /* What the fstab of `root` says, in the order of the file, parents first. Their number. */
 unsigned tree_mounts_read(struct tree *root, struct tree_mount ret[TREE_MOUNTS_MAX]);
+
+/* The row of the root itself. False: none. */
+bool tree_mounts_read_root(struct tree *root, struct tree_mount *ret);
 
 /*
  * Which partition a name of fstab means: "/dev/xvda2" (or sd, hd, vd), "UUID=", "LABEL=",

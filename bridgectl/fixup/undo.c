@@ -18,6 +18,7 @@
 
 #define MAGIC "l2t-undo"
 #define VERSION 1
+#define VERSION_FILES 2 /* with the length of packed files, and these, behind the records */
 #define SUM_LEN 32
 #define RECORDS_MAX 100000U
 #define RECORD_MAX (4U << 20)
@@ -93,6 +94,15 @@ static uint64_t get64(struct stream *s)
 
 /* --- Writing --- */
 
+static void put_files(struct stream *s, const struct undo *u)
+{
+	size_t len;
+	_cleanup_free_ char *bytes = trust_files_pack(u->files, u->n_files, &len);
+
+	put32(s, (uint32_t)len);
+	put(s, bytes, len);
+}
+
 static bool put_all(FILE *f, const struct undo *u)
 {
 	unsigned char sum[SUM_LEN];
@@ -101,7 +111,7 @@ static bool put_all(FILE *f, const struct undo *u)
 	if (!stream_begin(&s, f))
 		return false;
 	put(&s, MAGIC, strlen(MAGIC));
-	put32(&s, VERSION);
+	put32(&s, u->n_files ? VERSION_FILES : VERSION);
 	put64(&s, u->time);
 	put32(&s, u->n_disks);
 	for (unsigned i = 0; i < u->n_disks; i++) {
@@ -119,6 +129,8 @@ static bool put_all(FILE *f, const struct undo *u)
 		put(&s, r->before, r->len);
 		put(&s, r->after, r->len);
 	}
+	if (u->n_files)
+		put_files(&s, u);
 	if (EVP_DigestFinal_ex(s.sum, sum, NULL) != 1 || fwrite(sum, 1, SUM_LEN, f) != SUM_LEN)
 		s.bad = true;
 	stream_end(&s);
@@ -274,12 +286,37 @@ static void get_record(struct stream *s, const struct undo *u, struct undo_recor
 	get(s, r->after, r->len);
 }
 
-static bool get_head(struct stream *s, struct undo *u)
+static void get_files(struct stream *s, struct undo *u)
+{
+	_cleanup_free_ char *bytes = NULL;
+	uint32_t len = get32(s);
+
+	if (s->bad || len > TRUST_FILES_BYTES) {
+		s->bad = true;
+		return;
+	}
+	bytes = mem_must(malloc(len + 1));
+	get(s, bytes, len);
+	if (s->bad || trust_files_unpack(bytes, len, &u->files, &u->n_files) < 0)
+		s->bad = true;
+	for (unsigned i = 0; i < u->n_files; i++) {
+		const struct trust_mount *m = &u->files[i].where;
+
+		if (m->disk >= u->n_disks || m->bytes > u->disks[m->disk].bytes ||
+		    m->start > u->disks[m->disk].bytes - m->bytes)
+			s->bad = true;
+	}
+}
+
+static bool get_head(struct stream *s, struct undo *u, bool *ret_files)
 {
 	char magic[sizeof(MAGIC)] = "";
+	uint32_t version;
 
 	get(s, magic, strlen(MAGIC));
-	if (strcmp(magic, MAGIC) != 0 || get32(s) != VERSION)
+	version = get32(s);
+	*ret_files = version == VERSION_FILES;
+	if (strcmp(magic, MAGIC) != 0 || (version != VERSION && version != VERSION_FILES))
 		s->bad = true;
 	u->time = get64(s);
 	get_disks(s, u);
@@ -290,16 +327,19 @@ static bool get_all(FILE *f, struct undo *u)
 {
 	unsigned char sum[SUM_LEN], there[SUM_LEN];
 	struct stream s;
+	bool files;
 	uint32_t n;
 
 	if (!stream_begin(&s, f))
 		return false;
-	get_head(&s, u);
+	get_head(&s, u, &files);
 	n = get32(&s);
 	if (n > RECORDS_MAX)
 		s.bad = true;
 	while (!s.bad && u->n < n)
 		get_record(&s, u, mem_push(u->records, u->n));
+	if (files)
+		get_files(&s, u);
 	if (EVP_DigestFinal_ex(s.sum, sum, NULL) != 1 || fread(there, 1, SUM_LEN, f) != SUM_LEN ||
 	    memcmp(sum, there, SUM_LEN) != 0 || getc(f) != EOF)
 		s.bad = true;
@@ -330,6 +370,9 @@ void undo_fini(struct undo *u)
 	free(u->records);
 	u->records = NULL;
 	u->n = 0;
+	trust_files_free(u->files, u->n_files);
+	u->files = NULL;
+	u->n_files = 0;
 }
 
 /* --- Finding --- */
@@ -341,11 +384,11 @@ static bool is_about(const char *file, const char *disk, uint64_t *ret_time)
 	char path[PATH_MAX];
 	struct undo u = { 0 };
 	struct stream s;
-	bool yes = false;
+	bool yes = false, files;
 
 	if (!f || !stream_begin(&s, f))
 		return false;
-	if (get_head(&s, &u))
+	if (get_head(&s, &u, &files))
 		for (unsigned i = 0; i < u.n_disks; i++)
 			yes |= realpath(u.disks[i].path, path) && strcmp(path, disk) == 0;
 	stream_end(&s);

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bridgectl/fixup/trust.h"
+
 #define UNDO_ERRLEN 512
 #define UNDO_DISKS_MAX 16
 
@@ -32,6 +34,8 @@ struct undo {
 	uint64_t time; /* seconds since 1970 */
 	struct undo_record *records;
 	unsigned n;
+	struct trust_file *files; /* of mounted file systems; their disks are those above */
+	unsigned n_files;
 };
 
 /*
