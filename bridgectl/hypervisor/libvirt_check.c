@@ -15,7 +15,10 @@ static bool last_is_missing(void)
 	return e && e->code == VIR_ERR_NO_SUPPORT;
 }
 
-/* The driver says no. NULL: what was left to it. Its capabilities say what there is, in words better than the driver's. */
+/*
+ * The driver says no. Its capabilities say what there is, in words better than the driver's. NULL:
+ * was left to it.
+ */
 static int say_what_there_is(struct lv *lv, const char *type, const char *arch, const char *machine,
 			     char *err)
 {
