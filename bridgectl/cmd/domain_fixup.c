@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bridgectl/cmd/cmds.h"
@@ -64,6 +65,25 @@ static bool read_disk(struct fixing *x, const char *given)
 	}
 	cmd_error("--disk takes NAME=PATH, as vdb=/dev/vg0/data, not \"%.60s\"", given);
 	return false;
+}
+
+/* The same one twice has everything twice: no name in it would be clear. */
+static bool are_different(const struct fixup_options *o)
+{
+	struct stat a, b;
+
+	for (unsigned i = 0; i < o->n_disks; i++)
+		for (unsigned k = 0; k < i; k++) {
+			if (stat(o->disks[i], &a) < 0 || stat(o->disks[k], &b) < 0)
+				continue; /* told when it is opened */
+			if (S_ISBLK(a.st_mode) ? S_ISBLK(b.st_mode) && a.st_rdev == b.st_rdev :
+						 a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+				cmd_error("%s is given as vd%c and as vd%c", o->disks[i],
+					  o->letters[k], o->letters[i]);
+				return false;
+			}
+		}
+	return true;
 }
 
 static bool read_mac(struct fixing *x, const char *given)
@@ -133,6 +153,8 @@ static bool read_options(struct fixing *x)
 	for (unsigned i = 0; (given = cmd_option_nth(call, "--disk", i)); i++)
 		if (!read_disk(x, given))
 			return false;
+	if (!are_different(&x->o))
+		return false;
 	for (unsigned i = 0; (given = cmd_option_nth(call, "--mac", i)); i++)
 		if (!read_mac(x, given))
 			return false;

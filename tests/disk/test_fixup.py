@@ -343,6 +343,7 @@ def test_options(guest):
     for words in (["--mac", "00:16:3e"], ["--disk", "vdb"], ["--disk", "vda=x"], ["--disk", "vdb=x", "--disk", "xvdb=y"],
                   ["--apply", "--undo"], ["--config", "x", "--mac", MAC]):
         guest.ctl.refused(*guest.words(*words), code=2)
+    assert "as vda and as vdb" in guest.ctl.refused(*guest.words("--disk", f"vdb={guest.disk}"), code=2)
 
 
 def test_macs_of_a_configuration(ctl, tmp_path):
