@@ -19,6 +19,7 @@
 #include "bridgectl/fixup/fixup.h"
 
 #define TAB 8
+#define FILLING 100
 
 /* One run. */
 struct fixing {
@@ -163,6 +164,12 @@ static bool read_options(struct fixing *x)
 
 /* --- What is told --- */
 
+/* GRUB's environment block is filled up with '#', some nine hundred in one line. */
+static bool is_filling(const char *line, size_t len)
+{
+	return len > FILLING && strspn(line + 1, "#") == len - 1;
+}
+
 /* A line of a guest's text: tabs as the columns that they are. */
 static void show_line(struct out *o, enum style style, const char *line, size_t len)
 {
@@ -178,6 +185,8 @@ static void show_line(struct out *o, enum style style, const char *line, size_t 
 			text[n++] = ' ';
 		while ((n - 1) % TAB);
 	}
+	if (is_filling(line, len))
+		snprintf(text, len, "%c##### (%zu of '#')", *line, len - 1);
 	out_line(o, style, "%s", text);
 }
 
