@@ -167,8 +167,11 @@ static int none_found(const struct scene *s, char *err)
 	for (unsigned i = 0; i < s->n; i++)
 		if (!is_readable(s, i) && scene_needs_trust(&s->ids[i]))
 			return needs_trust(s, i, err);
-	return fail(err, -ENOENT, "no root file system, one with /etc/fstab, was found (%s)",
-		    *list ? list : "the disk is empty");
+	return fail(
+		err, -ENOENT,
+		"no root file system, one with /etc/fstab, was found (%s): is this the guest's new "
+		"disk, and filled?",
+		*list ? list : "the disk is empty");
 }
 
 static int named_root(struct scene *s, const char *root, char *err)
