@@ -61,15 +61,18 @@ static void gather(struct search *s)
 	struct hyper_choice xen = { .xen = "" };
 	struct hyper_choice libvirt = { .uri = uri ? uri : libvirt_default_uri() };
 	bool is_xen = hyper_xen_is_here();
+	char why[128];
 
 	if (is_xen)
 		ask_hypervisor(s, 0, &xen, true);
 	ask_hypervisor(s, 1, &libvirt, uri || !is_xen);
 	xen_configs_read(&s->configs);
 	s->tables = mac_tables(s->call, bridge);
+	if (!s->tables && bridge)
+		snprintf(why, sizeof(why), "l2tund does not run, or joins no bridge %.40s", bridge);
 	if (!s->tables)
-		missed(s, bridge ? "l2tund does not run, or has no such bridge" :
-				   "l2tund does not run, so no forwarding table was looked at");
+		missed(s,
+		       bridge ? why : "l2tund does not run, so no forwarding table was looked at");
 	else if (mac_cut_short(s->tables))
 		missed(s, "some addresses of a bridge, which has more than l2tund tells of");
 }
