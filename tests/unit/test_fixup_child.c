@@ -16,9 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bridgectl/fixup/child.h"
@@ -418,6 +420,78 @@ static void test_hang(void **state)
 	assert_non_null(strstr(err, "not read within"));
 }
 
+/* The only child of a process, or 0. */
+static pid_t child_of(pid_t pid)
+{
+	char path[64];
+	FILE *f;
+	int child = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%d", &child) != 1)
+		child = 0;
+	if (f)
+		fclose(f);
+	return child;
+}
+
+/* Its first filter comes when all privileges are gone. */
+static bool is_confined(pid_t pid)
+{
+	char path[64], line[128];
+	bool yes = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = pid ? fopen(path, "re") : NULL;
+	while (f && fgets(line, sizeof(line), f))
+		yes = yes || strcmp(line, "Seccomp:\t2\n") == 0;
+	if (f)
+		fclose(f);
+	return yes;
+}
+
+/* True once it is so; within ten seconds. */
+static bool ended(pid_t pid)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+/* Whoever began it is killed: it does not live on. */
+static void test_orphan(void **state)
+{
+	pid_t parent, pid = 0;
+
+	(void)state;
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	parent = fork();
+	if (parent == 0) {
+		char err[CHILD_ERRLEN] = "";
+		struct got g = { .len = 0 };
+
+		run(job_hang, NULL, &g, err);
+		_exit(0);
+	}
+	for (unsigned i = 0; i < 1000 && !is_confined(pid); i++) {
+		usleep(10000);
+		pid = child_of(parent);
+	}
+	assert_true(is_confined(pid));
+	kill(parent, SIGKILL);
+	assert_true(ended(parent));
+	if (!ended(pid)) {
+		kill(pid, SIGKILL);
+		fail_msg("it lives on");
+	}
+	prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+}
+
 static void test_memory(void **state)
 {
 	char err[CHILD_ERRLEN];
@@ -432,15 +506,15 @@ static void test_memory(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(deeds) + 7] = {
+	struct CMUnitTest tests[ARRAY_SIZE(deeds) + 8] = {
 		cmocka_unit_test(test_answer),	cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_probing), cmocka_unit_test(test_files),
 		cmocka_unit_test(test_wrong),	cmocka_unit_test(test_hang),
-		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_memory),	cmocka_unit_test(test_orphan),
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(deeds); i++)
-		tests[7 + i] = (struct CMUnitTest){ deeds[i].name, test_deed, NULL, NULL,
+		tests[8 + i] = (struct CMUnitTest){ deeds[i].name, test_deed, NULL, NULL,
 						    (void *)(uintptr_t)&deeds[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
