@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bridgectl/cmd/mac_there.h"
 #include "bridgectl/cmd/view.h"
 #include "bridgectl/hypervisor/xen_config.h"
 
@@ -158,8 +159,8 @@ static bool is_silent(const struct guest_off *g, const char *mac, const json_t *
 		return true;
 	}
 	cmd_error("%s: its address %s was seen behind %s %s (bridge %s) %.0f s ago, so the guest "
-		  "still runs there; stop it there and try again after %u s, or start this one "
-		  "with --anyway",
+		  "still runs there; stop it there and try again after %u s, or with --from HOST, "
+		  "which asks that host; --anyway starts it all the same",
 		  g->name, mac, s.tunnel[0] ? "tunnel" : "port", where, s.bridge, s.age_s,
 		  MAC_RECENT_S);
 	return false;
@@ -177,7 +178,8 @@ static void tell_unknown(const struct cmd_call *call, const struct guest_off *g,
 
 static bool may_start(struct cmd_call *call, const struct guest_off *g)
 {
-	json_t *tables = mac_tables(call, NULL);
+	const char *from = cmd_option(call, "--from");
+	json_t *tables = from ? NULL : mac_tables(call, NULL);
 	unsigned known = 0;
 	bool ok = true;
 
@@ -185,9 +187,11 @@ static bool may_start(struct cmd_call *call, const struct guest_off *g)
 		const char *mac = g->vifs[i].mac;
 
 		known += *mac != '\0';
-		ok = !*mac || (is_free_here(g, mac) && is_silent(g, mac, tables));
+		ok = !*mac || (is_free_here(g, mac) && (from || is_silent(g, mac, tables)));
 	}
-	if (ok && known)
+	if (ok && from)
+		ok = mac_off_there(call, from, g->name, g->vifs, g->n_vifs);
+	else if (ok && known)
 		tell_unknown(call, g, tables);
 	json_decref(tables);
 	return ok;

@@ -121,7 +121,7 @@ class DomU:
             self.destroy()
             for vdev in self.volumes:
                 self.xen.remove_volume(f"{self.name}-{vdev}")
-            self.xen.run("rm", "-f", self.config, f"/etc/xen/auto/{self.name}.cfg")
+            self.xen.run("rm", "-f", self.config, *(f"/etc/xen/{auto}/{self.name}.cfg" for auto in ("auto", "auto.off")))
         self._tail.kill()
         self._tail.wait()
         self.xen.lab.logs.remove(self.log)

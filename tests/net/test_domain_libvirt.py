@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from fake_xen import FakeXen
 from lab import Lab, wait_for
 from libvirtd import Libvirtd, disk, need_libvirtd, tiny_guest, vif
 from node import BRIDGECTL, Pair
@@ -314,6 +315,31 @@ def test_still_on_the_other_host(lab):
     assert f"{mac} was seen behind tunnel sv" in said and "--anyway" in said
     assert kvm.daemon.state("web1") == "shut off"
     kvm.run("start", "web1", "--anyway")
+    assert kvm.daemon.state("web1") == "running"
+
+
+def test_stopped_on_the_other_host_just_now(lab, tmp_path):
+    """Its last frame is a second old, and the forwarding table still has it: the other host knows better."""
+    need_libvirtd()
+    pair = Pair(lab).start()
+    mac = pair.guest_right.link("eth0")["address"]
+    kvm = Domains(pair.left.host, node=pair.left)
+    kvm.run("define", "-", stdin=tiny_guest("web1", vif(mac)))
+    xen = FakeXen(tmp_path)
+    xen.domain("old-web1", mac=mac.upper())
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\n[ "$1" = xen1 ] || exit 255\nPATH={xen.bin}:$PATH BRIDGECTL_ROOT={xen.root} exec sh -c "$2"\n')
+    ssh.chmod(0o755)
+    there = ("--ssh", str(ssh), "--remote-bridgectl", BRIDGECTL)
+    pair.guest_right.run("ping", "-c1", "-W5", Pair.LEFT_IP)
+
+    assert "--from" in kvm.run("start", "web1", code=1).stderr
+    said = kvm.run("start", "web1", "--from", "xen1", *there, code=1).stderr
+    assert "is still on at xen1, as the domain old-web1" in said
+    assert "cannot ask it" in kvm.run("start", "web1", "--from", "xen2", *there, code=1).stderr
+    assert kvm.daemon.state("web1") == "shut off"
+    xen.save(domains=[d for d in xen.load()["domains"] if d["name"] != "old-web1"])
+    kvm.run("start", "web1", "--from", "xen1", *there)
     assert kvm.daemon.state("web1") == "running"
 
 

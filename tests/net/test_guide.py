@@ -31,7 +31,7 @@ WARM_S = 60
 MORE = {
     "disk layout": "{far}", "disk create": "{far}",
     "disk copy": "{far} --state-dir {lab}/maps --run-dir {run}", "disk": "--run-dir {run}",
-    "domain show": "", "domain convert": "--type qemu", "domain fixup": "--state-dir {lab}/fixup",
+    "domain start": "--connect {uri} -s {control} {far}", "domain show": "", "domain convert": "--type qemu", "domain fixup": "--state-dir {lab}/fixup",
     "domain": "--connect {uri} -s {control}", "": "-s {control}",
 }
 AS_BRIDGECTL = """#!/bin/sh

@@ -501,8 +501,9 @@ def _loader_texts(guest, uuids):
 
 def _fill(guest, tree, uuids):
     for name in ("bin", "boot", "dev", "etc/network/if-up.d", "etc/network/if-pre-up.d", "home", "lib", "proc", "root",
-                 "run", "sbin", "srv", "sys", "tmp", "usr/bin", "usr/sbin", "var/lib", "var/run"):
+                 "run", "sbin", "srv", "sys", "tmp", "usr/bin", "usr/sbin", "var/lib"):
         (tree / name).mkdir(parents=True)
+    (tree / "var/run").symlink_to("../run")  # else ifup knows what it did before the last boot
     shutil.copy(busybox(), tree / "bin/busybox")
     for name in _applets():
         if name not in ("busybox", "init", "linuxrc"):

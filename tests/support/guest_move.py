@@ -41,6 +41,9 @@ class Console(threading.Thread):
     def text(self):
         return bytes(self._seen).decode(errors="replace")
 
+    def type(self, text):
+        os.write(self._fd, text.encode())
+
     def expect(self, *words, timeout=BOOT_S):
         """Waits for all of them."""
         wait_for(lambda: all(word in self.text() for word in words), timeout,
@@ -102,9 +105,10 @@ class Move:
         self.ctl("domain", "convert", self.config, "--dir", self.disks, "--type", "qemu", "--output", xml, *options)
         self.domain("define", xml)
 
-    def start(self, *options):
+    def start(self, *options, more=()):
         """Its serial port, from the first letter on that is to be had."""
-        self.domain("start", self.name, *options, more=["--state-dir", self.state / "boot"] if options else ())
+        kernel = ["--state-dir", self.state / "boot"] if "--rescue" in options else []
+        self.domain("start", self.name, *options, more=[*kernel, *more])
         return Console(self.libvirtd.virsh("ttyconsole", self.name).stdout.strip())
 
     def stop(self):

@@ -1,0 +1,99 @@
+/*
+ * What a start asks the host that the guest comes from. A guest that was shut down a moment ago is
+ * still in all forwarding tables, as one that runs is: only its old host knows better. Its answer
+ * is that of another program: nothing in it is believed but names, states and addresses.
+ */
+#include "bridgectl/cmd/mac_there.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "bridgectl/cmd/far.h"
+#include "bridgectl/cmd/view.h"
+#include "common/proc.h"
+#include "common/util.h"
+
+#define ASK_MS (60 * 1000)
+#define ASK_BYTES ((size_t)16 << 20)
+
+static json_t *read_answer(const char *host, const struct proc_result *r)
+{
+	json_t *j = r->exit_code ? NULL : json_loads(r->out ? r->out : "", 0, NULL);
+
+	if (j && json_is_array(json_object_get(j, "domains")))
+		return j;
+	json_decref(j);
+	if (r->exit_code)
+		cmd_error("%s: cannot ask it for its domains: %.*s", host,
+			  (int)strcspn(r->err, "\r\n"), r->err);
+	else
+		cmd_error("%s: its bridgectl lists no domains; is it of another version?", host);
+	return NULL;
+}
+
+/* The domains of `host`; NULL: told. */
+static json_t *ask(const struct cmd_call *call, const char *host)
+{
+	static const struct proc_limits limits = { .timeout_ms = ASK_MS,
+						   .out_bytes = ASK_BYTES,
+						   .asks = true };
+	static const char *const passed[] = { NULL };
+	const char *given = cmd_option(call, "--ssh"), *argv[FAR_SSH_WORDS];
+	_cleanup_free_ char *ssh = strdup(given ? given : FAR_SSH_DEFAULT);
+	_cleanup_free_ char *command = far_command(call, "domain list --json", passed);
+	struct proc_result result;
+	json_t *j;
+	int r;
+
+	if (!ssh || !command || !far_ssh_words(ssh, argv, host, command))
+		return NULL;
+	r = proc_run(argv, &limits, NULL, 0, &result);
+	if (r < 0) {
+		cmd_error("cannot ask %s: %s: %s", host, argv[0], strerror(-r));
+		return NULL;
+	}
+	j = read_answer(host, &result);
+	proc_result_fini(&result);
+	return j;
+}
+
+static bool has_one_of(const json_t *domain, const struct hyper_vif vifs[], unsigned n_vifs)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(domain, "interfaces"), i, v)
+		for (unsigned j = 0; j < n_vifs; j++)
+			if (vifs[j].mac[0] && !strcasecmp(view_str(v, "mac"), vifs[j].mac))
+				return true;
+	return false;
+}
+
+bool mac_off_there(const struct cmd_call *call, const char *host, const char *name,
+		   const struct hyper_vif vifs[], unsigned n_vifs)
+{
+	json_t *answer, *d;
+	bool ok = true;
+	size_t i;
+
+	if (*host == '-') {
+		cmd_error("--from takes the name of a host, not \"%.40s\"", host);
+		return false;
+	}
+	answer = ask(call, host);
+	if (!answer)
+		return false;
+	json_array_foreach(json_object_get(answer, "domains"), i, d)
+		if (ok && strcmp(view_str(d, "state"), hyper_state_name(HYPER_OFF)) != 0 &&
+		    has_one_of(d, vifs, n_vifs)) {
+			cmd_error("%s: it is still on at %s, as the domain %s (%s): stop it there "
+				  "first, with `bridgectl domain stop %s --host %s`",
+				  name, host, view_str(d, "name"), view_str(d, "state"),
+				  view_str(d, "name"), host);
+			ok = false;
+		}
+	json_decref(answer);
+	return ok;
+}
