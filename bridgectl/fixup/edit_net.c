@@ -16,6 +16,7 @@
 #define WHY_RULES "the network cards have another driver; they are known by their MAC addresses"
 #define WHY_LINK "systemd would give this card another name than its configuration has"
 #define LINKS "/etc/systemd/network"
+#define DRIVEN "DRIVERS==\"?*\"" /* a card, whichever */
 
 static const char *const rule_files[] = { "/etc/udev/rules.d/70-persistent-net.rules",
 					  "/etc/udev/rules.d/60-net.rules",
@@ -160,13 +161,24 @@ static void fix_address(struct line *l, const struct match *name, const struct m
 		line_splice(l, &address->value, mac, strlen(mac));
 }
 
-/* The rule without its matches on Xen; false: it has none. */
+/* Of udev since 098; older ones do not know DRIVERS. */
+static bool is_parents(const struct match *m)
+{
+	return word_begins(&m->key, "DRIVERS") || word_begins(&m->key, "KERNELS") ||
+	       word_begins(&m->key, "SUBSYSTEMS") || word_begins(&m->key, "ATTRS{");
+}
+
+/*
+ * The rule without its matches on Xen; false: it has none. They also kept it from VLANs and
+ * bridges, which have a card's address but no driver.
+ */
 static bool without_xen(struct line *l, const struct match *name)
 {
-	const char *s = l->s, *mac = card_mac(l->plan, &name->value);
+	const char *s = l->s, *mac = card_mac(l->plan, &name->value), *rest;
 	struct text out = { 0 };
 	struct match m;
 	bool changed = false, address = find_match(l->s, NULL, &m);
+	bool driven = strstr(l->s, DRIVEN) != NULL;
 
 	if (!address && !mac)
 		return false;
@@ -174,12 +186,15 @@ static bool without_xen(struct line *l, const struct match *name)
 	while (match_next(&s, &m)) {
 		if (!is_xen_match(&m)) {
 			text_add(&out, m.all.s, m.all.len);
-		} else if (!address) {
-			text_printf(&out, "ATTR{address}==\"%s\", ", mac);
-			address = changed = true;
-		} else {
-			changed = true;
+			continue;
 		}
+		if (!address)
+			text_printf(&out, "ATTR{address}==\"%s\", ", mac);
+		rest = m.value.s + m.value.len + 1;
+		if (!driven && is_parents(&m))
+			text_printf(&out, DRIVEN "%.*s", (int)(m.all.s + m.all.len - rest), rest);
+		driven |= is_parents(&m);
+		address = changed = true;
 	}
 	text_str(&out, s);
 	if (changed)
@@ -273,8 +288,9 @@ static void put_rule(struct plan *p, const char *name, const char *mac)
 	char *new;
 
 	text_printf(&text,
-		    "SUBSYSTEM==\"net\", ACTION==\"add\", ATTR{address}==\"%s\", NAME=\"%s\"", mac,
-		    name);
+		    "SUBSYSTEM==\"net\", ACTION==\"add\", " DRIVEN
+		    ", ATTR{address}==\"%s\", NAME=\"%s\"",
+		    mac, name);
 	if (plan_has(p, rule_files[0])) {
 		plan_append(p, rule_files[0], text.s, WHY_LINK);
 		text_fini(&text);

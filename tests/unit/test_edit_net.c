@@ -12,21 +12,27 @@
 
 #define RULES "/etc/udev/rules.d/70-persistent-net.rules"
 #define MINE "ATTR{address}==\"" MAC0 "\""
+#define DRIVEN "DRIVERS==\"?*\""
 #define LINK0 "/etc/systemd/network/10-bridgectl-eth0.link"
 
 static const struct edit_case rules[] = {
 	{ RULES, "SUBSYSTEM==\"net\", DRIVERS==\"vif\", " MINE ", NAME=\"eth0\"\n",
-	  "SUBSYSTEM==\"net\", " MINE ", NAME=\"eth0\"\n", NULL },
+	  "SUBSYSTEM==\"net\", " DRIVEN ", " MINE ", NAME=\"eth0\"\n", NULL },
 	{ RULES, "SUBSYSTEM==\"net\",DRIVERS==\"xen_netfront\"," MINE ",NAME=\"eth0\"\n",
-	  "SUBSYSTEM==\"net\"," MINE ",NAME=\"eth0\"\n", NULL },
+	  "SUBSYSTEM==\"net\"," DRIVEN "," MINE ",NAME=\"eth0\"\n", NULL },
+	/* An old udev knows no such key. */
+	{ RULES, "SUBSYSTEM==\"net\", DRIVER==\"vif\", " MINE ", NAME=\"eth0\"\n",
+	  "SUBSYSTEM==\"net\", " MINE ", NAME=\"eth0\"\n", NULL },
+	{ RULES, "KERNELS==\"vif-0\", DRIVERS==\"?*\", " MINE ", NAME=\"eth0\"\n",
+	  "DRIVERS==\"?*\", " MINE ", NAME=\"eth0\"\n", NULL },
 	{ RULES, "# x\nSUBSYSTEM==\"net\", DRIVERS==\"?*\", " MINE ", NAME=\"eth0\"\n", NULL,
 	  NULL },
 	{ RULES, "#SUBSYSTEM==\"net\", DRIVERS==\"vif\", " MINE ", NAME=\"eth0\"\n", NULL, NULL },
 	/* By its place on the Xen bus alone: by its address now. */
 	{ RULES, "SUBSYSTEM==\"net\", KERNELS==\"vif-1\", NAME=\"eth1\"\n",
-	  "SUBSYSTEM==\"net\", ATTR{address}==\"" MAC1 "\", NAME=\"eth1\"\n", NULL },
-	{ RULES, "KERNELS==\"vif-0\", DRIVERS==\"vif\", NAME=\"eth0\"", MINE ", NAME=\"eth0\"",
-	  NULL },
+	  "SUBSYSTEM==\"net\", ATTR{address}==\"" MAC1 "\", " DRIVEN ", NAME=\"eth1\"\n", NULL },
+	{ RULES, "KERNELS==\"vif-0\", DRIVERS==\"vif\", NAME=\"eth0\"",
+	  MINE ", " DRIVEN ", NAME=\"eth0\"", NULL },
 	{ RULES, "KERNELS==\"vif-7\", NAME=\"lan\"\n", NULL, NULL },
 	/* A copied guest: the rule of its template would take the name. */
 	{ RULES, "ATTR{address}==\"00:16:3e:99:99:99\", NAME=\"eth0\"\n", MINE ", NAME=\"eth0\"\n",
@@ -126,8 +132,9 @@ static void test_no_folder(void **state)
 	mem_tree_folder(g.t, "/etc/udev/rules.d");
 	edit_guest_plan(&g);
 	edit_guest_expect(&g, RULES,
-			  "SUBSYSTEM==\"net\", ACTION==\"add\", " MINE ", NAME=\"eth0\"\n"
-			  "SUBSYSTEM==\"net\", ACTION==\"add\", ATTR{address}==\"" MAC1
+			  "SUBSYSTEM==\"net\", ACTION==\"add\", " DRIVEN ", " MINE
+			  ", NAME=\"eth0\"\n"
+			  "SUBSYSTEM==\"net\", ACTION==\"add\", " DRIVEN ", ATTR{address}==\"" MAC1
 			  "\", NAME=\"eth1\"\n");
 	edit_guest_fini(&g);
 
