@@ -23,10 +23,10 @@ struct intake {
 	char *text; /* the document */
 	size_t text_len;
 	uint64_t bytes; /* of writes */
-	char *later; /* FRAME_FILES */
+	char *later;	/* FRAME_FILES */
 	size_t later_len;
-	int files[2];	/* where FRAME_KERNEL and FRAME_INITRD go; -1: nowhere */
-	char *buf;	/* or here, FRAME_KERNEL */
+	int files[2]; /* where FRAME_KERNEL and FRAME_INITRD go; -1: nowhere */
+	char *buf;    /* or here, FRAME_KERNEL */
 	size_t buf_len, buf_max;
 };
 
