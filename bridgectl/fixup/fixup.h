@@ -90,10 +90,9 @@ int fixup_disk_fd(const struct fixup *f, unsigned disk); /* for reading; it stay
 int fixup_apply(struct fixup *f, const char *state_dir, char ret_undo[PATH_MAX], char *err);
 
 /*
- * Puts back what an undo file has. `path` NULL: the newest of `state_dir` for disk `image`; else
- * that file, which has to be about `image`, or about one disk, in whose place `image` is now. Only
- * when each place has what we wrote or what was there before: else the guest ran since then, and
- * -ESTALE. Doing it twice is no error. `ret_path`: the file that was used, "": all was as before.
+ * Puts back what the undo file `path` has: it is about `image`, or about one disk, whose place that
+ * takes. NULL: the newest of `state_dir` for `image`. Only when each place has what we wrote or
+ * what was there before, else -ESTALE. Twice is no error. `ret_path`: the file; "": nothing to do.
  */
 int fixup_undo(const char *path, const char *state_dir, const char *image, char ret_path[PATH_MAX],
 	       char *err);

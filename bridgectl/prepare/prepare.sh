@@ -97,7 +97,10 @@ can_note() {
 	[ -z "$dry" ] || return 0
 	made=''
 	[ -d "$BASE" ] || made=1
-	mkdir -p "$BASE" 2>/dev/null && undo_script 2>/dev/null >"$BASE/room" && noted=1 || noted=''
+	noted=''
+	if mkdir -p "$BASE" 2>/dev/null && undo_script 2>/dev/null >"$BASE/room"; then
+		noted=1
+	fi
 	rm -f "$BASE/room" 2>/dev/null || :
 	[ -z "$made" ] || rmdir "$BASE" 2>/dev/null || :
 	[ -n "$noted" ]
@@ -111,7 +114,7 @@ step_system() {
 		return 1
 	fi
 	if ! can_note; then
-		add failed "nothing can be written to $BASE (full, or read-only?); nothing was touched"
+		add failed "cannot write to $BASE (full, or read-only?); nothing was touched"
 		end ''
 		return 1
 	fi

@@ -31,7 +31,8 @@ fields() { # KIND: what follows it, the last line first
 }
 
 sum_of() { # FILE: what it had when we wrote it last
-	awk -F "$TAB" -v path="$1" '$1 == "sum" && $2 == path { s = $3 } END { print s }' "$STATE/list"
+	awk -F "$TAB" -v path="$1" \
+		'$1 == "sum" && $2 == path { s = $3 } END { print s }' "$STATE/list"
 }
 
 # Whether it is still what we wrote, or there is nothing.
