@@ -35,20 +35,31 @@ struct run {
 
 /* --- What is there --- */
 
+static bool match(const struct trust_bytes *a, const struct trust_bytes *b, size_t from, size_t to)
+{
+	return to <= a->len && to <= b->len && !memcmp(a->p + from, b->p + from, to - from);
+}
+
+/* `a` was written over `b`, ends here, and was not cut yet. */
+static bool is_end(const struct trust_bytes *now, const struct trust_bytes *a,
+		   const struct trust_bytes *b, size_t from, size_t to)
+{
+	return a->len > from && a->len < to && match(now, a, from, a->len) &&
+	       match(now, b, a->len, to);
+}
+
 /* Written from its beginning on, and cut at last: each piece of it may be of either. */
 static bool is_mixed(const struct trust_file *v, const struct trust_bytes *now)
 {
-	size_t least = MIN(v->before.len, v->after.len), most = MAX(v->before.len, v->after.len);
+	const struct trust_bytes *a = &v->before, *b = &v->after;
 
-	if (now->len < least || now->len > most)
+	if (now->len < MIN(a->len, b->len) || now->len > MAX(a->len, b->len))
 		return false;
 	for (size_t at = 0; at < now->len; at += SECTOR) {
 		size_t end = MIN(now->len, at + SECTOR);
-		bool before =
-			end <= v->before.len && !memcmp(now->p + at, v->before.p + at, end - at);
-		bool after = end <= v->after.len && !memcmp(now->p + at, v->after.p + at, end - at);
 
-		if (!before && !after)
+		if (!match(now, a, at, end) && !match(now, b, at, end) &&
+		    !is_end(now, a, b, at, end) && !is_end(now, b, a, at, end))
 			return false;
 	}
 	return true;
@@ -144,9 +155,11 @@ static int bring(struct tree *t, unsigned m, const struct trust_file *v, bool af
 
 	if (r < 0 || found == TRUST_ELSE)
 		return r < 0 ? r : -ESTALE;
+	if (found == (after ? TRUST_AFTER : TRUST_BEFORE) &&
+	    (after || v->after.p || trust_attr_equal(m, v)))
+		return 0;
 	if (!want->p)
-		return found == (after ? TRUST_AFTER : TRUST_BEFORE) ? 0 :
-								       t->ops->remove(t, v->path);
+		return t->ops->remove(t, v->path);
 	r = t->ops->write(t, v->path, want->p, want->len);
 	if (r == -ENOENT)
 		r = t->ops->create(t, v->path, v->mode, want->p, want->len);

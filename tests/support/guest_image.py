@@ -243,7 +243,7 @@ class Missing(Exception):
 @dataclasses.dataclass
 class Shape:
     """What differs between guests."""
-    fs: str = "ext3"           # of the root: ext3, ext4
+    fs: str = "ext3"           # of the root: ext3, ext4, xfs (needs root_mib=320)
     loader: str = "menu.lst"   # menu.lst (pygrub), grub.cfg, bls (grub2/grub.cfg and
     #   loader/entries), extlinux, none
     root: int = 2              # number of its partition
@@ -450,7 +450,8 @@ def _texts(guest, uuids):
     """/etc and what else is a text: path, text, mode."""
     shape = guest.shape
     lines = ["# /etc/fstab: static file system information.", "proc /proc proc defaults 0 0"]
-    rows = ((shape.root, "/", f"{shape.fs} defaults,errors=remount-ro 0 1"), (shape.boot, "/boot", "ext4 defaults 0 2"),
+    options = "defaults 0 0" if shape.fs == "xfs" else "defaults,errors=remount-ro 0 1"
+    rows = ((shape.root, "/", f"{shape.fs} {options}"), (shape.boot, "/boot", "ext4 defaults 0 2"),
             (shape.data, "/srv", "ext4 defaults 0 2"), (shape.swap, "none", "swap sw 0 0"))
     lines += [f"{_device(guest, n, uuids[n])} {place} {rest}" for n, place, rest in rows if n]
     interfaces = "auto lo\niface lo inet loopback\n"
@@ -485,7 +486,7 @@ def _loader_texts(guest, uuids):
     shape = guest.shape
     holder = shape.boot or shape.root
     words = {"version": guest.version, "groot": shape.groot, "boot": "" if shape.boot else "/boot",
-             "boot_uuid": uuids[holder], "module": "ext2",
+             "boot_uuid": uuids[holder], "module": "xfs" if shape.fs == "xfs" and not shape.boot else "ext2",
              "root": _device(guest, shape.root, guest.root_uuid)}
     texts = {
         "menu.lst": {"boot/grub/menu.lst": MENU_LST},
@@ -528,9 +529,32 @@ def _fill(guest, tree, uuids):
 
 # --- The volumes ---
 
+def _proto(folder, out):
+    """What is in a folder, for mkfs.xfs -p: all of it is root's."""
+    for path in sorted(folder.iterdir()):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if path.is_symlink():
+            out.append(f"{path.name} l--777 0 0 {os.readlink(path)}")
+        elif path.is_dir():
+            out.append(f"{path.name} d--{mode:03o} 0 0")
+            _proto(path, out)
+        else:
+            out.append(f"{path.name} ---{mode:03o} 0 0 {path}")
+    out.append("$")
+
+
 def _file_system(path, mib, fs, fs_uuid, tree):
     with open(path, "wb") as f:
         f.truncate(mib * MIB)
+    if fs == "xfs":
+        lines = ["none", "0 0", "d--755 0 0"]
+        _proto(tree, lines)
+        proto = path.with_suffix(".proto")
+        proto.write_text("\n".join(lines) + "\n")
+        _run("mkfs.xfs", "-q", "-m", f"uuid={fs_uuid}", "-p", proto, path,
+             env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+        proto.unlink()
+        return
     _run("mke2fs", "-qF", "-t", fs, "-U", fs_uuid, "-E", "root_owner=0:0", "-m", "1", "-d", tree, path,
          env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
 
