@@ -1,6 +1,7 @@
 /*
  * Stopping a guest of Xen: it is asked, and its end awaited. xl and xm have no other word for an
- * end than that the domain is gone from their list, so that is asked twice in a second.
+ * end than that the domain is gone from their list, so that is asked twice in a second, and less
+ * often where the answer takes long.
  */
 #include <errno.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include "common/clock.h"
 
 #define LOOK_MS 500
+#define LOOK_SHARE 3   /* of a busy host's time: a third for looking at most, it has work to do */
 #define DESTROY_S 20   /* for a destroyed domain to be gone: its last pages may take a while */
 #define FAILURES_MAX 3 /* of the list in a row */
 
@@ -64,7 +66,7 @@ static int await(struct stopping *s, unsigned seconds)
 	unsigned failures = 0;
 
 	for (;;) {
-		uint64_t now;
+		uint64_t asked = clock_ms(), now, pause;
 		int r = look(s);
 
 		failures = r == -EIO || r == -ETIMEDOUT ? failures + 1 : 0;
@@ -81,7 +83,8 @@ static int await(struct stopping *s, unsigned seconds)
 		     s->is_down ? "waiting for Xen to clear it away" :
 				  "waiting for it to shut down",
 		     (int)((now - begin) * 1000 / (seconds * UINT64_C(1000))));
-		poll(NULL, 0, (int)MIN(end - now, (uint64_t)LOOK_MS));
+		pause = MAX((now - asked) * (LOOK_SHARE - 1), (uint64_t)LOOK_MS);
+		poll(NULL, 0, (int)MIN(end - now, pause));
 	}
 }
 
