@@ -178,9 +178,10 @@ def guests(site, tmp_path):
     """guests(name=…, how=…) makes guests of the Xen host; they are gone after the test."""
     made = []
 
-    def make(how="pygrub", more="", **image):
+    def make(how="pygrub", more="", before=lambda image: None, **image):
         try:
             built = guest_image.build(tmp_path / f"image{len(made)}", **image)
+            before(built)
         except guest_image.Missing as error:
             skip(str(error))
         with TIMES.of(f"volumes of {built.name} are filled"):

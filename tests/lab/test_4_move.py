@@ -30,7 +30,7 @@ def sum_on_kvm(console):
         return console.text()
     console.expect("login:")
     console.type("root\n")
-    console.expect("~ #")
+    console.expect("/root #")
     return ask_sum(console, answer)
 
 
