@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/copy_done.h"
 #include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/vifspec.h"
@@ -365,6 +366,9 @@ static enum exit_code fix(struct fixing *x)
 	bool apply = cmd_option(x->call, "--apply"), ok = true;
 	char err[FIXUP_ERRLEN] = "";
 
+	for (unsigned i = 0; apply && i < x->o.n_disks; i++)
+		if (!copy_done(x->o.disks[i]))
+			return EXIT_FAILED;
 	if (fixup_plan(&x->o, &x->f, err) < 0) {
 		cmd_error("%s", err);
 		return EXIT_FAILED;

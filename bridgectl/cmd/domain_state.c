@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/copy_done.h"
 #include "bridgectl/cmd/domain_hyper.h"
 #include "bridgectl/cmd/domain_rescue.h"
 #include "bridgectl/cmd/far.h"
@@ -72,7 +73,8 @@ static enum exit_code start_here(struct cmd_call *call, struct hyper *h, const c
 	char err[HYPER_ERRLEN];
 	int r;
 
-	if (!cmd_option(call, "--anyway") && !mac_may_start(call, h, domain))
+	if (!cmd_option(call, "--anyway") &&
+	    (!mac_may_start(call, h, domain) || !copies_done(h, domain)))
 		return EXIT_FAILED;
 	if (!rescue_make(call, h, domain))
 		return EXIT_FAILED;

@@ -14,9 +14,8 @@
 #include <sys/stat.h>
 
 #include "bridgectl/transfer/agent_private.h"
+#include "bridgectl/transfer/unfinished.h"
 
-#define STATE_OF_ROOT "/var/lib/bridgectl/transfer"
-#define STATE_OF_USER "/.local/state/bridgectl/transfer"
 #define STATE_DIR_LEN 4096
 #define LOOK_BYTES (1u << 20) /* as target_content() */
 /* A killed transfer has written after its last commit, for about as long as lies between two. */
@@ -47,22 +46,6 @@ static int check_empty(struct agent *a, struct fail *f)
 		return 0;
 	return fail_set(f, FAIL_REFUSED, "%s is not empty: %s; give --overwrite if that may go",
 			a->target.path, what);
-}
-
-static int state_dir(const struct agent *a, char *buf, size_t size, struct fail *f)
-{
-	const char *home = getenv("HOME");
-	int n;
-
-	if (a->o->state_dir)
-		n = snprintf(buf, size, "%s", a->o->state_dir);
-	else if (geteuid() == 0)
-		n = snprintf(buf, size, STATE_OF_ROOT);
-	else
-		n = snprintf(buf, size, "%s" STATE_OF_USER, home ? home : "");
-	if (n < 0 || (size_t)n >= size)
-		return fail_set(f, FAIL_USAGE, "the path of the state's folder is too long");
-	return 0;
 }
 
 /* Whether somebody else wrote to the file after our last commit. */
@@ -156,10 +139,10 @@ static int open_map(struct agent *a, const struct agent_params *p, bool fresh,
 		    const struct map_subject *s, struct map_state *ret, struct fail *f)
 {
 	char dir[STATE_DIR_LEN];
-	int r = state_dir(a, dir, sizeof(dir), f);
+	int r = 0;
 
-	if (r < 0)
-		return r;
+	if (!unfinished_dir(a->o->state_dir, dir, sizeof(dir)))
+		return fail_set(f, FAIL_USAGE, "the path of the state's folder is too long");
 	if (!map_exists(dir, s) && !a->o->overwrite && !p->keep_content)
 		r = check_empty(a, f);
 	if (r == 0)

@@ -752,3 +752,26 @@ def test_files_by_another_program(here, monkeypatch):
     run = subprocess.run([BRIDGECTL, "disk", "copy", "--files", "--warm", "a", "b"], text=True,
                          capture_output=True)
     assert run.returncode == USAGE and "--warm" in run.stderr
+
+
+def test_a_half_copied_disk_is_left_alone(here):
+    """`domain fixup --apply` and `domain start` ask for its map, in the usual folder: here one of our own."""
+    source, target = random_file(here.dir / "source", 8 * MIB), here.dir / "target"
+    script = """
+        set -e
+        mkdir -p /var/lib/bridgectl
+        mount -t tmpfs none /var/lib/bridgectl
+        "$1" disk copy "$2" "$3" --run-dir "$4" --rate 1M & copy=$!
+        until "$1" disk status --json --run-dir "$4" | grep -q '"covered_bytes": [1-9]'; do kill -0 $copy; done
+        kill -TERM $copy
+        wait $copy || [ $? = 4 ]
+        ! "$1" domain fixup --apply "$3" 2>"$5/half" || exit 9
+        "$1" disk copy "$2" "$3" --run-dir "$4"
+        ! "$1" domain fixup --apply "$3" 2>"$5/whole" || exit 9
+    """
+    words = ["unshare", "--mount", "sh", "-c", script, "sh", BRIDGECTL, str(source), str(target), here.run_dir, str(here.dir)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    half, whole = ((here.dir / name).read_text() for name in ("half", "whole"))
+    assert "let the same `disk copy` go on" in half and "/var/lib/bridgectl/transfer/" in half
+    assert "disk copy" not in whole and whole.startswith("bridgectl:")
