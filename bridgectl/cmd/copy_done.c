@@ -1,7 +1,7 @@
 /*
- * A disk that is copied halfway looks like one: the guest may boot from it, write to it, and be lost,
- * since the copy that goes on afterwards mixes what is old with what is new. A copy that is not
- * complete has a map on the target's host, so there it can be known.
+ * A disk that is copied halfway looks like one: the guest may boot from it, write to it, and be
+ * lost, since the copy that goes on afterwards mixes what is old with what is new. A copy that is
+ * not complete has a map on the target's host, so there it can be known.
  */
 #include "bridgectl/cmd/copy_done.h"
 

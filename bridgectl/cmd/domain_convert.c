@@ -252,8 +252,8 @@ static bool look_into(struct conversion *v, struct report *report)
 
 	if (!strcmp(v->inspect, "no") || !v->o.n_places)
 		return true;
-	r = convert_look(v->o.places, v->o.n_places, cmd_option(v->call, "--trust-guest"),
-			 &v->look, why, sizeof(why));
+	r = convert_look(v->o.places, v->o.n_places, cmd_option(v->call, "--trust-guest"), &v->look,
+			 why, sizeof(why));
 	if (r == 0) {
 		v->o.hints = &v->look.hints;
 		return true;

@@ -18,9 +18,9 @@
 int loopdev_open(int fd, uint64_t start, uint64_t bytes, char *path);
 
 /*
- * The same for mount(2), with its size from the first moment on (LOOP_CONFIGURE, Linux 5.8), so that
- * whenever the process dies, the device goes. Read-only: `fd` may be open for reading only. -ENOTTY
- * or -EINVAL: an older kernel.
+ * The same for mount(2), with its size from the first moment on (LOOP_CONFIGURE, Linux 5.8), so
+ * that whenever the process dies, the device goes. Read-only: `fd` may be open for reading only.
+ * -ENOTTY or -EINVAL: an older kernel.
  */
 int loopdev_open_whole(int fd, uint64_t start, uint64_t bytes, bool readonly, char *path);
 

@@ -11,7 +11,10 @@ struct xml_caps {
 	bool has;	/* the machine that was asked for, with or without version */
 };
 
-/* `arch` NULL: the host's. False: it has no such architecture, and nothing is set. Else free with xml_caps_fini(). */
+/*
+ * `arch` NULL: the host's. False: it has no such architecture, and nothing is set. Else free with
+ * xml_caps_fini().
+ */
 bool xml_caps_read(const char *text, const char *arch, const char *machine, struct xml_caps *ret);
 void xml_caps_fini(struct xml_caps *c);
 

@@ -100,7 +100,9 @@ static int limit(int what, rlim_t most)
 	return setrlimit((__rlimit_resource_t)what, &l) < 0 ? -errno : 0;
 }
 
-/* What we have mapped already counts as well: threads of libraries map a lot that they never use. */
+/*
+ * What we have mapped already counts as well: threads of libraries map a lot that they never use.
+ */
 static uint64_t mapped(void)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");

@@ -1,7 +1,7 @@
 /*
- * --trust-guest, on our side. Which partitions there are to mount is asked of the process that may
- * nothing (child.h), so only those file systems' own code in the kernel sees bytes of the guest with
- * rights; and what is planned then has to be about these partitions.
+ * --trust-guest, on our side. Which partitions there are to mount is asked of the process that
+ * may nothing (child.h), so only those file systems' own code in the kernel sees bytes of the
+ * guest with rights; and what is planned then has to be about these partitions.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * Parts that this host's kernel has mounted (trust.h), as trees that remember what should be written.
- * A btrfs is several trees: which one the guest has as its root is told by its default
+ * Parts that this host's kernel has mounted (trust.h), as trees that remember what should be
+ * written. A btrfs is several trees: which one the guest has as its root is told by its default
  * subvolume, by the names that installers give, and by the fstab in there.
  */
 #include <errno.h>

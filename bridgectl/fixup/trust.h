@@ -76,7 +76,10 @@ const struct trust_file *trust_tree_files(const struct tree *t, unsigned *ret_n)
 
 /* --- On the other side (trust_run.c) --- */
 
-/* What is there now. Numbers count: the greatest of several files tells of all, but for these two. */
+/*
+ * What is there now. Numbers count: the greatest of several files tells of all, but for these
+ * two.
+ */
 enum trust_found { TRUST_BEFORE, TRUST_AFTER, TRUST_MIXED, TRUST_ELSE };
 
 /*

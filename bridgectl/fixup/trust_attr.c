@@ -1,6 +1,6 @@
 /*
- * By path, from the root directory that has only the guest: a link in it leads nowhere else. Packed,
- * an attribute is the length of its name, the name, the length of the value, the value.
+ * By path, from the root directory that has only the guest: a link in it leads nowhere else.
+ * Packed, an attribute is the length of its name, the name, the length of the value, the value.
  */
 #include "bridgectl/fixup/trust_attr.h"
 

@@ -3,7 +3,8 @@
  * loop device goes when nobody uses it. Its root directory is a small tmpfs, with "N" and, for
  * btrfs, "N.top", which has all subvolumes.
  *
- * A read-only mount of XFS replays its log all the same; only a read-only device keeps it from that.
+ * A read-only mount of XFS replays its log all the same; only a read-only device keeps it from
+ * that.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
- * Maps of copies that have not come to their end. Each one names its target by what stays when paths
- * change (identity.h), so that is what is compared. Only headers are read, and nothing is locked: a
- * copy that runs right now has not ended, either.
+ * Maps of copies that have not come to their end. Each one names its target by what stays when
+ * paths change (identity.h), so that is what is compared. Only headers are read, and nothing is
+ * locked: a copy that runs right now has not ended, either.
  */
 #include "bridgectl/transfer/unfinished.h"
 

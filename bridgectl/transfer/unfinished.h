@@ -1,4 +1,6 @@
-/* Whether a disk is the target of a copy that was broken off: what boots from it is half a guest. */
+/*
+ * Whether a disk is the target of a copy that was broken off: what boots from it is half a guest.
+ */
 #ifndef BRIDGECTL_TRANSFER_UNFINISHED_H
 #define BRIDGECTL_TRANSFER_UNFINISHED_H
 

@@ -1,7 +1,8 @@
 /*
  * A guest's ext2, ext3 or ext4, whatever it holds: opened, walked, read, changed in memory. The
- * input is pieces of an image of 256 KiB that is zeros otherwise: four bytes where, two bytes how many, then
- * they. What is told as changed must lie within the image, in order, and the image stay as it is.
+ * input is pieces of an image of 256 KiB that is zeros otherwise: four bytes where, two bytes how
+ * many, then they. What is told as changed must lie within the image, in order, and the image
+ * stay as it is.
  */
 #include <fcntl.h>
 #include <stdint.h>
