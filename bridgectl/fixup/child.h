@@ -32,7 +32,7 @@ struct child_job {
 	 * with a sentence in `err` (CHILD_ERRLEN).
 	 */
 	int (*fn)(void *arg, struct child_out *out, char *err);
-	void *arg;	/* as it was when the child began */
+	void *arg; /* as it was when the child began */
 	enum child_rights rights;
 	/* With rights: makes its root directory, before it gives up being root. As `fn`. */
 	int (*enter)(void *arg, char *err);

@@ -301,23 +301,50 @@ def strace_works(words):
         pytest.skip(f"strace cannot work here: {e.stderr.decode().strip()}")
 
 
+def stopped(ctl, tmp_path, guest, call, nth, *more):
+    """The command, whose process stops at the nth `call` of it: strace and bridgectl's own process id."""
+    trace = tmp_path / "trace"
+    wrap = ["strace", "-fqq", "-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:signal=STOP:when={nth}"]
+    strace_works(wrap)
+    tracer = subprocess.Popen([*wrap, *ctl.argv(*guest.words("--trust-guest", *more))], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    wait_for(lambda: trace.exists() and "stopped by SIGSTOP" in trace.read_text(), 60, "the process does not stop")
+    return tracer, children(tracer.pid)[0]
+
+
+def children(pid):
+    return [int(n) for n in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_what_the_process_may(ctl, tmp_path):
+    """While it reads the guest: nobody, one capability, a filter, and the guest's files alone."""
+    guest = Guest(ctl, tmp_path)
+    tracer, parent = stopped(ctl, tmp_path, guest, "openat2", 5)
+    try:
+        [child] = children(parent)
+        status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{child}/status").read_text().splitlines())
+        assert set(status["Uid"].split()) == {status["Uid"].split()[0]} != {"0"}
+        assert {int(status[c], 16) for c in ("CapEff", "CapPrm")} == {1 << 2} and int(status["CapInh"], 16) == 0
+        assert status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2"
+        assert sorted(os.listdir(f"/proc/{child}/root")) == ["0"]
+        mounts = [line.split() for line in pathlib.Path(f"/proc/{child}/mountinfo").read_text().splitlines()]
+        assert {w[4] for w in mounts} == {"/", "/0"}
+        assert all({"ro", "nosuid", "nodev", "noexec"} <= set(w[5].split(",")) for w in mounts)
+        assert "/0" not in [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        tracer.wait(timeout=60)
+    guest.left()
+
+
 @pytest.mark.parametrize("kind, nth", [("xfs", 1), ("xfs", 3), ("btrfs", 2)])
 def test_killed_in_the_middle(ctl, tmp_path, kind, nth):
     """Some files are new, one is being written; both processes get kill -9."""
     guest = Guest(ctl, tmp_path, kind)
     files = guest.files()
-    wrap = ["strace", "-fqq", "-o", str(tmp_path / "trace"), "-e", "trace=ftruncate"]
-    wrap += ["-e", f"inject=ftruncate:signal=STOP:when={nth}"]
-    strace_works(wrap)
-    tracer = subprocess.Popen([*wrap, *ctl.argv(*guest.words("--trust-guest", "--apply", "--boot-record", "never"))],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    trace = tmp_path / "trace"
-    wait_for(lambda: trace.exists() and "SIGSTOP" in trace.read_text() and "stopped" in trace.read_text(),
-             60, "the process that writes does not stop")
-    [parent] = pathlib.Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split()
-    os.kill(int(parent), signal.SIGKILL)
+    tracer, parent = stopped(ctl, tmp_path, guest, "ftruncate", nth, "--apply", "--boot-record", "never")
+    os.kill(parent, signal.SIGKILL)
     tracer.wait(timeout=60)
-    tracer.stderr.close()
     guest.left()
     guest.check()
     assert guest.files() != files
