@@ -1,6 +1,7 @@
 /*
  * Reading to the end, not to st_size: files in /proc and files that grow are read right too, and
- * a limit is the size of the caller's buffer. For blocking descriptors.
+ * a limit is the size of the caller's buffer. Reading and writing at a place, all or nothing. For
+ * blocking descriptors.
  */
 #include "common/io.h"
 
@@ -24,4 +25,51 @@ ssize_t io_read_all(int fd, void *buf, size_t size)
 		n += (size_t)r;
 	}
 	return (ssize_t)n;
+}
+
+int io_write_all(int fd, const void *buf, size_t len)
+{
+	for (const char *p = buf; len;) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int io_pread_all(int fd, void *buf, size_t len, uint64_t offset)
+{
+	for (char *p = buf; len;) {
+		ssize_t n = pread(fd, p, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	for (const char *p = buf; len;) {
+		ssize_t n = pwrite(fd, p, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
 }

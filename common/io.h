@@ -3,6 +3,7 @@
 #define COMMON_IO_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -11,5 +12,12 @@
  * there is more: give one byte more than you take.
  */
 ssize_t io_read_all(int fd, void *buf, size_t size);
+
+/* All of it, or an error: 0 or negative errno. */
+int io_write_all(int fd, const void *buf, size_t len);
+
+/* All of it at this place, or an error: 0 or negative errno, -EIO where the file ends before. */
+int io_pread_all(int fd, void *buf, size_t len, uint64_t offset);
+int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t offset);
 
 #endif

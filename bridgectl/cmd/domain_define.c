@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/definition.h"
 #include "bridgectl/cmd/far.h"
-#include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/cmd/mac_seen.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_read.h"
@@ -50,34 +50,11 @@ static void add_note(struct definition *v, const char *fmt, ...)
 
 /* --- Reading --- */
 
-static char *read_text(const char *path)
-{
-	FILE *f = guest_file_open(path);
-	char *text;
-	size_t n;
-
-	if (!f)
-		return NULL;
-	text = mem_new(XML_BYTES_MAX + 2);
-	n = fread(text, 1, XML_BYTES_MAX + 1, f);
-	if (ferror(f) || n > XML_BYTES_MAX || strlen(text) != n) {
-		cmd_error("%s: it is no definition of a domain: %s", path,
-			  ferror(f)	    ? "it cannot be read" :
-			  n > XML_BYTES_MAX ? "it is too large" :
-					      "it is no text");
-		free(text);
-		text = NULL;
-	}
-	if (f != stdin)
-		fclose(f);
-	return text;
-}
-
 static bool read_definition(struct definition *v)
 {
 	char err[XML_ERRLEN];
 
-	v->text = read_text(v->call->args[0]);
+	v->text = definition_read(v->call->args[0]);
 	v->d = v->text ? xml_read(v->text, err) : NULL;
 	if (v->text && !v->d)
 		cmd_error("%s: it is no definition of a domain: %s%s", v->file, err,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "bridgectl/cmd/cmds.h"
+#include "bridgectl/cmd/definition.h"
 #include "bridgectl/cmd/domain_hyper.h"
 #include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/guest_file.h"
@@ -29,25 +30,6 @@ struct comparison {
 };
 
 /* --- libvirt --- */
-
-static char *read_xml(const char *path)
-{
-	FILE *f = guest_file_open(path);
-	char *text;
-	size_t n;
-
-	if (!f)
-		return NULL;
-	text = mem_new(XML_BYTES_MAX + 2);
-	n = fread(text, 1, XML_BYTES_MAX + 1, f);
-	if (f != stdin)
-		fclose(f);
-	if (n <= XML_BYTES_MAX)
-		return text;
-	cmd_error("%s: too large for a definition", path);
-	free(text);
-	return NULL;
-}
 
 static bool dump(struct comparison *c, bool live, char **ret)
 {
@@ -68,7 +50,7 @@ static bool compare_libvirt(struct comparison *c)
 	if (!dump(c, true, &live))
 		return false;
 	if (file)
-		kept = read_xml(file);
+		kept = definition_read(file);
 	else if (!dump(c, false, &kept))
 		return false;
 	if (!kept)

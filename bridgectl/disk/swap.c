@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <uuid.h>
 
+#include "common/io.h"
 #include "common/util.h"
 
 #define VERSION_AT 1024
@@ -90,22 +91,6 @@ int swap_build(const struct swap_header *h, uint64_t bytes, uint8_t *buf)
 	return 0;
 }
 
-static int write_all(int fd, const uint8_t *buf, size_t len, uint64_t offset)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, buf, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		buf += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int swap_write(int fd, uint64_t offset, uint64_t bytes, uint32_t page, const char *uuid,
 	       const char *label)
 {
@@ -120,5 +105,5 @@ int swap_write(int fd, uint64_t offset, uint64_t bytes, uint32_t page, const cha
 	if (posix_memalign((void **)&buf, SWAP_PAGE_MAX, SWAP_PAGE_MAX))
 		return -ENOMEM;
 	r = swap_build(&h, bytes, buf);
-	return r < 0 ? r : write_all(fd, buf, page, offset);
+	return r < 0 ? r : io_pwrite_all(fd, buf, page, offset);
 }

@@ -27,6 +27,7 @@
 
 #include "bridgectl/disk/fail.h"
 #include "bridgectl/domain/mem.h"
+#include "common/io.h"
 #include "common/util.h"
 
 #define HEAD 5U
@@ -43,23 +44,6 @@ struct child_out {
 
 /* --- In the child --- */
 
-static int write_all(int fd, const void *bytes, size_t len)
-{
-	const unsigned char *p = bytes;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -EPIPE;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int child_send(struct child_out *out, uint8_t kind, const void *bytes, size_t len)
 {
 	unsigned char head[HEAD] = { kind };
@@ -68,8 +52,8 @@ int child_send(struct child_out *out, uint8_t kind, const void *bytes, size_t le
 	if (len > CHILD_FRAME_MAX)
 		return -EMSGSIZE;
 	put_le32(head + 1, (uint32_t)len);
-	r = write_all(out->fd, head, HEAD);
-	return r < 0 ? r : write_all(out->fd, bytes, len);
+	r = io_write_all(out->fd, head, HEAD);
+	return r < 0 ? r : io_write_all(out->fd, bytes, len);
 }
 
 int child_strict(struct child_out *out)

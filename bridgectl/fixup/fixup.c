@@ -13,6 +13,7 @@
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/fixup_private.h"
 #include "bridgectl/fixup/overlay.h"
+#include "common/io.h"
 #include "common/util.h"
 
 #define fail(err, r, ...) disk_fail(err, FIXUP_ERRLEN, r, __VA_ARGS__)
@@ -226,19 +227,11 @@ static bool overlap(const struct fixup *f)
 static int read_old(const struct fixup *f, const struct fixup_write *w, unsigned char **ret)
 {
 	unsigned char *old = mem_must(malloc(w->len));
-	size_t done = 0;
+	int r = io_pread_all(f->disks[w->disk].fd, old, w->len, w->offset);
 
-	while (done < w->len) {
-		ssize_t n = pread(f->disks[w->disk].fd, old + done, w->len - done,
-				  (off_t)(w->offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			free(old);
-			return n < 0 ? -errno : -EIO;
-		}
-		done += (size_t)n;
+	if (r < 0) {
+		free(old);
+		return r;
 	}
 	*ret = old;
 	return 0;

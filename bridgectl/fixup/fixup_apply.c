@@ -13,6 +13,7 @@
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/fixup_private.h"
 #include "bridgectl/fixup/undo.h"
+#include "common/io.h"
 #include "common/util.h"
 
 #define SECTOR 512U
@@ -52,38 +53,6 @@ static int open_places(struct places *p, const struct undo *u, char *err)
 	return 0;
 }
 
-static int pread_all(int fd, unsigned char *buf, size_t len, uint64_t offset)
-{
-	while (len) {
-		ssize_t n = pread(fd, buf, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		buf += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
-static int pwrite_all(int fd, const unsigned char *buf, size_t len, uint64_t offset)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, buf, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		buf += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
 /* All records, one side of them, and to stable storage. */
 static int write_blocks(const struct places *p, const struct undo *u, bool after)
 {
@@ -92,7 +61,8 @@ static int write_blocks(const struct places *p, const struct undo *u, bool after
 	for (unsigned i = 0; r == 0 && i < u->n; i++) {
 		const struct undo_record *x = &u->records[i];
 
-		r = pwrite_all(p->t[x->disk].fd, after ? x->after : x->before, x->len, x->offset);
+		r = io_pwrite_all(p->t[x->disk].fd, after ? x->after : x->before, x->len,
+				  x->offset);
 	}
 	for (unsigned i = 0; i < p->n; i++)
 		if (fsync(p->t[i].fd) < 0 && r == 0)
@@ -159,7 +129,7 @@ static int look_at_blocks(const struct places *p, const struct undo *u, enum fou
 	for (unsigned i = 0; i < u->n; i++) {
 		const struct undo_record *x = &u->records[i];
 		_cleanup_free_ unsigned char *now = mem_must(malloc(x->len));
-		int r = pread_all(p->t[x->disk].fd, now, x->len, x->offset);
+		int r = io_pread_all(p->t[x->disk].fd, now, x->len, x->offset);
 		enum found one;
 
 		if (r < 0)

@@ -12,6 +12,7 @@
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/sort.h"
+#include "common/io.h"
 #include "common/util.h"
 
 #define CHUNKS_MAX (OVERLAY_MAX / OVERLAY_CHUNK)
@@ -82,18 +83,7 @@ static void grow(struct overlay *o)
 /* From the disk itself. What lies behind the end of a short file is an error, not zeros. */
 static int read_below(const struct overlay *o, uint64_t offset, unsigned char *buf, size_t len)
 {
-	while (len) {
-		ssize_t n = pread(o->fd, buf, len, (off_t)(o->start + offset));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		buf += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return io_pread_all(o->fd, buf, len, o->start + offset);
 }
 
 static bool inside(const struct overlay *o, uint64_t offset, size_t len)

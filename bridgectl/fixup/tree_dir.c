@@ -15,6 +15,7 @@
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/tree.h"
+#include "common/io.h"
 #include "common/util.h"
 
 #define SELINUX "security.selinux"
@@ -187,21 +188,6 @@ static int dir_list(struct tree *t, const char *path, tree_name_fn fn, void *arg
 	return r;
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int dir_write(struct tree *t, const char *path, const char *data, size_t len)
 {
 	struct stat st;
@@ -213,7 +199,7 @@ static int dir_write(struct tree *t, const char *path, const char *data, size_t 
 	fd = open_regular(t, path, O_WRONLY, &st);
 	if (fd < 0)
 		return fd;
-	r = write_all(fd, data, len);
+	r = io_write_all(fd, data, len);
 	if (r == 0 && ftruncate(fd, (off_t)len) < 0)
 		r = -errno;
 	if (r == 0 && fsync(fd) < 0)
@@ -265,7 +251,7 @@ static int dir_create(struct tree *t, const char *path, uint32_t mode, const cha
 	if (r == 0 && geteuid() == 0)
 		copy_label(t, path, fd);
 	if (r == 0)
-		r = write_all(fd, data, len);
+		r = io_write_all(fd, data, len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	return r;

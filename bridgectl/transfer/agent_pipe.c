@@ -10,6 +10,8 @@
 #include "bridgectl/transfer/agent.h"
 #include "bridgectl/transfer/conn.h"
 
+#include "common/io.h"
+
 #define BUFFER_BYTES (256u << 10)
 #define CALL_MS 15000
 
@@ -19,21 +21,6 @@ struct direction {
 	uint8_t *buf; /* not the thread's own: it may be cancelled */
 	int r;
 };
-
-static int write_all(int fd, const uint8_t *p, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
 
 static int copy(const struct direction *d)
 {
@@ -45,7 +32,7 @@ static int copy(const struct direction *d)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
-		r = write_all(d->to, d->buf, (size_t)n);
+		r = io_write_all(d->to, d->buf, (size_t)n);
 		if (r < 0)
 			return r;
 	}

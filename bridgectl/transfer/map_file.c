@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "common/io.h"
 #include "common/util.h"
 
 #define MAGIC "l2tunmap"
@@ -235,20 +236,7 @@ int map_file_read(int fd, uint64_t at, void *buf, size_t len)
 
 int map_file_write(int fd, uint64_t at, const void *buf, size_t len)
 {
-	const uint8_t *p = buf;
-
-	while (len) {
-		ssize_t n = pwrite(fd, p, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return io_pwrite_all(fd, buf, len, at);
 }
 
 int map_file_wipe(int fd, uint64_t length)
