@@ -12,7 +12,7 @@ import time
 import pytest
 
 from fake_xen import FakeXen
-from lab import Lab, wait_for
+from lab import Lab, plain_only, wait_for
 from libvirtd import Libvirtd, disk, need_libvirtd, tiny_guest, vif
 from node import BRIDGECTL, Pair
 from sshd import Sshd
@@ -370,6 +370,7 @@ def test_migrate(lab):
     assert there.daemon.virsh("list", "--persistent", "--autostart", "--name").stdout.split() == ["web1"]
 
 
+@plain_only("migration once more, with disks")
 def test_migrate_disks(lab):
     """Broken off the first time: it goes on here. Then through, with all of its disk."""
     here, there = two_hosts(lab)
