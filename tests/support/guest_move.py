@@ -53,6 +53,8 @@ class Console(threading.Thread):
 class Move:
     """From where `door`, an Sshd, leads to the node `new` of a laboratory."""
 
+    accept = ()  # "--accept-loss", "tsc_mode": what its configuration has and KVM has not
+
     def __init__(self, lab, door, new, shape=None, name="web1", guest_address="10.9.0.11/24", show=run):
         self.new, self.show, self.name = new.host, show, name
         self.control = ["--socket", new.control]
@@ -84,8 +86,9 @@ class Move:
     # --- The way ---
 
     def make_disk(self):
-        self.ctl("disk", "layout", self.config, "--from", self.door.name, more=self.far)
-        self.ctl("disk", "create", self.config, "--dir", self.disks, "--from", self.door.name, more=self.far)
+        self.ctl("disk", "layout", self.config, "--from", self.door.name, *self.accept, more=self.far)
+        self.ctl("disk", "create", self.config, "--dir", self.disks, "--from", self.door.name, *self.accept,
+                 more=self.far)
 
     def copy(self):
         """Every partition but swap, which `disk create` has made."""
@@ -102,7 +105,8 @@ class Move:
     def define(self, *options):
         """`--type qemu`: no processor is asked to help."""
         xml = self.state / f"{self.name}.xml"
-        self.ctl("domain", "convert", self.config, "--dir", self.disks, "--type", "qemu", "--output", xml, *options)
+        self.ctl("domain", "convert", self.config, "--dir", self.disks, "--type", "qemu", "--output", xml, *self.accept,
+                 *options)
         self.domain("define", xml)
 
     def start(self, *options, more=()):
