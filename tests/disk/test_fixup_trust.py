@@ -294,6 +294,10 @@ def test_undo_after_a_file_changed(ctl, tmp_path):
     guest.left()
 
 
+# A sanitizer cannot look for leaks in what is traced.
+TRACED = ["env", f"ASAN_OPTIONS={os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0", "strace"]
+
+
 def strace_works(words):
     need("strace")
     try:
@@ -305,7 +309,7 @@ def strace_works(words):
 def stopped(ctl, tmp_path, guest, call, nth, *more):
     """The command, whose process stops at the nth `call` of it: strace and bridgectl's own process id."""
     trace = tmp_path / "trace"
-    wrap = ["strace", "-fqq", "-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:signal=STOP:when={nth}"]
+    wrap = [*TRACED, "-fqq", "-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:signal=STOP:when={nth}"]
     strace_works(wrap)
     tracer = subprocess.Popen([*wrap, *ctl.argv(*guest.words("--trust-guest", *more))], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
@@ -357,7 +361,7 @@ def test_killed_in_the_middle(ctl, tmp_path, kind, nth):
 def test_put_back_when_writing_fails(ctl, tmp_path):
     guest = Guest(ctl, tmp_path, change=lambda tree: (tree / "boot/grub2/device.map").unlink())
     files = guest.files()
-    wrap = ["strace", "-fqq", "-o", "/dev/null", "-e", "inject=fchmod:error=EIO"]  # of the file that is new
+    wrap = [*TRACED, "-fqq", "-o", "/dev/null", "-e", "inject=fchmod:error=EIO"]  # of the file that is new
     strace_works(wrap)
     said = ctl.refused(*guest.words("--trust-guest", "--apply"), wrap=wrap)
     assert "everything was put back" in said
@@ -369,7 +373,7 @@ def test_not_even_put_back(ctl, tmp_path):
     """The same place fails both times: the undo file stays, and has it all."""
     guest = Guest(ctl, tmp_path)
     files = guest.files()
-    wrap = ["strace", "-fqq", "-o", "/dev/null", "-e", "inject=ftruncate:error=EIO:when=4"]
+    wrap = [*TRACED, "-fqq", "-o", "/dev/null", "-e", "inject=ftruncate:error=EIO:when=4"]
     strace_works(wrap)
     assert "could not be put back" in ctl.refused(*guest.words("--trust-guest", "--apply"), wrap=wrap)
     ctl.ok(*guest.words("--undo"))

@@ -492,15 +492,13 @@ static void test_orphan(void **state)
 	prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 }
 
-static void test_memory(void **state)
+/* Not under AddressSanitizer, which maps terabytes: there is no such limit then. */
+__attribute__((unused)) static void test_memory(void **state)
 {
 	char err[CHILD_ERRLEN];
 	struct got g = { .len = 0 };
 
 	(void)state;
-#if defined(__SANITIZE_ADDRESS__)
-	skip();
-#endif
 	assert_int_equal(run(job_memory, NULL, &g, err), 0);
 }
 
@@ -510,7 +508,10 @@ int main(void)
 		cmocka_unit_test(test_answer),	cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_probing), cmocka_unit_test(test_files),
 		cmocka_unit_test(test_wrong),	cmocka_unit_test(test_hang),
-		cmocka_unit_test(test_memory),	cmocka_unit_test(test_orphan),
+#ifndef __SANITIZE_ADDRESS__
+		cmocka_unit_test(test_memory),
+#endif
+		cmocka_unit_test(test_orphan),
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(deeds); i++)
