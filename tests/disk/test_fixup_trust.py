@@ -218,6 +218,7 @@ def test_only_when_asked(ctl, tmp_path, kind, name):
     assert "--trust-guest" in ctl.refused(*guest.words("--root", "vda1"))
 
 
+@plain_only()
 def test_not_for_others(ctl, tmp_path):
     need("setpriv")
     guest = Guest(ctl, tmp_path)
@@ -284,6 +285,7 @@ def test_changed_while_it_was_planned(ctl, tmp_path):
     guest.check()
 
 
+@plain_only()
 def test_undo_after_a_file_changed(ctl, tmp_path):
     guest = Guest(ctl, tmp_path)
     guest.apply()
@@ -321,6 +323,7 @@ def children(pid):
     return [int(n) for n in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@plain_only()
 def test_what_the_process_may(ctl, tmp_path):
     """While it reads the guest: nobody, one capability, a filter, and the guest's files alone."""
     guest = Guest(ctl, tmp_path)
@@ -392,6 +395,7 @@ def test_unclean(ctl, tmp_path):
     guest.left()
 
 
+@plain_only()
 def test_damaged(ctl, tmp_path):
     """Whatever the kernel makes of it, it is told, and nothing is left behind."""
     for kind in SIZE:
@@ -408,6 +412,7 @@ def test_damaged(ctl, tmp_path):
         guest.left()
 
 
+@plain_only()
 def test_lvm_inside(ctl, tmp_path):
     need("pvcreate")
     guest = Guest(ctl, tmp_path)

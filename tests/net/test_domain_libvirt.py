@@ -17,6 +17,9 @@ from libvirtd import Libvirtd, disk, need_libvirtd, tiny_guest, vif
 from node import BRIDGECTL, Pair
 from sshd import Sshd
 
+# Its code runs under sanitizers in tests/unit/test_libvirt.c.
+pytestmark = plain_only("a real libvirtd and QEMU take a minute")
+
 MAC = "00:16:3e:0a:00:01"
 NOBODYS = "00:16:3e:0a:00:99"
 

@@ -8,7 +8,7 @@ import pytest
 
 import frames
 from flood import Flood
-from lab import Lab, need, variants
+from lab import Lab, long_only, need
 from node import Pair
 from traffic import assert_pings, tcp_both_ways
 
@@ -26,7 +26,8 @@ ONCE = ("ipv6", "mtu9000", "psk")  # each of them is part of another one, or clo
 
 
 @pytest.fixture(scope="module", params=[*(VARIANTS[name] for name in VARIANTS if name not in ONCE),
-                                        *variants(*(VARIANTS[name] for name in ONCE))],
+                                        *(pytest.param(VARIANTS[name], marks=[long_only("part of another variant")])
+                                          for name in ONCE)],
                 ids=[*(name for name in VARIANTS if name not in ONCE), *ONCE])
 def variant(request, daemon):
     options = request.param

@@ -20,7 +20,11 @@
 #include "common/util.h"
 #include "tests/support/prng.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#define CASES 300 /* patch(1) is started for each */
+#else
 #define CASES 2000
+#endif
 
 static char folder[PATH_MAX];
 
