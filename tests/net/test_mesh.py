@@ -3,9 +3,11 @@ import time
 
 import foreign
 from flood import Flood
-from lab import wait_for
+from lab import plain_only, wait_for
 from many import Many, full_mesh
 from traffic import assert_pings
+
+pytestmark = plain_only("its daemon is the same; tests/sim and unit tests run mesh mode under sanitizers")
 
 RATE = 300  # frames per second of all segments together
 FLOOD_S = 0.5  # how long it floods once all is well

@@ -5,9 +5,11 @@ import time
 import pytest
 
 from flood import Flood
-from lab import wait_for
+from lab import plain_only, wait_for
 from node import Node, Pair
 from traffic import assert_pings
+
+pytestmark = plain_only("its daemon is the same; tests/sim and unit tests run mesh mode under sanitizers")
 
 TAP = "l2t-sv"
 EVENT_S = 1.0
