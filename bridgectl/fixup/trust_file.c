@@ -8,6 +8,7 @@
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/fixup/trust.h"
+#include "common/tlv.h"
 #include "common/util.h"
 
 #define NONE UINT32_MAX
@@ -66,51 +67,18 @@ char *trust_files_pack(const struct trust_file *v, unsigned n, size_t *ret_len)
 
 /* --- Unpacking --- */
 
-struct reader {
-	const char *p;
-	size_t left;
-	bool bad;
-};
-
-static const char *take(struct reader *r, size_t len)
-{
-	const char *p = r->p;
-
-	if (r->bad || len > r->left) {
-		r->bad = true;
-		return NULL;
-	}
-	r->p += len;
-	r->left -= len;
-	return p;
-}
-
-static uint32_t take32(struct reader *r)
-{
-	const char *p = take(r, 4);
-
-	return p ? get_le32(p) : 0;
-}
-
-static uint64_t take64(struct reader *r)
-{
-	uint64_t low = take32(r);
-
-	return low | (uint64_t)take32(r) << 32;
-}
-
-static struct trust_bytes take_bytes(struct reader *r, size_t max)
+static struct trust_bytes take_bytes(struct tlv_reader *r, size_t max)
 {
 	struct trust_bytes b = { .p = NULL };
-	uint32_t len = take32(r);
-	const char *p;
+	uint32_t len = tlv_get_u32(r);
+	const uint8_t *p;
 
 	if (len == NONE)
 		return b;
 	r->bad |= len > max;
-	p = take(r, len);
+	p = tlv_get_bytes(r, len);
 	if (p)
-		b = (struct trust_bytes){ .p = mem_strndup(p, len), .len = len };
+		b = (struct trust_bytes){ .p = mem_strndup((const char *)p, len), .len = len };
 	return b;
 }
 
@@ -129,7 +97,7 @@ static bool is_plain(const char *path)
 	return *path != '\0';
 }
 
-static char *take_text(struct reader *r, size_t max)
+static char *take_text(struct tlv_reader *r, size_t max)
 {
 	struct trust_bytes b = take_bytes(r, max - 1);
 
@@ -137,19 +105,19 @@ static char *take_text(struct reader *r, size_t max)
 	return b.p;
 }
 
-static void take_file(struct reader *r, struct trust_file *v)
+static void take_file(struct tlv_reader *r, struct trust_file *v)
 {
-	v->where.disk = take32(r);
-	v->where.start = take64(r);
-	v->where.bytes = take64(r);
-	v->where.btrfs = take32(r) == 1;
+	v->where.disk = tlv_get_u32(r);
+	v->where.start = tlv_get_u64(r);
+	v->where.bytes = tlv_get_u64(r);
+	v->where.btrfs = tlv_get_u32(r) == 1;
 	v->subvol = take_text(r, TRUST_SUBVOL_MAX);
 	v->path = take_text(r, TREE_PATH_MAX);
 	v->before = take_bytes(r, TREE_FILE_MAX);
 	v->after = take_bytes(r, TREE_FILE_MAX);
-	v->mode = take32(r) & 07777;
-	v->uid = take32(r);
-	v->gid = take32(r);
+	v->mode = tlv_get_u32(r) & 07777;
+	v->uid = tlv_get_u32(r);
+	v->gid = tlv_get_u32(r);
 	v->xattrs = take_bytes(r, XATTRS_MAX);
 	if (!v->path || *v->path != '/' || !is_plain(v->path + 1) || (v->subvol && !*v->subvol) ||
 	    (v->subvol && (!is_plain(v->subvol) || !v->where.btrfs)) ||
@@ -159,10 +127,11 @@ static void take_file(struct reader *r, struct trust_file *v)
 
 int trust_files_unpack(const char *bytes, size_t len, struct trust_file **ret, unsigned *ret_n)
 {
-	struct reader r = { .p = bytes, .left = len, .bad = len > TRUST_FILES_BYTES };
+	struct tlv_reader r = tlv_reader(bytes, len);
 	struct trust_file *v = NULL;
 	unsigned n = 0;
 
+	r.bad = len > TRUST_FILES_BYTES;
 	while (!r.bad && r.left && n < TRUST_FILES_MAX)
 		take_file(&r, mem_push(v, n));
 	if (r.bad || r.left) {
