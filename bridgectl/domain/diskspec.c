@@ -409,11 +409,7 @@ static enum disk_kind kind_of_script(const char *script)
 
 static char *below(const char *folder, const char *name)
 {
-	char *path;
-
-	if (asprintf(&path, "%s%s", folder, name) < 0)
-		mem_must(NULL);
-	return path;
+	return mem_printf("%s%s", folder, name);
 }
 
 static void settle_target(struct parse *s)

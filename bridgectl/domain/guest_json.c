@@ -65,14 +65,11 @@ char *guest_mask(const char *spec)
 {
 	static const char key[] = "passwd=";
 	const char *at = strstr(spec, key);
-	char *masked;
 
 	if (!at)
 		return mem_strdup(spec);
 	at += strlen(key);
-	if (asprintf(&masked, "%.*s***%s", (int)(at - spec), spec, at + strcspn(at, ",")) < 0)
-		mem_must(NULL);
-	return masked;
+	return mem_printf("%.*s***%s", (int)(at - spec), spec, at + strcspn(at, ","));
 }
 
 static void set_strings(json_t *o, const char *key, const struct guest_strings *s)

@@ -3,8 +3,12 @@
 #define BRIDGECTL_DOMAIN_MEM_H
 
 #include <err.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/util.h"
 
 static inline void *mem_must(void *p)
 {
@@ -38,6 +42,28 @@ static inline char *mem_strdup(const char *s)
 static inline char *mem_strdup_or_null(const char *s)
 {
 	return s ? mem_strdup(s) : NULL;
+}
+
+static inline char *mem_vprintf(const char *fmt, va_list ap) _printf_(1, 0);
+static inline char *mem_printf(const char *fmt, ...) _printf_(1, 2);
+
+/* A new string, as vasprintf(3) makes it. */
+static inline char *mem_vprintf(const char *fmt, va_list ap)
+{
+	char *s;
+
+	return mem_must(vasprintf(&s, fmt, ap) < 0 ? NULL : s);
+}
+
+static inline char *mem_printf(const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	s = mem_vprintf(fmt, ap);
+	va_end(ap);
+	return s;
 }
 
 /* Cuts to `max` bytes, of which the last three are then "...", between characters of UTF-8. */

@@ -63,8 +63,7 @@ void report_add(struct report *r, enum report_severity severity, unsigned line, 
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&item.text, fmt, ap) < 0)
-		item.text = mem_must(NULL);
+	item.text = mem_vprintf(fmt, ap);
 	va_end(ap);
 	mem_cut(item.text, REPORT_TEXT_MAX); /* it may quote very much of the file */
 	if (is_there(r, &item)) {

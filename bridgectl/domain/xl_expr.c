@@ -21,8 +21,7 @@ static struct xl_value *unknown(const struct xl_token *t, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&v->text, fmt, ap) < 0)
-		v->text = mem_must(NULL);
+	v->text = mem_vprintf(fmt, ap);
 	va_end(ap);
 	return v;
 }

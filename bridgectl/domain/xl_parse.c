@@ -70,8 +70,7 @@ void xl_fail(struct xl_parser *p, const struct xl_token *t, const char *fmt, ...
 	if (t->told)
 		return;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = mem_must(NULL);
+	text = mem_vprintf(fmt, ap);
 	va_end(ap);
 	report_error(&p->file->report, t->line, t->column, "%s", text);
 }

@@ -74,8 +74,7 @@ static void add_why(struct edit *e, const char *why)
 
 	if (e->why && strstr(e->why, why))
 		return;
-	if (asprintf(&all, "%s%s%s", e->why ? e->why : "", e->why ? "\n" : "", why) < 0)
-		all = mem_must(NULL);
+	all = mem_printf("%s%s%s", e->why ? e->why : "", e->why ? "\n" : "", why);
 	free(e->why);
 	e->why = all;
 }
@@ -137,15 +136,12 @@ void edit_note(struct plan *p, const char *fmt, ...)
 {
 	va_list ap;
 	char *s;
-	int n;
 
 	if (p->e->n_notes >= EDIT_NOTES_MAX)
 		return;
 	va_start(ap, fmt);
-	n = vasprintf(&s, fmt, ap);
+	s = mem_vprintf(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		s = mem_must(NULL);
 	for (unsigned i = 0; i < p->e->n_notes; i++) {
 		if (strcmp(p->e->notes[i], s) == 0) {
 			free(s);

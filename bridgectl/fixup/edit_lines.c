@@ -95,13 +95,10 @@ void line_note(struct line *l, const char *fmt, ...)
 {
 	_cleanup_free_ char *s = NULL;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&s, fmt, ap);
+	s = mem_vprintf(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		s = mem_must(NULL);
 	edit_note(l->plan, "%s, line %u: %s", l->path, l->number, s);
 }
 

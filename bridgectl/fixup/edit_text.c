@@ -32,13 +32,10 @@ void text_printf(struct text *t, const char *fmt, ...)
 {
 	_cleanup_free_ char *s = NULL;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&s, fmt, ap);
+	s = mem_vprintf(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		s = mem_must(NULL);
 	text_str(t, s);
 }
 

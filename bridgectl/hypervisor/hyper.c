@@ -28,11 +28,8 @@ int hyper_fail(char *err, int r, const char *fmt, ...)
 char *hyper_path(const char *path)
 {
 	const char *root = getenv("BRIDGECTL_ROOT");
-	char *whole;
 
-	if (asprintf(&whole, "%s%s", root ? root : "", path) < 0)
-		whole = NULL;
-	return mem_must(whole);
+	return mem_printf("%s%s", root ? root : "", path);
 }
 
 /* Only the control domain of Xen has this word there. The file is a pseudo file of xenfs. */

@@ -223,10 +223,7 @@ int lv_migrate(struct hyper *h, const char *domain, const struct hyper_target *t
 
 	if (r)
 		return r;
-	if (asprintf(&m.uri, "%s%s%s", to->uri ? to->uri : "qemu+ssh://", to->uri ? "" : to->host,
-		     to->uri ? "" : "/system") < 0)
-		m.uri = NULL;
-	mem_must(m.uri);
+	m.uri = to->uri ? mem_strdup(to->uri) : mem_printf("qemu+ssh://%s/system", to->host);
 	r = check_domain(&m, err);
 	if (!r) {
 		m.to = lv_connect(m.uri, err);

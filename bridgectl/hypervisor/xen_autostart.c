@@ -42,8 +42,7 @@ static int move(const struct switching *s, const struct xen_config *c, const cha
 {
 	_cleanup_free_ char *from = hyper_path(c->path), *folder = hyper_path(dir), *to = NULL;
 
-	if (asprintf(&to, "%s/%s", folder, base_name(c->path)) < 0)
-		to = mem_must(NULL);
+	to = mem_printf("%s/%s", folder, base_name(c->path));
 	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
 		return cannot(s, "make the folder", dir);
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0) {
@@ -99,11 +98,10 @@ static int make_link(const struct switching *s)
 				  " has this name, so nothing can start it",
 				  s->domain);
 	if (!strcmp(s->configs.auto_dir, XEN_CONFIG_DIR "/auto"))
-		target = mem_must(asprintf(&target, "../%s", c->path + top) < 0 ? NULL : target);
+		target = mem_printf("../%s", c->path + top);
 	else
 		target = mem_strdup(c->path);
-	if (asprintf(&to, "%s/%s", folder, base_name(c->path)) < 0)
-		to = mem_must(NULL);
+	to = mem_printf("%s/%s", folder, base_name(c->path));
 	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
 		return cannot(s, "make the folder", s->configs.auto_dir);
 	if (symlink(target, to) < 0)
@@ -119,8 +117,7 @@ static void tell_saved(const struct switching *s)
 
 	if (!s->configs.save_dir)
 		return;
-	if (asprintf(&path, "%s/%s", s->configs.save_dir, s->domain) < 0)
-		path = mem_must(NULL);
+	path = mem_printf("%s/%s", s->configs.save_dir, s->domain);
 	where = hyper_path(path);
 	if (access(where, F_OK) == 0)
 		fprintf(s->told, "xendomains restores it from %s when the host starts\n", path);

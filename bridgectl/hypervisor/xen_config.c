@@ -148,9 +148,7 @@ static char *name_of_file(const char *file)
 
 static char *join(const char *dir, const char *name)
 {
-	char *path;
-
-	return mem_must(asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path);
+	return mem_printf("%s/%s", dir, name);
 }
 
 static void add_file(struct xen_configs *c, const char *dir, const char *file)
@@ -238,7 +236,7 @@ static void read_xendomains(struct xen_configs *c)
 	}
 	c->auto_dir = auto_dir;
 	c->save_dir = save_dir;
-	c->off_dir = mem_must(asprintf(&save_dir, "%s.off", auto_dir) < 0 ? NULL : save_dir);
+	c->off_dir = mem_printf("%s.off", auto_dir);
 }
 
 void xen_configs_read(struct xen_configs *ret)
