@@ -90,10 +90,12 @@ static bool run(const char *const argv[], int ok, struct proc_result *r)
 static unsigned touched(const char *diff)
 {
 	unsigned n = 0;
+	bool begins = true;
 
-	for (const char *s = diff; *s; s += strcspn(s, "\n"), s += *s == '\n')
-		n += (*s == '+' || *s == '-') && strncmp(s, "---", 3) != 0 &&
-		     strncmp(s, "+++", 3) != 0;
+	/* By the byte: AddressSanitizer measures all of the rest at each call of <string.h>. */
+	for (const char *s = diff; *s; begins = *s++ == '\n')
+		if (begins && (*s == '+' || *s == '-'))
+			n += s[1] != s[0] || s[2] != s[0];
 	return n;
 }
 
