@@ -138,8 +138,9 @@ class Turns:
 
 def main():
     test = pathlib.Path(sys.argv[1]).resolve()
-    # A shell's job in the background ignores it, and so would all that tests start.
+    # A shell's job in the background ignores the one, nohup the other, and so would all that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Own the real standard output; what pytest and its children print goes to the log.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
