@@ -513,10 +513,10 @@ def test_second_daemon_of_the_host(lab):
     with Flood(pair.guests, rate=RATE) as flood:
         pair.right.ctl("reload")
         second.start()
-        wait_for(lambda: second.tunnel_status("two")["reason"] == "foreign", 5,
+        wait_for(lambda: second.tunnel_status("two")["reason"] == "foreign", 15,
                  lambda: f"{second.tunnel_status('two')}")
         # Who it is, is asked after the cut.
-        wait_for(lambda: pair.left.name in second.tunnel_status("two")["detail"], 2,
+        wait_for(lambda: pair.left.name in second.tunnel_status("two")["detail"], 10,
                  lambda: f"not named: {second.tunnel_status('two')}")
         time.sleep(2)  # so long it must stay closed
         assert "forwarding" not in (second.state("two"), pair.right.state("two"))
