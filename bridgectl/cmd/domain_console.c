@@ -3,22 +3,18 @@
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
-#include "bridgectl/cmd/far.h"
+
+static enum exit_code console(struct cmd_call *call, struct hyper *h)
+{
+	char err[HYPER_ERRLEN];
+
+	if (h->ops->console(h, call->args[0], err) == 0)
+		return EXIT_DONE;
+	cmd_error("%s", err);
+	return EXIT_FAILED;
+}
 
 enum exit_code cmd_domain_console(struct cmd_call *call)
 {
-	char err[HYPER_ERRLEN];
-	struct hyper *h;
-	int r;
-
-	if (far_asked(call))
-		return far_same(call, true);
-	h = domain_open(call);
-	if (!h)
-		return EXIT_FAILED;
-	r = h->ops->console(h, call->args[0], err);
-	hyper_close(h);
-	if (r < 0)
-		cmd_error("%s", err);
-	return r < 0 ? EXIT_FAILED : EXIT_DONE;
+	return domain_do(call, true, console);
 }

@@ -15,7 +15,6 @@
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/definition.h"
 #include "bridgectl/cmd/domain_hyper.h"
-#include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/guest_file.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_read.h"
@@ -273,21 +272,20 @@ static void show(const struct comparison *c)
 	table_end(t);
 }
 
-enum exit_code cmd_domain_diff(struct cmd_call *call)
+static enum exit_code diff(struct cmd_call *call, struct hyper *h)
 {
-	struct comparison c = { .call = call, .name = call->args[0] };
+	struct comparison c = { .call = call, .name = call->args[0], .h = h };
 	enum exit_code code = EXIT_FAILED;
 
-	if (far_asked(call))
-		return far_same(call, false);
-	c.h = domain_open(call);
-	if (!c.h)
-		return EXIT_FAILED;
 	if (!strcmp(c.h->ops->name, "libvirt") ? compare_libvirt(&c) : compare_xen(&c)) {
 		show(&c);
 		code = c.changes.n ? EXIT_FAILED : EXIT_DONE;
 	}
 	xml_changes_fini(&c.changes);
-	hyper_close(c.h);
 	return code;
+}
+
+enum exit_code cmd_domain_diff(struct cmd_call *call)
+{
+	return domain_do(call, false, diff);
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bridgectl/cmd/far.h"
+
 struct hyper *domain_open(const struct cmd_call *call)
 {
 	const char *xen = cmd_option(call, "--xen");
@@ -25,6 +27,21 @@ struct hyper *domain_open(const struct cmd_call *call)
 		return h;
 	cmd_error("%s", err);
 	return NULL;
+}
+
+enum exit_code domain_do(struct cmd_call *call, bool terminal, domain_deed_fn deed)
+{
+	enum exit_code code;
+	struct hyper *h;
+
+	if (far_asked(call))
+		return far_same(call, terminal);
+	h = domain_open(call);
+	if (!h)
+		return EXIT_FAILED;
+	code = deed(call, h);
+	hyper_close(h);
+	return code;
 }
 
 bool domain_number(const struct cmd_call *call, const char *option, unsigned max,

@@ -8,6 +8,14 @@
 /* What --connect and --xen choose, else what this host has. NULL: told. For hyper_close(). */
 struct hyper *domain_open(const struct cmd_call *call);
 
+typedef enum exit_code (*domain_deed_fn)(struct cmd_call *call, struct hyper *h);
+
+/*
+ * A command that is one deed: with --host all of it by that host's bridgectl (`terminal`: it is to
+ * have ours), else `deed` with the hypervisor that is chosen, which is closed afterwards.
+ */
+enum exit_code domain_do(struct cmd_call *call, bool terminal, domain_deed_fn deed);
+
 /* A whole number of the option, `otherwise` without it. False: told. */
 bool domain_number(const struct cmd_call *call, const char *option, unsigned max,
 		   unsigned otherwise, unsigned *ret);

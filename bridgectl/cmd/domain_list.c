@@ -4,7 +4,6 @@
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
-#include "bridgectl/cmd/far.h"
 #include "common/jsonline.h"
 
 /* --- JSON --- */
@@ -131,19 +130,12 @@ static void show_table(struct cmd_call *call, const struct hyper_list *l)
 	table_end(t);
 }
 
-enum exit_code cmd_domain_list(struct cmd_call *call)
+static enum exit_code list(struct cmd_call *call, struct hyper *h)
 {
 	struct hyper_list l = { 0 };
 	char err[HYPER_ERRLEN];
-	struct hyper *h;
-	int r;
+	int r = h->ops->list(h, &l, err);
 
-	if (far_asked(call))
-		return far_same(call, false);
-	h = domain_open(call);
-	if (!h)
-		return EXIT_FAILED;
-	r = h->ops->list(h, &l, err);
 	if (r < 0)
 		cmd_error("%s", err);
 	else if (call->json)
@@ -153,6 +145,10 @@ enum exit_code cmd_domain_list(struct cmd_call *call)
 	else
 		show_table(call, &l);
 	hyper_list_fini(&l);
-	hyper_close(h);
 	return r < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+enum exit_code cmd_domain_list(struct cmd_call *call)
+{
+	return domain_do(call, false, list);
 }

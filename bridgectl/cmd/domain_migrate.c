@@ -121,25 +121,28 @@ static void tell_left(struct hyper *h, const char *domain)
 	hyper_list_fini(&l);
 }
 
-static enum exit_code migrate(struct cmd_call *call, struct hyper *h, const struct hyper_target *to)
+static enum exit_code migrate(struct cmd_call *call, struct hyper *h)
 {
 	struct domain_progress progress;
 	struct hyper_wait w = { .stop = cmd_catch_stop(),
 				.progress = domain_progress_show,
 				.arg = &progress };
+	struct hyper_target to;
 	char err[HYPER_ERRLEN];
 	int r;
 
-	if (is_xen(h) && !to->uri && !far_fits(call, call->args[0], to->host))
+	if (!read_target(call, &to))
+		return EXIT_USAGE;
+	if (is_xen(h) && !to.uri && !far_fits(call, call->args[0], to.host))
 		return EXIT_FAILED;
 	domain_progress_init(&progress, call);
-	r = h->ops->migrate(h, call->args[0], to, &w, err);
+	r = h->ops->migrate(h, call->args[0], &to, &w, err);
 	domain_progress_end(&progress);
 	if (r < 0) {
 		cmd_error("%s", err);
 		return EXIT_FAILED;
 	}
-	answer(call, to);
+	answer(call, &to);
 	tell_left(h, call->args[0]);
 	return EXIT_DONE;
 }
@@ -147,17 +150,8 @@ static enum exit_code migrate(struct cmd_call *call, struct hyper *h, const stru
 enum exit_code cmd_domain_migrate(struct cmd_call *call)
 {
 	struct hyper_target to;
-	enum exit_code code;
-	struct hyper *h;
 
 	if (!read_target(call, &to))
 		return EXIT_USAGE;
-	if (far_asked(call))
-		return far_same(call, false);
-	h = domain_open(call);
-	if (!h)
-		return EXIT_FAILED;
-	code = migrate(call, h, &to);
-	hyper_close(h);
-	return code;
+	return domain_do(call, false, migrate);
 }

@@ -16,7 +16,6 @@
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
-#include "bridgectl/cmd/far.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_boot.h"
 #include "bridgectl/fixup/fixup.h"
@@ -419,7 +418,7 @@ static void answer(struct cmd_call *call, const struct rescue *r, bool done)
 		 r->domain);
 }
 
-static enum exit_code finish(struct cmd_call *call, struct rescue *r)
+static enum exit_code finish(struct cmd_call *call, const struct rescue *r)
 {
 	if (r->boot.kernel && !is_ours(r)) {
 		cmd_error("%s: its kernel, %s, is none that domain start --rescue has put into "
@@ -440,20 +439,18 @@ static enum exit_code finish(struct cmd_call *call, struct rescue *r)
 	return EXIT_DONE;
 }
 
-enum exit_code cmd_domain_finish(struct cmd_call *call)
+static enum exit_code finish_domain(struct cmd_call *call, struct hyper *h)
 {
 	enum exit_code code = EXIT_FAILED;
-	struct hyper *h;
 	struct rescue r;
 
-	if (far_asked(call))
-		return far_same(call, false);
-	h = domain_open(call);
-	if (!h)
-		return EXIT_FAILED;
 	if (rescue_init(call, h, call->args[0], &r))
 		code = finish(call, &r);
 	rescue_fini(&r);
-	hyper_close(h);
 	return code;
+}
+
+enum exit_code cmd_domain_finish(struct cmd_call *call)
+{
+	return domain_do(call, false, finish_domain);
 }

@@ -10,7 +10,6 @@
 #include "bridgectl/cmd/copy_done.h"
 #include "bridgectl/cmd/domain_hyper.h"
 #include "bridgectl/cmd/domain_rescue.h"
-#include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/mac_seen.h"
 #include "common/jsonline.h"
 
@@ -68,8 +67,9 @@ static enum exit_code start_console(struct hyper *h, const char *domain)
 	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-static enum exit_code start_here(struct cmd_call *call, struct hyper *h, const char *domain)
+static enum exit_code start(struct cmd_call *call, struct hyper *h)
 {
+	const char *domain = call->args[0];
 	char err[HYPER_ERRLEN];
 	int r;
 
@@ -91,17 +91,7 @@ static enum exit_code start_here(struct cmd_call *call, struct hyper *h, const c
 
 enum exit_code cmd_domain_start(struct cmd_call *call)
 {
-	enum exit_code code;
-	struct hyper *h;
-
-	if (far_asked(call))
-		return far_same(call, cmd_option(call, "--console") != NULL);
-	h = domain_open(call);
-	if (!h)
-		return EXIT_FAILED;
-	code = start_here(call, h, call->args[0]);
-	hyper_close(h);
-	return code;
+	return domain_do(call, cmd_option(call, "--console") != NULL, start);
 }
 
 /* --- stop --- */
@@ -120,28 +110,26 @@ static void show_or_stop(void *arg, const char *what, int permille)
 		domain_progress_show(arg, what, permille);
 }
 
-enum exit_code cmd_domain_stop(struct cmd_call *call)
+static bool read_timeout(const struct cmd_call *call, unsigned *ret)
+{
+	return domain_number(call, "--timeout", STOP_MAX_S, STOP_S, ret);
+}
+
+static enum exit_code stop(struct cmd_call *call, struct hyper *h)
 {
 	struct domain_progress progress;
 	struct hyper_wait w = { .force = cmd_option(call, "--force") != NULL,
+				.stop = cmd_catch_stop(),
 				.progress = show_or_stop,
 				.arg = &progress };
 	char err[HYPER_ERRLEN];
-	struct hyper *h;
 	int r;
 
-	if (!domain_number(call, "--timeout", STOP_MAX_S, STOP_S, &w.timeout_s))
+	if (!read_timeout(call, &w.timeout_s))
 		return EXIT_USAGE;
-	if (far_asked(call))
-		return far_same(call, false);
-	h = domain_open(call);
-	if (!h)
-		return EXIT_FAILED;
-	w.stop = cmd_catch_stop();
 	domain_progress_init(&progress, call);
 	r = h->ops->stop(h, call->args[0], &w, err);
 	domain_progress_end(&progress);
-	hyper_close(h);
 	if (r < 0 && r != -EALREADY) {
 		cmd_error("%s", err);
 		return EXIT_FAILED;
@@ -150,31 +138,36 @@ enum exit_code cmd_domain_stop(struct cmd_call *call)
 	return EXIT_DONE;
 }
 
+enum exit_code cmd_domain_stop(struct cmd_call *call)
+{
+	unsigned timeout_s;
+
+	if (!read_timeout(call, &timeout_s))
+		return EXIT_USAGE;
+	return domain_do(call, false, stop);
+}
+
 /* --- autostart --- */
 
-enum exit_code cmd_domain_autostart(struct cmd_call *call)
+static enum exit_code autostart(struct cmd_call *call, struct hyper *h)
 {
 	bool on = !strcmp(call->args[1], "on");
 	char err[HYPER_ERRLEN], *told = NULL;
-	struct hyper *h;
-	int r;
 
-	if (!on && strcmp(call->args[1], "off") != 0) {
-		cmd_error("domain autostart takes on or off, not \"%.40s\"", call->args[1]);
-		return EXIT_USAGE;
-	}
-	if (far_asked(call))
-		return far_same(call, false);
-	h = domain_open(call);
-	if (!h)
-		return EXIT_FAILED;
-	r = h->ops->autostart(h, call->args[0], on, &told, err);
-	hyper_close(h);
-	if (r < 0) {
+	if (h->ops->autostart(h, call->args[0], on, &told, err) < 0) {
 		cmd_error("%s", err);
 		return EXIT_FAILED;
 	}
 	answer(call, call->args[0], "autostart", on ? "on" : "off", told);
 	free(told);
 	return EXIT_DONE;
+}
+
+enum exit_code cmd_domain_autostart(struct cmd_call *call)
+{
+	if (strcmp(call->args[1], "on") != 0 && strcmp(call->args[1], "off") != 0) {
+		cmd_error("domain autostart takes on or off, not \"%.40s\"", call->args[1]);
+		return EXIT_USAGE;
+	}
+	return domain_do(call, false, autostart);
 }
