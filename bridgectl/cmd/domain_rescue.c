@@ -360,13 +360,8 @@ bool rescue_make(const struct cmd_call *call, struct hyper *h, const char *domai
 	struct rescue r;
 	bool ok;
 
-	if (!cmd_option(call, "--rescue")) {
-		if (!cmd_option(call, "--shell"))
-			return true;
-		cmd_error("--shell is for --rescue: the shell is started by the kernel that is "
-			  "put in");
-		return false;
-	}
+	if (!cmd_option(call, "--rescue"))
+		return true;
 	ok = rescue_init(call, h, domain, &r) && may_rescue(&r) && make(call, &r);
 	rescue_fini(&r);
 	return ok;

@@ -91,6 +91,11 @@ static enum exit_code start(struct cmd_call *call, struct hyper *h)
 
 enum exit_code cmd_domain_start(struct cmd_call *call)
 {
+	if (cmd_option(call, "--shell") && !cmd_option(call, "--rescue")) {
+		cmd_error("--shell is for --rescue: the shell is started by the kernel that is "
+			  "put in; give both");
+		return EXIT_USAGE;
+	}
 	return domain_do(call, cmd_option(call, "--console") != NULL, start);
 }
 

@@ -272,6 +272,13 @@ def test_start_half_moved(host, end):
     assert "web1--" in host.refused("start", "/etc/xen/web1.cfg") and not host.deeds()
 
 
+def test_start_shell_alone(host):
+    """Told here, whatever host it is for."""
+    for words in [], ["--host", "nosuch.invalid"]:
+        assert "--shell is for --rescue" in host.refused("start", "web1", "--shell", *words, code=2)
+    assert not host.calls()
+
+
 def test_start_fails(host):
     host.config("web1")
     text = "Parsing config from /etc/xen/web1.cfg\nlibxl: error: libxl_dm.c:9: no such volume\nmore\n"

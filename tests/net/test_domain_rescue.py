@@ -112,7 +112,6 @@ def test_rescue_and_finish(place):
 
 
 def test_refusals(place, tmp_path):
-    assert "--shell is for --rescue" in place.start("--shell", code=1)
     assert "nobody" in place.run("finish", "nobody", code=1)
     # A disk without anything that boots: not while there is still a kernel.
     mask = os.umask(0o077)
