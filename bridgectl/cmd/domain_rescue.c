@@ -32,8 +32,9 @@ struct rescue {
 	struct hyper *h;
 	const char *domain;
 	char dir[PATH_MAX - 32];
-	char *text;	      /* its definition, for its next start */
-	struct xml_boot boot; /* what that says now */
+	char *text;		    /* its definition, for its next start */
+	struct xml_boot boot;	    /* what that says now */
+	struct fixup_kernel kernel; /* that was put in */
 };
 
 static void rescue_fini(struct rescue *r)
@@ -290,15 +291,21 @@ static char *cmdline_of(const struct fixup_kernel *k, bool shell)
 
 /* --- start --rescue --- */
 
-static bool define(const struct rescue *r, const struct xml_boot *b)
+static bool define(const struct rescue *r, const char *text)
 {
-	_cleanup_free_ char *text = xml_with_boot(r->text, b);
 	char err[HYPER_ERRLEN];
 
 	if (r->h->ops->define(r->h, text, true, err) == 0)
 		return true;
 	cmd_error("%s", err);
 	return false;
+}
+
+static bool define_boot(const struct rescue *r, const struct xml_boot *b)
+{
+	_cleanup_free_ char *text = xml_with_boot(r->text, b);
+
+	return define(r, text);
 }
 
 static void drop(const struct rescue *r, const char *const names[], unsigned n)
@@ -326,45 +333,67 @@ static void drop_files(const struct rescue *r)
 	rmdir(r->dir);
 }
 
-static void tell(const struct cmd_call *call, const struct rescue *r, const struct fixup_kernel *k)
+static bool make(const struct cmd_call *call, struct rescue *r)
 {
-	struct cmd_call *c = (struct cmd_call *)call;
-
-	if (call->json || call->quiet)
-		return;
-	out_line(&c->out, STYLE_NONE,
-		 "%s: with its kernel %s from outside of the disk, until domain finish", r->domain,
-		 k->version);
-}
-
-static bool make(const struct cmd_call *call, const struct rescue *r)
-{
-	struct fixup_kernel k = { 0 };
 	struct xml_boot b = { 0 };
-	bool ok = make_folder(r) && extract(call, r, &b, &k);
+	bool ok = make_folder(r) && extract(call, r, &b, &r->kernel);
 
 	if (ok)
-		b.cmdline = cmdline_of(&k, cmd_option(call, "--shell") != NULL);
+		b.cmdline = cmdline_of(&r->kernel, cmd_option(call, "--shell") != NULL);
 	drop_new(r);
-	ok = ok && keep_former(r) && define(r, &b);
-	if (ok)
-		tell(call, r, &k);
-	else if (!is_ours(r))
+	ok = ok && keep_former(r) && define_boot(r, &b);
+	if (!ok && !is_ours(r))
 		drop_files(r);
 	xml_boot_fini(&b);
 	return ok;
 }
 
-bool rescue_make(const struct cmd_call *call, struct hyper *h, const char *domain)
+static void rescue_free(struct rescue *r)
 {
-	struct rescue r;
-	bool ok;
+	if (r)
+		rescue_fini(r);
+	free(r);
+}
 
+bool rescue_make(const struct cmd_call *call, struct hyper *h, const char *domain,
+		 struct rescue **ret)
+{
+	struct rescue *r;
+
+	*ret = NULL;
 	if (!cmd_option(call, "--rescue"))
 		return true;
-	ok = rescue_init(call, h, domain, &r) && may_rescue(&r) && make(call, &r);
-	rescue_fini(&r);
-	return ok;
+	r = mem_new(sizeof(*r));
+	if (rescue_init(call, h, domain, r) && may_rescue(r) && make(call, r)) {
+		*ret = r;
+		return true;
+	}
+	rescue_free(r);
+	return false;
+}
+
+void rescue_settle(struct cmd_call *call, struct rescue *r)
+{
+	if (r && !call->json && !call->quiet)
+		out_line(&call->out, STYLE_NONE,
+			 "%s: with its kernel %s from outside of the disk, until domain finish",
+			 r->domain, r->kernel.version);
+	rescue_free(r);
+}
+
+/* A kernel of an earlier rescue is in the definition still, so its files stay. */
+void rescue_take_back(struct rescue *r)
+{
+	if (r && !define(r, r->text)) {
+		cmd_error("%s: so its definition still has the kernel from outside of the disk, "
+			  "until domain finish",
+			  r->domain);
+	} else if (r) {
+		if (!is_ours(r))
+			drop_files(r);
+		cmd_error("%s: its definition is again as it was before this start", r->domain);
+	}
+	rescue_free(r);
 }
 
 /* --- finish --- */
@@ -427,7 +456,7 @@ static enum exit_code finish(struct cmd_call *call, const struct rescue *r)
 			  r->domain);
 		return EXIT_FAILED;
 	}
-	if (r->boot.kernel && !define(r, NULL))
+	if (r->boot.kernel && !define_boot(r, NULL))
 		return EXIT_FAILED;
 	drop_files(r);
 	answer(call, r, r->boot.kernel != NULL);

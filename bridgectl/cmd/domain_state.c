@@ -70,19 +70,20 @@ static enum exit_code start_console(struct hyper *h, const char *domain)
 static enum exit_code start(struct cmd_call *call, struct hyper *h)
 {
 	const char *domain = call->args[0];
+	struct rescue *rescue;
 	char err[HYPER_ERRLEN];
-	int r;
 
 	if (!cmd_option(call, "--anyway") &&
 	    (!mac_may_start(call, h, domain) || !copies_done(h, domain)))
 		return EXIT_FAILED;
-	if (!rescue_make(call, h, domain))
+	if (!rescue_make(call, h, domain, &rescue))
 		return EXIT_FAILED;
-	r = h->ops->start(h, domain, err);
-	if (r < 0) {
+	if (h->ops->start(h, domain, err) < 0) {
 		cmd_error("%s", err);
+		rescue_take_back(rescue);
 		return EXIT_FAILED;
 	}
+	rescue_settle(call, rescue);
 	if (cmd_option(call, "--console"))
 		return start_console(h, domain);
 	answer(call, domain, "state", "running", "started");

@@ -55,6 +55,10 @@ class Place:
     def xml(self):
         return self.libvirtd.virsh("dumpxml", "--inactive", NAME).stdout
 
+    def lines(self):
+        """Of its definition. libvirt sorts controllers anew each time."""
+        return sorted(self.xml().splitlines())
+
     def text(self):
         return self.log.read_bytes().decode(errors="replace")
 
@@ -82,7 +86,7 @@ def place(tmp_path):
 
 def test_rescue_and_finish(place):
     """Before anything is written to its disk it comes up; in the end it boots from that."""
-    before = place.xml()
+    before = place.lines()
     # Its fstab and inittab are still Xen's: a shell on the serial port, then all of it.
     place.start("--rescue", "--shell")
     at = place.expect("# ", place.expect("Run /init as init process"))
@@ -100,7 +104,7 @@ def test_rescue_and_finish(place):
 
     said = place.finish()
     assert "when it is started next" in said
-    assert sorted(place.xml().splitlines()) == sorted(before.splitlines())  # libvirt sorts controllers
+    assert place.lines() == before
     assert not (place.state / NAME).exists()
     assert "nothing to do" in place.finish()
 
@@ -112,6 +116,13 @@ def test_rescue_and_finish(place):
 
 
 def test_refusals(place, tmp_path):
+    # libvirt cannot start it: nothing of the kernel stays.
+    now = place.lines()
+    place.host.run("ip", "link", "del", "br-sv")
+    said = place.start("--rescue", code=1).splitlines()
+    assert "br-sv" in said[-2] and "again as it was before this start" in said[-1], said
+    assert place.lines() == now and not (place.state / NAME).exists()
+    place.host.bridge("br-sv")
     assert "nobody" in place.run("finish", "nobody", code=1)
     # A disk without anything that boots: not while there is still a kernel.
     mask = os.umask(0o077)
@@ -132,6 +143,10 @@ def test_refusals(place, tmp_path):
         disk.write(table)
     assert digest(place.state / NAME / "kernel") == kernel
     assert {p.name for p in (place.state / NAME).iterdir()} == {"kernel", "initrd", "former.xml"}
+    now = place.lines()
+    place.host.run("ip", "link", "del", "br-sv")
+    assert "again as it was before this start" in place.start("--rescue", "--shell", code=1)
+    assert place.lines() == now and "<kernel>" in place.xml() and (place.state / NAME / "kernel").exists()
     former = pathlib.Path(place.state, NAME, "former.xml").read_text()
     assert "<kernel>" not in former
     assert "no boot record" in place.finish(code=1)
