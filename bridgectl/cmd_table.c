@@ -183,7 +183,8 @@ const struct cmd cmd_table[] = {
 	  .fn = cmd_domain_fixup },
 	{ .words = "domain define",
 	  .args = "FILE",
-	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
+	  .options = { { "--from", 0, "HOST", "ask HOST, by ssh, whether it is on there" },
+		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--replace", 0, NULL, "a domain of that name gets this definition" },
 		       { "--dry-run", 0, NULL, "check only" },
 		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
@@ -194,7 +195,8 @@ const struct cmd cmd_table[] = {
 		  "looks for what would keep the guest from starting: a domain of that name or "
 		  "UUID, an address that another domain has, disks and bridges that are not "
 		  "there, a machine type that QEMU has not; and libvirt checks it. An address "
-		  "that is still seen behind a tunnel is told.",
+		  "that is still seen behind a tunnel is told; with --from its old host is asked "
+		  "instead.",
 	  .fn = cmd_domain_define },
 	{ .words = "domain start",
 	  .args = "DOMAIN",

@@ -21,6 +21,7 @@
 #include "bridgectl/cmd/definition.h"
 #include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/mac_seen.h"
+#include "bridgectl/cmd/mac_there.h"
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_read.h"
 #include "bridgectl/hypervisor/libvirt.h"
@@ -131,10 +132,30 @@ static void note_far(struct definition *v)
 	for (unsigned i = 0; i < v->d->n_vifs; i++)
 		if (mac_find(tables, v->d->vifs[i].mac, &s) && s.tunnel[0])
 			add_note(v,
-				 "its address %s is behind tunnel %s, seen %.0f s ago: the guest "
-				 "still runs there; stop it before this one is started",
+				 "its address %s is behind tunnel %s, heard %.0f s ago: the guest "
+				 "runs there, or did until then (--from HOST asks that host); it "
+				 "has to be off before this one is started",
 				 v->d->vifs[i].mac, s.tunnel, s.age_s);
 	json_decref(tables);
+}
+
+/* --from: the old host is asked; that it is on there is right until the move. False: told. */
+static bool ask_old_host(struct definition *v, const char *host)
+{
+	_cleanup_free_ const char **macs = mem_new((v->d->n_vifs + 1) * sizeof(*macs));
+	struct mac_there there = { 0 };
+	bool ok;
+
+	for (unsigned i = 0; i < v->d->n_vifs; i++)
+		macs[i] = v->d->vifs[i].mac;
+	ok = mac_on_there(v->call, host, macs, v->d->n_vifs, &there);
+	if (there.name)
+		add_note(v,
+			 "it is on at %s, as the domain %s (%s): stop that before this one is "
+			 "started",
+			 host, there.name, there.state);
+	mac_there_fini(&there);
+	return ok;
 }
 
 /* --- Checks against this host --- */
@@ -214,6 +235,7 @@ static bool libvirt_takes_it(struct definition *v)
 
 static bool check(struct definition *v)
 {
+	const char *from = cmd_option(v->call, "--from");
 	char err[HYPER_ERRLEN];
 
 	if (v->h->ops->list(v->h, &v->others, err) < 0) {
@@ -225,9 +247,10 @@ static bool check(struct definition *v)
 	if (libvirt_is_here(v->h)) {
 		if (!files_are_there(v) || !bridges_are_there(v))
 			return false;
-		note_far(v);
+		if (!from)
+			note_far(v);
 	}
-	return libvirt_takes_it(v);
+	return (!from || ask_old_host(v, from)) && libvirt_takes_it(v);
 }
 
 /* --- The answer --- */
@@ -272,7 +295,8 @@ static int file_of(const char *text)
 /* The file is here, the libvirt there. */
 static enum exit_code define_there(const struct definition *v)
 {
-	static const char *const passed[] = { "--connect", "--replace", "--dry-run", NULL };
+	static const char *const passed[] = { "--from", "--connect", "--replace", "--dry-run",
+					      NULL };
 	_cleanup_close_ int in = file_of(v->text);
 
 	if (in < 0) {

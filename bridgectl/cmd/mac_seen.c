@@ -13,6 +13,7 @@
 
 #include "bridgectl/cmd/mac_there.h"
 #include "bridgectl/cmd/view.h"
+#include "bridgectl/domain/mem.h"
 #include "bridgectl/hypervisor/xen_config.h"
 
 /* In silence: without a daemon nothing is known. */
@@ -176,6 +177,25 @@ static void tell_unknown(const struct cmd_call *call, const struct guest_off *g,
 		  tables ? mac_cut_short(tables) : "");
 }
 
+static bool is_off_there(const struct cmd_call *call, const char *host, const struct guest_off *g)
+{
+	_cleanup_free_ const char **macs = mem_new((g->n_vifs + 1) * sizeof(*macs));
+	struct mac_there there = { 0 };
+	bool ok;
+
+	for (unsigned i = 0; i < g->n_vifs; i++)
+		macs[i] = g->vifs[i].mac;
+	ok = mac_on_there(call, host, macs, g->n_vifs, &there);
+	if (there.name) {
+		cmd_error("%s: it is still on at %s, as the domain %s (%s): stop it there first, "
+			  "with `bridgectl domain stop %s --host %s`",
+			  g->name, host, there.name, there.state, there.name, host);
+		ok = false;
+	}
+	mac_there_fini(&there);
+	return ok;
+}
+
 static bool may_start(struct cmd_call *call, const struct guest_off *g)
 {
 	const char *from = cmd_option(call, "--from");
@@ -190,7 +210,7 @@ static bool may_start(struct cmd_call *call, const struct guest_off *g)
 		ok = !*mac || (is_free_here(g, mac) && (from || is_silent(g, mac, tables)));
 	}
 	if (ok && from)
-		ok = mac_off_there(call, from, g->name, g->vifs, g->n_vifs);
+		ok = is_off_there(call, from, g);
 	else if (ok && known)
 		tell_unknown(call, g, tables);
 	json_decref(tables);

@@ -1,5 +1,5 @@
 /*
- * What a start asks the host that the guest comes from. A guest that was shut down a moment ago is
+ * What a start asks the host that the guest comes from, and a definition, too. A guest that was shut down a moment ago is
  * still in all forwarding tables, as one that runs is: only its old host knows better. Its answer
  * is that of another program: nothing in it is believed but names, states and addresses.
  */
@@ -12,6 +12,7 @@
 
 #include "bridgectl/cmd/far.h"
 #include "bridgectl/cmd/view.h"
+#include "bridgectl/domain/mem.h"
 #include "common/proc.h"
 #include "common/util.h"
 
@@ -59,23 +60,22 @@ static json_t *ask(const struct cmd_call *call, const char *host)
 	return j;
 }
 
-static bool has_one_of(const json_t *domain, const struct hyper_vif vifs[], unsigned n_vifs)
+static bool has_one_of(const json_t *domain, const char *const macs[], unsigned n_macs)
 {
 	const json_t *v;
 	size_t i;
 
 	json_array_foreach(json_object_get(domain, "interfaces"), i, v)
-		for (unsigned j = 0; j < n_vifs; j++)
-			if (vifs[j].mac[0] && !strcasecmp(view_str(v, "mac"), vifs[j].mac))
+		for (unsigned j = 0; j < n_macs; j++)
+			if (macs[j][0] && !strcasecmp(view_str(v, "mac"), macs[j]))
 				return true;
 	return false;
 }
 
-bool mac_off_there(const struct cmd_call *call, const char *host, const char *name,
-		   const struct hyper_vif vifs[], unsigned n_vifs)
+bool mac_on_there(const struct cmd_call *call, const char *host, const char *const macs[],
+		  unsigned n_macs, struct mac_there *ret)
 {
 	json_t *answer, *d;
-	bool ok = true;
 	size_t i;
 
 	if (*host == '-') {
@@ -85,15 +85,19 @@ bool mac_off_there(const struct cmd_call *call, const char *host, const char *na
 	answer = ask(call, host);
 	if (!answer)
 		return false;
+	*ret = (struct mac_there){ 0 };
 	json_array_foreach(json_object_get(answer, "domains"), i, d)
-		if (ok && strcmp(view_str(d, "state"), hyper_state_name(HYPER_OFF)) != 0 &&
-		    has_one_of(d, vifs, n_vifs)) {
-			cmd_error("%s: it is still on at %s, as the domain %s (%s): stop it there "
-				  "first, with `bridgectl domain stop %s --host %s`",
-				  name, host, view_str(d, "name"), view_str(d, "state"),
-				  view_str(d, "name"), host);
-			ok = false;
-		}
+		if (!ret->name && strcmp(view_str(d, "state"), hyper_state_name(HYPER_OFF)) != 0 &&
+		    has_one_of(d, macs, n_macs))
+			*ret = (struct mac_there){ mem_strdup(view_str(d, "name")),
+						   mem_strdup(view_str(d, "state")) };
 	json_decref(answer);
-	return ok;
+	return true;
+}
+
+void mac_there_fini(struct mac_there *t)
+{
+	free(t->name);
+	free(t->state);
+	*t = (struct mac_there){ 0 };
 }

@@ -5,11 +5,17 @@
 #include "bridgectl/cmd.h"
 #include "bridgectl/hypervisor/hyper.h"
 
+/* A domain that is on. */
+struct mac_there {
+	char *name, *state; /* NULL: there is none */
+};
+
 /*
- * `domain list` of `host`, by ssh. False, and told: a domain that is on there has one of the
- * addresses, or that host cannot be asked. `name` is the guest's, for the sentences.
+ * Which domain in `domain list` of `host`, asked by ssh, is on and has one of the addresses ("" is
+ * nobody's). False: told, that host cannot be asked. Free *ret with mac_there_fini().
  */
-bool mac_off_there(const struct cmd_call *call, const char *host, const char *name,
-		   const struct hyper_vif vifs[], unsigned n_vifs);
+bool mac_on_there(const struct cmd_call *call, const char *host, const char *const macs[],
+		  unsigned n_macs, struct mac_there *ret);
+void mac_there_fini(struct mac_there *t);
 
 #endif

@@ -336,12 +336,20 @@ def test_stopped_on_the_other_host_just_now(lab, tmp_path):
     there = ("--ssh", str(ssh), "--remote-bridgectl", BRIDGECTL)
     pair.guest_right.run("ping", "-c1", "-W5", Pair.LEFT_IP)
 
+    again = ("define", "-", "--replace", "--dry-run")
+    xml = tiny_guest("web1", vif(mac))
+    assert f"{mac} is behind tunnel sv" in kvm.json(*again, stdin=xml)["notes"][0]
+    notes = kvm.json(*again, "--from", "xen1", *there, stdin=xml)["notes"]
+    assert notes == ["it is on at xen1, as the domain old-web1 (running): stop that before this one is started"]
+    assert "cannot ask it" in kvm.refused(*again, "--from", "xen2", *there, stdin=xml)
+
     assert "--from" in kvm.run("start", "web1", code=1).stderr
     said = kvm.run("start", "web1", "--from", "xen1", *there, code=1).stderr
     assert "is still on at xen1, as the domain old-web1" in said
     assert "cannot ask it" in kvm.run("start", "web1", "--from", "xen2", *there, code=1).stderr
     assert kvm.daemon.state("web1") == "shut off"
     xen.save(domains=[d for d in xen.load()["domains"] if d["name"] != "old-web1"])
+    assert kvm.json(*again, "--from", "xen1", *there, stdin=xml)["notes"] == []
     kvm.run("start", "web1", "--from", "xen1", *there)
     assert kvm.daemon.state("web1") == "running"
 
