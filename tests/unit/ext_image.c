@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,29 +15,16 @@
 
 #include "common/proc.h"
 #include "common/util.h"
+#include "tests/support/temp_dir.h"
 
 #define WORDS_MAX 40
 
-static char top[PATH_MAX];
-
-static int gone(const char *path, const struct stat *st, int flag, struct FTW *f)
+static const char *in(const char *path)
 {
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
+	char below[PATH_MAX];
 
-static void clean(void)
-{
-	if (top[0])
-		nftw(top, gone, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static char *in(const char *path)
-{
-	static char buf[PATH_MAX * 2];
-
-	snprintf(buf, sizeof(buf), "%s/guest/%s", top, path);
-	return buf;
+	snprintf(below, sizeof(below), "guest/%s", path);
+	return temp_dir_path(below);
 }
 
 static void put(const char *path, const char *text, unsigned times)
@@ -73,7 +59,7 @@ static void fill(void)
 		snprintf(name, sizeof(name), "many/a-name-that-is-rather-long-%03u", i);
 		put(name, name, 1);
 	}
-	snprintf(text, sizeof(text), "%s/guest/etc/hostname", top);
+	snprintf(text, sizeof(text), "%s", in("etc/hostname"));
 	if (link(text, in("usr/lib/hostname")) < 0)
 		return;
 	mkfifo(in("fifo"), 0644);
@@ -84,17 +70,12 @@ static void fill(void)
 
 const char *ext_image_top(void)
 {
-	const char *dir = getenv("TMPDIR");
+	static bool filled;
+	const char *top = temp_dir("ext");
 
-	if (top[0])
-		return top;
-	snprintf(top, sizeof(top), "%s/l2t-ext-XXXXXX", dir ? dir : "/tmp");
-	if (!mkdtemp(top)) {
-		top[0] = '\0';
-		return top;
-	}
-	atexit(clean);
-	fill();
+	if (!filled)
+		fill();
+	filled = true;
 	return top;
 }
 
@@ -127,11 +108,9 @@ bool ext_image_make(const char *path, unsigned kib, const char *args)
 {
 	char words[PATH_MAX * 3];
 
-	if (!*ext_image_top())
-		return false;
 	unlink(path);
-	snprintf(words, sizeof(words), "mke2fs -q -F -N 1000 %s -d %s/guest %s %uk", args, top,
-		 path, kib);
+	snprintf(words, sizeof(words), "mke2fs -q -F -N 1000 %s -d %s/guest %s %uk", args,
+		 ext_image_top(), path, kib);
 	return ext_image_run(words) == 0;
 }
 

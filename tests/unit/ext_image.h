@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-/* A folder with the guest's files, made once and gone at the end: "" when it cannot be made. */
+/* A folder with the guest's files, made once and gone at the end. */
 const char *ext_image_top(void);
 
 /* False: there is no mke2fs, or not with these options. `args`: "-t ext4 -b 1024 -O ^x". */

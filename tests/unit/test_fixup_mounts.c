@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +17,7 @@
 
 #include "bridgectl/fixup/tree_mounts.h"
 #include "common/util.h"
-
-static char top[PATH_MAX];
+#include "tests/support/temp_dir.h"
 
 static const struct edit_part parts[] = {
 	{ .letter = 'a', .number = 1, .uuid = "1111-AAAA", .label = "boot", .partuuid = "12-01" },
@@ -66,34 +64,12 @@ static void test_names(void **state)
 			fail_msg("%s", cases[i].what);
 }
 
-static char *in_top(const char *path)
-{
-	static char buf[PATH_MAX * 2];
-
-	snprintf(buf, sizeof(buf), "%s/%s", top, path);
-	return buf;
-}
-
-static void put(const char *path, const char *text)
-{
-	_cleanup_fclose_ FILE *f = fopen(in_top(path), "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-}
-
 static struct tree *open_dir(const char *path)
 {
 	struct tree *t;
 
-	assert_int_equal(tree_dir_open(in_top(path), false, &t), 0);
+	assert_int_equal(tree_dir_open(temp_dir_path(path), false, &t), 0);
 	return t;
-}
-
-static int gone(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
 }
 
 static int make(void **state)
@@ -102,31 +78,31 @@ static int make(void **state)
 					    "boot", "boot/grub", "usr",	      "usr/lib" };
 
 	(void)state;
-	snprintf(top, sizeof(top), "/tmp/l2t-mounts-XXXXXX");
-	assert_non_null(mkdtemp(top));
+	temp_dir("mounts");
 	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
-		assert_int_equal(mkdir(in_top(dirs[i]), 0755), 0);
-	put("root/etc/fstab", "# /dev/xvda9 /var ext3\n"
-			      "/dev/xvda2 / ext3 defaults 0 1\n\n"
-			      "/dev/xvda1\t/boot\text3 defaults 0 2\n"
-			      "  LABEL=a\\040b /usr ext3\n"
-			      "/dev/xvda5 /home ext3\n"
-			      "/dev/xvda6\n"
-			      "/dev/xvda7 /boot/efi vfat\n"
-			      "/dev/xvda8 /var");
-	put("root/boot/hidden", "below");
-	put("boot/grub/menu.lst", "default 0\n");
-	put("usr/lib/os-release", "ID=x\n");
-	assert_int_equal(symlink("../usr/lib/os-release", in_top("root/etc/os-release")), 0);
-	assert_int_equal(symlink("/etc/fstab", in_top("boot/fstab")), 0);
-	assert_int_equal(symlink("../../../secret", in_top("boot/out")), 0);
+		temp_dir_folder(dirs[i]);
+	temp_dir_put("root/etc/fstab", "# /dev/xvda9 /var ext3\n"
+				       "/dev/xvda2 / ext3 defaults 0 1\n\n"
+				       "/dev/xvda1\t/boot\text3 defaults 0 2\n"
+				       "  LABEL=a\\040b /usr ext3\n"
+				       "/dev/xvda5 /home ext3\n"
+				       "/dev/xvda6\n"
+				       "/dev/xvda7 /boot/efi vfat\n"
+				       "/dev/xvda8 /var");
+	temp_dir_put("root/boot/hidden", "below");
+	temp_dir_put("boot/grub/menu.lst", "default 0\n");
+	temp_dir_put("usr/lib/os-release", "ID=x\n");
+	temp_dir_link("root/etc/os-release", "../usr/lib/os-release");
+	temp_dir_link("boot/fstab", "/etc/fstab");
+	temp_dir_link("boot/out", "../../../secret");
 	return 0;
 }
 
 static int drop(void **state)
 {
 	(void)state;
-	return nftw(top, gone, 16, FTW_DEPTH | FTW_PHYS);
+	temp_dir_drop();
+	return 0;
 }
 
 static void test_fstab(void **state)
@@ -183,7 +159,7 @@ static void test_trees(void **state)
 	assert_int_equal(t->ops->create(t, "/boot/new", 0644, "n", 1), 0);
 	assert_int_equal(t->ops->write(t, "/usr/lib/os-release", "ID=y\n", 5), 0);
 	expect(t, "/etc/os-release", "ID=y\n");
-	assert_int_equal(access(in_top("boot/new"), F_OK), 0);
+	assert_int_equal(access(temp_dir_path("boot/new"), F_OK), 0);
 	assert_int_equal(t->ops->remove(t, "/boot/new"), 0);
 	assert_int_equal(tree_mounts_sync(t, sync_one), -EIO);
 	assert_int_equal(n_synced, 2);

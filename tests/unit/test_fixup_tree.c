@@ -10,7 +10,6 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,73 +18,39 @@
 
 #include "bridgectl/fixup/tree.h"
 #include "common/util.h"
+#include "tests/support/temp_dir.h"
 
-static char top[PATH_MAX];
 static struct tree *t;
-
-static int gone(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
-static char *in_top(const char *path)
-{
-	static char buf[PATH_MAX * 2];
-
-	snprintf(buf, sizeof(buf), "%s/%s", top, path);
-	return buf;
-}
-
-static void put(const char *path, const char *text)
-{
-	_cleanup_fclose_ FILE *f = fopen(in_top(path), "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-}
-
-static void put_link(const char *path, const char *text)
-{
-	assert_int_equal(symlink(text, in_top(path)), 0);
-}
-
-static void put_dir(const char *path)
-{
-	assert_int_equal(mkdir(in_top(path), 0755), 0);
-}
 
 static int make(void **state)
 {
-	const char *dir = getenv("TMPDIR");
-
 	(void)state;
-	snprintf(top, sizeof(top), "%s/l2t-tree-XXXXXX", dir ? dir : "/tmp");
-	assert_non_null(mkdtemp(top));
-	put_dir("guest");
-	put("secret", "of the host");
-	put_dir("guest/etc");
-	put_dir("guest/usr");
-	put_dir("guest/usr/lib");
-	put("guest/usr/lib/os-release", "ID=debian\n");
-	put("guest/etc/fstab", "/dev/xvda2 / ext3\n");
-	put_link("guest/etc/os-release", "../usr/lib/os-release");
-	put_link("guest/lib", "/usr/lib");
-	put_link("guest/out", "../../../../secret");
-	put_link("guest/out2", "/../secret");
-	put_link("guest/a", "b");
-	put_link("guest/b", "a");
-	put_link("guest/nowhere", "/run/x/y");
-	put_link("guest/new", "etc/not-yet");
-	assert_int_equal(mkfifo(in_top("guest/fifo"), 0644), 0);
-	return tree_dir_open(in_top("guest"), false, &t);
+	temp_dir("tree");
+	temp_dir_folder("guest");
+	temp_dir_put("secret", "of the host");
+	temp_dir_folder("guest/etc");
+	temp_dir_folder("guest/usr");
+	temp_dir_folder("guest/usr/lib");
+	temp_dir_put("guest/usr/lib/os-release", "ID=debian\n");
+	temp_dir_put("guest/etc/fstab", "/dev/xvda2 / ext3\n");
+	temp_dir_link("guest/etc/os-release", "../usr/lib/os-release");
+	temp_dir_link("guest/lib", "/usr/lib");
+	temp_dir_link("guest/out", "../../../../secret");
+	temp_dir_link("guest/out2", "/../secret");
+	temp_dir_link("guest/a", "b");
+	temp_dir_link("guest/b", "a");
+	temp_dir_link("guest/nowhere", "/run/x/y");
+	temp_dir_link("guest/new", "etc/not-yet");
+	assert_int_equal(mkfifo(temp_dir_path("guest/fifo"), 0644), 0);
+	return tree_dir_open(temp_dir_path("guest"), false, &t);
 }
 
 static int drop(void **state)
 {
 	(void)state;
 	tree_free(t);
-	return nftw(top, gone, 16, FTW_DEPTH | FTW_PHYS);
+	temp_dir_drop();
+	return 0;
 }
 
 static void test_resolve(void **state)
@@ -179,7 +144,7 @@ static void test_write(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(chmod(in_top("guest/etc/fstab"), 0640), 0);
+	assert_int_equal(chmod(temp_dir_path("guest/etc/fstab"), 0640), 0);
 	assert_int_equal(t->ops->write(t, "/etc/fstab", "short\n", 6), 0);
 	text = tree_text(t, "/etc/fstab", NULL);
 	assert_string_equal(text, "short\n");
@@ -206,7 +171,7 @@ static void test_create_remove(void **state)
 	assert_int_equal(t->ops->remove(t, "/etc/x.link"), 0);
 	assert_int_equal(t->ops->remove(t, "/etc/x.link"), -ENOENT);
 	assert_int_equal(t->ops->remove(t, "/out"), 0);
-	assert_int_equal(access(in_top("secret"), F_OK), 0);
+	assert_int_equal(access(temp_dir_path("secret"), F_OK), 0);
 	assert_int_equal(t->ops->remove(t, "/etc"), -EISDIR);
 	assert_int_equal(t->ops->remove(t, "/fifo"), -EINVAL);
 }
@@ -216,7 +181,7 @@ static void test_readonly(void **state)
 	struct tree *ro;
 
 	(void)state;
-	assert_int_equal(tree_dir_open(in_top("guest"), true, &ro), 0);
+	assert_int_equal(tree_dir_open(temp_dir_path("guest"), true, &ro), 0);
 	assert_non_null(ro->why_readonly);
 	assert_int_equal(ro->ops->write(ro, "/etc/fstab", "x", 1), -EROFS);
 	assert_int_equal(ro->ops->create(ro, "/etc/y", 0644, "x", 1), -EROFS);

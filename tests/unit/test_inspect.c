@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +20,8 @@
 #include "bridgectl/fixup/inspect.h"
 #include "common/proc.h"
 #include "common/util.h"
+#include "tests/support/temp_dir.h"
 
-static char folder[PATH_MAX];
 static char *names[32]; /* of the trees */
 static unsigned n_names;
 
@@ -56,16 +55,8 @@ static char *builder(const char *arg, const char *where)
 
 static void path_of(char path[PATH_MAX], const char *tree, const char *file)
 {
-	assert_true(snprintf(path, PATH_MAX, "%.1000s/%.100s%.1000s", folder, tree, file) <
-		    PATH_MAX);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
+	assert_true(snprintf(path, PATH_MAX, "%.1000s/%.100s%.1000s", temp_dir("inspect"), tree,
+			     file) < PATH_MAX);
 }
 
 static struct inspection *look(const char *name)
@@ -457,13 +448,9 @@ static void test_json_bounds(void **state)
 
 static int set_up(void **state)
 {
-	const char *dir = getenv("TMPDIR");
 	char *list;
 
 	(void)state;
-	snprintf(folder, sizeof(folder), "%.1000s/l2t-inspect-XXXXXX", dir ? dir : "/tmp");
-	if (!mkdtemp(folder))
-		return -1;
 	list = builder("--list", NULL);
 	if (!list)
 		return -1;
@@ -478,7 +465,7 @@ static int tear_down(void **state)
 	(void)state;
 	for (unsigned i = 0; i < n_names; i++)
 		free(names[i]);
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return 0;
 }
 
 int main(void)
