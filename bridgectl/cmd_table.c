@@ -193,10 +193,10 @@ const struct cmd cmd_table[] = {
 	  .summary = "hand a definition to libvirt, after checking it",
 	  .text = "Reads libvirt's domain XML, - for standard input. Before anything is made it "
 		  "looks for what would keep the guest from starting: a domain of that name or "
-		  "UUID, an address that another domain has, disks and bridges that are not "
-		  "there, a machine type that QEMU has not; and libvirt checks it. An address "
-		  "that is still seen behind a tunnel is told; with --from its old host is asked "
-		  "instead.",
+		  "UUID, an address or a disk that another domain has, disks and bridges that "
+		  "are not there, a machine type that QEMU has not; and libvirt checks it. An "
+		  "address that is still seen behind a tunnel is told; with --from its old host "
+		  "is asked instead.",
 	  .fn = cmd_domain_define },
 	{ .words = "domain start",
 	  .args = "DOMAIN",

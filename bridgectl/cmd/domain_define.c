@@ -124,6 +124,68 @@ static bool macs_are_free(const struct definition *v)
 	return true;
 }
 
+/* Links and second nodes of a device count as what they lead to, when that is on this host. */
+static bool is_same(const struct definition *v, const char *a, const char *b)
+{
+	struct stat x, y;
+
+	if (!strcmp(a, b))
+		return true;
+	if (!libvirt_is_here(v->h) || stat(a, &x) < 0 || stat(b, &y) < 0)
+		return false;
+	if (S_ISBLK(x.st_mode) || S_ISBLK(y.st_mode))
+		return S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode) && x.st_rdev == y.st_rdev;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static bool disk_is_free(const struct definition *v, const struct xml_file *f,
+			 const struct hyper_domain *o, const struct xml_domain *other)
+{
+	for (unsigned i = 0; i < other->n_files; i++) {
+		const struct xml_file *its = &other->files[i];
+
+		if (!its->is_disk || (f->may_share && its->may_share) ||
+		    !is_same(v, f->path, its->path))
+			continue;
+		cmd_error("%s: %s, %s, is %s of the domain %s (%s), too: remove that domain (virsh "
+			  "undefine), or give one of them another disk; what both are made for is "
+			  "<shareable/> in both",
+			  v->d->name, f->what, f->path, its->what, o->name,
+			  hyper_state_name(o->state));
+		return false;
+	}
+	return true;
+}
+
+static bool disks_are_apart(const struct definition *v, const struct hyper_domain *o, bool live)
+{
+	_cleanup_free_ char *text = NULL;
+	char err[MAX(HYPER_ERRLEN, XML_ERRLEN)];
+	struct xml_domain *other;
+	bool ok = true;
+
+	if (v->h->ops->dump(v->h, o->name, live, &text, err) < 0)
+		return true; /* it is gone meanwhile */
+	other = xml_read(text, err);
+	for (unsigned i = 0; other && ok && i < v->d->n_files; i++)
+		ok = !v->d->files[i].is_disk || disk_is_free(v, &v->d->files[i], o, other);
+	xml_domain_free(other);
+	return ok;
+}
+
+/* A running domain may have other disks at its next start: both count. */
+static bool disks_are_free(const struct definition *v)
+{
+	for (unsigned i = 0; i < v->others.n; i++) {
+		const struct hyper_domain *o = &v->others.v[i];
+
+		if (o != v->old && (!disks_are_apart(v, o, false) ||
+				    (o->state != HYPER_OFF && !disks_are_apart(v, o, true))))
+			return false;
+	}
+	return true;
+}
+
 static void note_far(struct definition *v)
 {
 	json_t *tables = v->d->n_vifs ? mac_tables(v->call, NULL) : NULL;
@@ -175,9 +237,7 @@ static bool files_are_there(const struct definition *v)
 		if (!r)
 			continue;
 		cmd_error("%s: %s: %s: %s%s", v->d->name, f->what, f->path, strerror(r),
-			  r == ENOENT && !strncmp(f->what, "disk", 4) ?
-				  "; `bridgectl disk create` makes it" :
-				  "");
+			  r == ENOENT && f->is_disk ? "; `bridgectl disk create` makes it" : "");
 		return false;
 	}
 	return true;
@@ -242,7 +302,7 @@ static bool check(struct definition *v)
 		cmd_error("%s", err);
 		return false;
 	}
-	if (!is_free(v) || !macs_are_free(v))
+	if (!is_free(v) || !macs_are_free(v) || !disks_are_free(v))
 		return false;
 	if (libvirt_is_here(v->h)) {
 		if (!files_are_there(v) || !bridges_are_there(v))

@@ -123,20 +123,21 @@ static void read_vif(struct xml_domain *d, const xmlNode *n)
 	v->ovs = xml_attr_is(xml_child(n, "virtualport"), "type", "openvswitch");
 }
 
-/* Takes over `path`. */
-static void add_file(struct xml_domain *d, char *path, bool is_block, const char *what,
-		     const char *which)
+/* Takes over `path`. NULL: there is none. */
+static struct xml_file *add_file(struct xml_domain *d, char *path, bool is_block, const char *what,
+				 const char *which)
 {
 	struct xml_file *f;
 
 	if (!path || !*path) {
 		free(path);
-		return;
+		return NULL;
 	}
 	f = mem_push(d->files, d->n_files);
 	f->path = path;
 	f->is_block = is_block;
 	snprintf(f->what, sizeof(f->what), "%s%s%.20s", what, which ? " " : "", which ? which : "");
+	return f;
 }
 
 static void read_disk(struct xml_domain *d, const xmlNode *n)
@@ -144,9 +145,17 @@ static void read_disk(struct xml_domain *d, const xmlNode *n)
 	const xmlNode *source = xml_child(n, "source");
 	_cleanup_free_ char *target = xml_attr(xml_child(n, "target"), "dev");
 	bool is_block = xml_attr_is(n, "type", "block");
+	struct xml_file *f;
 
-	if (!xml_attr_is(source, "startupPolicy", "optional"))
-		add_file(d, xml_attr(source, is_block ? "dev" : "file"), is_block, "disk", target);
+	if (xml_attr_is(source, "startupPolicy", "optional"))
+		return;
+	f = add_file(d, xml_attr(source, is_block ? "dev" : "file"), is_block, "disk", target);
+	if (!f)
+		return;
+	f->is_disk = true;
+	/* libvirt says <readonly/> of every CD-ROM; who writes a definition need not. */
+	f->may_share = xml_child(n, "shareable") || xml_child(n, "readonly") ||
+		       xml_attr_is(n, "device", "cdrom");
 }
 
 static void read_os(struct xml_domain *d, const xmlNode *os)

@@ -20,7 +20,8 @@ struct xml_vif {
 struct xml_file {
 	char *path;
 	char what[32]; /* "disk vda", "kernel" */
-	bool is_block;
+	bool is_block, is_disk;
+	bool may_share; /* of a disk: <shareable/> or <readonly/>, or it is a medium */
 };
 
 struct xml_domain {

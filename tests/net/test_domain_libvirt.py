@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import stat
 import subprocess
 import time
 
@@ -147,6 +148,35 @@ def test_define_refuses(kvm, case):
     before = kvm.daemon.virsh("dumpxml", "web1").stdout
     assert said in kvm.refused("define", "-", stdin=xml)
     assert kvm.names() == ["web1"] and kvm.daemon.virsh("dumpxml", "web1").stdout == before
+
+
+def test_define_with_the_disk_of_another(kvm, tmp_path):
+    """By whatever path. What both share is theirs to share."""
+    image, link = tmp_path / "web1.img", tmp_path / "link"
+    image.write_bytes(bytes(512))
+    link.symlink_to(image)
+    pair = disk(image), disk(link)
+    kvm.run("define", "-", stdin=tiny_guest("web1", pair[0]))
+    said = kvm.refused("define", "-", stdin=tiny_guest("web2", pair[1]))
+    assert f"web2: disk vda, {link}, is disk vda of the domain web1 (off), too" in said and "virsh undefine" in said
+    kvm.run("define", "-", "--replace", stdin=tiny_guest("web1", pair[1]))
+    both = [p.replace("<target", "<shareable/><target") for p in pair]
+    kvm.refused("define", "-", stdin=tiny_guest("web2", both[1]))
+    kvm.run("define", "-", "--replace", stdin=tiny_guest("web1", both[0]))
+    kvm.run("define", "-", stdin=tiny_guest("web2", both[1]))
+    # It runs with that disk still, whatever it is to have at its next start.
+    kvm.daemon.virsh("start", "web1")
+    kvm.run("define", "-", "--replace", stdin=tiny_guest("web1"))
+    assert "of the domain web1 (running)" in kvm.refused("define", "-", stdin=tiny_guest("web3", pair[0]))
+    nodes = tmp_path / "vg-web6", tmp_path / "dm-6"
+    for node in nodes:
+        os.mknod(node, stat.S_IFBLK | 0o600, os.makedev(7, 999))
+    blocks = [disk(n).replace('type="file"', 'type="block"').replace("source file", "source dev") for n in nodes]
+    kvm.run("define", "-", stdin=tiny_guest("web6", blocks[0]))
+    assert f"{nodes[1]}, is disk vda of the domain web6" in kvm.refused("define", "-", stdin=tiny_guest("web7", blocks[1]))
+    cdrom = pair[0].replace('device="disk"', 'device="cdrom"').replace("virtio", "ide").replace("vda", "hda")
+    for name in "web4", "web5":
+        kvm.run("define", "-", stdin=tiny_guest(name, cdrom.replace(str(image), os.path.abspath(__file__))))
 
 
 def test_define_there(lab, tmp_path):

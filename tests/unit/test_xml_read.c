@@ -72,7 +72,8 @@ static void test_record(void **state)
 	assert_string_equal(d->files[0].what, "kernel");
 	assert_string_equal(d->files[1].path, "/dev/vg0/web1");
 	assert_string_equal(d->files[1].what, "disk vda");
-	assert_true(d->files[1].is_block);
+	assert_true(d->files[1].is_block && d->files[1].is_disk && !d->files[1].may_share);
+	assert_false(d->files[0].is_disk);
 	assert_int_equal(d->n_vifs, 2);
 	assert_string_equal(d->vifs[0].mac, "00:16:3e:00:00:01");
 	assert_string_equal(d->vifs[0].bridge, "br-sv");
@@ -80,6 +81,36 @@ static void test_record(void **state)
 	assert_string_equal(d->vifs[1].mac, "");
 	assert_null(d->vifs[1].bridge);
 	xml_domain_free(d);
+}
+
+static void test_shared(void **state)
+{
+	static const struct {
+		const char *attribute, *element;
+		bool may_share;
+	} disks[] = {
+		{ "", "", false },
+		{ "device='disk'", "<shareable/>", true },
+		{ "", "<readonly/>", true },
+		{ "device='cdrom'", "", true },
+		{ "device='lun'", "", false },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(disks); i++) {
+		char text[256], err[XML_ERRLEN];
+		struct xml_domain *d;
+
+		snprintf(text, sizeof(text),
+			 "<domain><name>a</name><devices><disk type='block' %s>"
+			 "<source dev='/dev/b'/>%s</disk></devices></domain>",
+			 disks[i].attribute, disks[i].element);
+		d = xml_read(text, err);
+		assert_non_null(d);
+		assert_int_equal(d->n_files, 1);
+		assert_int_equal(d->files[0].may_share, disks[i].may_share);
+		xml_domain_free(d);
+	}
 }
 
 /* Lines behind the first: the sentence names the line. */
@@ -294,10 +325,15 @@ static void test_capabilities(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_record),	       cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_too_large),      cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_copies),	       cmocka_unit_test(test_what_libvirt_adds),
-		cmocka_unit_test(test_one_difference), cmocka_unit_test(test_said_only),
+		cmocka_unit_test(test_record),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_what_libvirt_adds),
+		cmocka_unit_test(test_one_difference),
+		cmocka_unit_test(test_said_only),
 		cmocka_unit_test(test_capabilities),
 	};
 
