@@ -188,7 +188,7 @@ static bool disks_are_free(const struct definition *v)
 
 static void note_far(struct definition *v)
 {
-	json_t *tables = v->d->n_vifs ? mac_tables(v->call, NULL) : NULL;
+	json_t *tables = v->d->n_vifs ? mac_tables(v->call) : NULL;
 	struct mac_sight s;
 
 	for (unsigned i = 0; i < v->d->n_vifs; i++)

@@ -26,7 +26,7 @@ struct search {
 	struct hyper_list domains[2]; /* of Xen and of libvirt */
 	const char *kinds[2];
 	struct xen_configs configs;
-	json_t *tables;	   /* mac_tables(); NULL: no daemon */
+	json_t *tables;	   /* of the daemon's bridges; NULL: no daemon */
 	json_t *not_asked; /* sentences */
 };
 
@@ -57,22 +57,16 @@ static void ask_hypervisor(struct search *s, unsigned n, const struct hyper_choi
 static void gather(struct search *s)
 {
 	const char *uri = cmd_option(s->call, "--connect");
-	const char *bridge = cmd_option(s->call, "--bridge");
 	struct hyper_choice xen = { .xen = "" };
 	struct hyper_choice libvirt = { .uri = uri ? uri : libvirt_default_uri() };
 	bool is_xen = hyper_xen_is_here();
-	char why[128];
 
 	if (is_xen)
 		ask_hypervisor(s, 0, &xen, true);
 	ask_hypervisor(s, 1, &libvirt, uri || !is_xen);
 	xen_configs_read(&s->configs);
-	s->tables = mac_tables(s->call, bridge);
-	if (!s->tables && bridge)
-		snprintf(why, sizeof(why), "l2tund does not run, or joins no bridge %.40s", bridge);
 	if (!s->tables)
-		missed(s,
-		       bridge ? why : "l2tund does not run, so no forwarding table was looked at");
+		missed(s, "l2tund does not run, so no forwarding table was looked at");
 	else if (mac_cut_short(s->tables))
 		missed(s, "some addresses of a bridge, which has more than l2tund tells of");
 }
@@ -202,7 +196,7 @@ static enum exit_code make(const struct search *s)
 enum exit_code cmd_domain_mac(struct cmd_call *call)
 {
 	struct search s = { .call = call };
-	const char *given = cmd_option(call, "--check");
+	const char *given = cmd_option(call, "--check"), *bridge = cmd_option(call, "--bridge");
 	enum exit_code code;
 	char mac[MAC_LEN];
 
@@ -210,6 +204,9 @@ enum exit_code cmd_domain_mac(struct cmd_call *call)
 		return EXIT_USAGE;
 	if (far_asked(call))
 		return far_same(call, false);
+	s.tables = bridge ? mac_table_of(call, bridge) : mac_tables(call);
+	if (bridge && !s.tables)
+		return call->failed;
 	s.not_asked = json_array();
 	gather(&s);
 	code = given ? check(&s, mac) : make(&s);

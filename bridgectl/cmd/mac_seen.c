@@ -34,21 +34,25 @@ static void add_table(struct cmd_call *call, json_t *tables, const char *name)
 		json_array_append_new(tables, fdb);
 }
 
-json_t *mac_tables(struct cmd_call *call, const char *bridge)
+json_t *mac_tables(struct cmd_call *call)
 {
-	json_t *all = bridge ? NULL : ask(call, "bridge.list", NULL), *tables = json_array(), *b;
+	json_t *all = ask(call, "bridge.list", NULL), *tables, *b;
 	size_t i;
 
-	if (bridge)
-		add_table(call, tables, bridge);
+	if (!all)
+		return NULL;
+	tables = json_array();
 	json_array_foreach(view_list(all, "bridges"), i, b)
 		add_table(call, tables, view_str(b, "name"));
-	if (all || json_array_size(tables)) {
-		json_decref(all);
-		return json_pack("{s:o}", "bridges", tables);
-	}
-	json_decref(tables);
-	return NULL;
+	json_decref(all);
+	return json_pack("{s:o}", "bridges", tables);
+}
+
+json_t *mac_table_of(struct cmd_call *call, const char *bridge)
+{
+	json_t *fdb = cmd_ask(call, "bridge.fdb", json_pack("{s:s}", "name", bridge));
+
+	return fdb ? json_pack("{s:[o]}", "bridges", fdb) : NULL;
 }
 
 static bool is_far(const json_t *e)
@@ -199,7 +203,7 @@ static bool is_off_there(const struct cmd_call *call, const char *host, const st
 static bool may_start(struct cmd_call *call, const struct guest_off *g)
 {
 	const char *from = cmd_option(call, "--from");
-	json_t *tables = from ? NULL : mac_tables(call, NULL);
+	json_t *tables = from ? NULL : mac_tables(call);
 	unsigned known = 0;
 	bool ok = true;
 

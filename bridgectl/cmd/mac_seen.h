@@ -20,11 +20,10 @@ struct mac_sight {
 	bool is_port; /* it is the address of the port itself */
 };
 
-/*
- * {"bridges": [{"name", "entries"}]} of all, or of one `bridge`; NULL: there is no daemon, or no
- * such bridge.
- */
-json_t *mac_tables(struct cmd_call *call, const char *bridge);
+/* {"bridges": [{"name", "entries"}]} of all; NULL: there is no daemon. */
+json_t *mac_tables(struct cmd_call *call);
+/* The same of one. NULL: told, and call->failed is the exit code. */
+json_t *mac_table_of(struct cmd_call *call, const char *bridge);
 
 /* Where it was heard last, of all of them. `tables` may be NULL: not seen. */
 bool mac_find(const json_t *tables, const char *mac, struct mac_sight *ret);

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests/support"))
 
 from fake_xen import FakeXen  # noqa: E402
 
-from fake_daemon import FakeDaemon  # noqa: E402
+from fake_daemon import Error, FakeDaemon  # noqa: E402
 
 BRIDGECTL = os.environ.get("BRIDGECTL", str(ROOT / "bridgectl" / "bridgectl"))
 PRINTED = HERE / "hypervisor"
@@ -205,6 +205,24 @@ def test_names_in_other_encodings(host):
     assert host.json("list")["domains"][1]["interfaces"] == [{"mac": MAC, "bridge": "br?", "interface": None}]
     done = host.run("mac", "--check", MAC)
     assert done.returncode == 1 and f"{MAC}: guest caf? in /etc/xen/caf.cfg" in done.stdout
+
+
+# --- mac ---
+
+
+def test_mac_of_a_bridge(host):
+    """That bridge alone is what was asked for, so without it there is no answer."""
+    path = host.folder / "sock"
+    words = ["mac", "--bridge", "br", "-s", path]
+    assert host.refused(*words, code=3).count("\n") == 1
+    tables = bridges(br=[seen(2)], vlan9=[seen(1, mac="00:16:3e:00:00:02")])
+    with FakeDaemon(path, tables):
+        assert host.run(*words, "--check", MAC).returncode == 1
+        assert "nobody has it" in host.ok(*words, "--check", "00:16:3e:00:00:02")
+    with FakeDaemon(path, {"bridge.fdb": Error("not-found", "bridge br has no tunnel; see bridge list")}):
+        for more in [], ["--check", MAC], ["--json"]:
+            said = host.refused(*words, *more)
+            assert "bridge br has no tunnel" in said and said.count("\n") == 1, said
 
 
 # --- Which tool ---
