@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bridgectl/domain/mem.h"
+#include "bridgectl/fixup/bootrecord.h"
 #include "bridgectl/fixup/fixup.h"
 
 static enum hint hint_of(enum tristate t)
@@ -45,6 +46,15 @@ static void take(const struct guest_kernel *k, struct convert_look *ret)
 					     .sd_mod = hint_of(d->sd_mod) };
 }
 
+/* The first disk that has one. */
+static void take_loader(struct fixup *f, unsigned n_disks, struct convert_look *ret)
+{
+	for (unsigned i = 0; i < n_disks && !ret->hints.loader; i++) {
+		ret->hints.loader = bootrecord_whose(fixup_disk_fd(f, i));
+		ret->hints.loader_place = i;
+	}
+}
+
 int convert_look(const struct convert_place *places, unsigned n, bool trust_guest,
 		 struct convert_look *ret, char *err, size_t size)
 {
@@ -66,6 +76,7 @@ int convert_look(const struct convert_place *places, unsigned n, bool trust_gues
 	k = inspection_kernel(fixup_view(f)->in);
 	if (k)
 		take(k, ret);
+	take_loader(f, o.n_disks, ret);
 	fixup_free(f);
 	return 0;
 }

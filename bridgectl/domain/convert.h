@@ -41,6 +41,8 @@ struct convert_hints {
 	const char *kernel; /* its version, "6.1.0-18-amd64"; NULL: there is none */
 	const char *arch;   /* "x86_64", "i686", or NULL */
 	enum hint virtio_pci, virtio_blk, virtio_scsi, ahci, ata_piix, sd_mod;
+	const char *loader;    /* on a disk of the guest: "GRUB"; NULL: none that is known */
+	unsigned loader_place; /* which of the places has it */
 };
 
 /* What the user says. Everything is borrowed. */

@@ -31,11 +31,28 @@ void conv_machine(struct converter *v)
 
 /* --- How it started in Xen --- */
 
+/* Its disk has all that it needs already: nothing is to be done any more. */
+static void tell_loader(struct converter *v, const struct convert_hints *h)
+{
+	bool host = v->g->boot.method != BOOT_BOOTLOADER;
+
+	conv_note(v, conv_place(v, host ? "kernel" : "bootloader", host ? "firmware" : NULL),
+		  "how Xen started it is left out: the guest boots from its disk, by %s, with the "
+		  "command line of its own menu",
+		  h->loader);
+}
+
 static void tell_way(struct converter *v)
 {
 	static const char cmdline[] = "; its command line belongs into that, with ttyS0 for hvc0";
+	const struct convert_hints *h = v->o->hints;
 	const struct guest *g = v->g;
+	bool from_xen = g->boot.method != BOOT_NONE && g->boot.method != BOOT_FIRMWARE;
 
+	if (from_xen && h && h->kernel && h->loader) {
+		tell_loader(v, h);
+		return;
+	}
 	switch (g->boot.method) {
 	case BOOT_KERNEL:
 		conv_warn(
@@ -76,13 +93,18 @@ static void tell_parts(struct converter *v)
 
 /* --- The order --- */
 
-/* Xen started a PV guest from the first string of its list, a BIOS starts from the first disk. */
+/*
+ * Xen started a PV guest from the first string of its list, a BIOS starts from the first disk. A
+ * boot loader that is there already knows better.
+ */
 static struct choice_disk *first_disk(struct converter *v)
 {
 	const struct guest_disk *first = v->g->n_disks ? &v->g->disks[0] : NULL;
 
 	if (!v->o->n_places)
 		return NULL;
+	if (v->g->kind != GUEST_HVM && v->o->hints && v->o->hints->loader)
+		return &v->c->disks[v->o->hints->loader_place];
 	for (unsigned i = 0; v->g->kind != GUEST_HVM && i < v->o->n_places; i++)
 		if (v->o->places[i].disk == first)
 			return &v->c->disks[i];

@@ -67,16 +67,48 @@ static int read_content(int fd, const struct bootrecord_place *p, struct content
 	return 0;
 }
 
-/* What boot loaders write into their first sector for the case that they fail. */
-static const char *whose_code(const struct content *c)
+static bool says(const struct content *c, const char *text)
 {
-	static const char *const names[] = { "GRUB", "LILO", "SYSLINUX", "Missing operating" };
+	return memmem(c->boot, BOOT_CODE_BYTES, text, strlen(text));
+}
+
+/* What boot loaders write into their first sector for the case that they fail. */
+static const char *loader_of(const struct content *c)
+{
+	static const char *const names[] = { "GRUB", "LILO", "SYSLINUX" };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		if (memmem(c->boot, BOOT_CODE_BYTES, names[i], strlen(names[i])))
-			return i == 3 ? "a DOS boot sector" : names[i];
+		if (says(c, names[i]))
+			return names[i];
+	return NULL;
+}
+
+static const char *whose_code(const struct content *c)
+{
+	const char *loader = loader_of(c);
+
+	if (loader)
+		return loader;
+	if (says(c, "Missing operating"))
+		return "a DOS boot sector";
 	return is_zero(c->boot, BOOT_CODE_BYTES) ? "something in front of its first partition" :
 						   "a boot loader";
+}
+
+const char *bootrecord_whose(int fd)
+{
+	struct bootrecord_place p;
+	struct content c = { 0 };
+	char err[BOOTRECORD_ERRLEN];
+	const char *whose = NULL;
+
+	if (bootrecord_place(fd, &p) == 0 && p.sectors && read_content(fd, &p, &c, err) == 0 &&
+	    c.is_ours)
+		whose = "bridgectl's boot record";
+	else if (read_at(fd, c.boot, sizeof(c.boot), 0, err) == 0)
+		whose = loader_of(&c);
+	free(c.place);
+	return whose;
 }
 
 /* --- The bytes --- */

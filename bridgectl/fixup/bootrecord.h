@@ -49,6 +49,12 @@ struct bootrecord {
 int bootrecord_plan(int fd, const struct bootrecord_want *w, struct bootrecord *ret, char *err);
 void bootrecord_fini(struct bootrecord *b);
 
+/*
+ * What a BIOS finds on the disk that is open for reading: "bridgectl's boot record", "GRUB", …
+ * NULL: no boot loader that we know, or it cannot be read.
+ */
+const char *bootrecord_whose(int fd);
+
 struct fixup;
 struct fixup_options;
 

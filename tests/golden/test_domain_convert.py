@@ -348,6 +348,20 @@ def test_looks_into_the_disk(tmp_path, tree, words, chosen, said):
     assert got == chosen and said in done.stderr, done.stderr.decode()
 
 
+def test_boots_from_its_record(tmp_path):
+    """pygrub is missed by nobody when `domain fixup` has written the boot record."""
+    disk_of(tmp_path, "debian12")
+    assert b"warning: pygrub read the guest's disk from outside" in convert_disk(tmp_path)[0].stderr
+    with open(tmp_path / "g-disk.img", "r+b") as disk:
+        disk.seek(0x5C)
+        disk.write((2).to_bytes(8, "little"))
+        disk.seek(512)
+        disk.write(b"bridgectl boot record 1\n")
+    done, _ = convert_disk(tmp_path)
+    assert b"pygrub" not in done.stderr and b"boots from its disk, by bridgectl's boot record" in done.stderr
+    assert b"warning" not in done.stderr
+
+
 def test_no_kernel_on_the_disk(tmp_path):
     disk_of(tmp_path, "debian12", drop="boot/vmlinuz-*")
     done, got = convert_disk(tmp_path)

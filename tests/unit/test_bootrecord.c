@@ -129,7 +129,9 @@ static void test_foreign(void **state)
 	int fd = made_disk();
 
 	(void)state;
+	assert_null(bootrecord_whose(fd));
 	poke(fd, 384, "GRUB");
+	assert_string_equal(bootrecord_whose(fd), "GRUB");
 	expect_none(fd, "GRUB is there");
 	assert_int_equal(plan(fd, BOOTRECORD_ALWAYS), 0);
 	assert_int_equal(record.n_writes, 2);
@@ -138,8 +140,10 @@ static void test_foreign(void **state)
 	assert_int_equal(plan(fd, BOOTRECORD_AUTO), 0);
 	assert_int_equal(record.n_writes, 2);
 	write_it(fd);
+	assert_string_equal(bootrecord_whose(fd), "bridgectl's boot record");
 	/* The guest's own grub-install writes its core where our mark is. */
 	poke(fd, 512, "core");
+	assert_string_equal(bootrecord_whose(fd), "GRUB");
 	expect_none(fd, "GRUB is there");
 	close(fd);
 }

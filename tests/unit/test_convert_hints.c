@@ -165,9 +165,69 @@ static void narrow(void **state)
 	try(&rows[0], "i686", "32-bit kernel");
 }
 
+/* What a guest of two disks is told about booting, and from which of them it boots. */
+static void expect_boot(const char *how, const struct convert_hints *hints, bool warned,
+			unsigned first)
+{
+	struct convert_place places[2] = { { NULL, "a", "/dev/vg/g-vda", true },
+					   { NULL, "b", "/dev/vg/g-vdb", true } };
+	struct convert_options o = {
+		.type = "kvm", .hints = hints, .places = places, .n_places = 2
+	};
+	struct report report = { 0 };
+	bool has_warned = false, has_noted = false;
+	struct xl_file file;
+	struct choices *c;
+	struct guest *g;
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "name='g'\nmemory=64\n%s\ndisk=['phy:/dev/vg/b,xvdb,w','phy:/dev/vg/a,xvda,w']\n",
+		 how);
+	xl_parse(text, strlen(text), &file);
+	g = xl_guest(&file, NULL, 0);
+	places[0].disk = &g->disks[1];
+	places[1].disk = &g->disks[0];
+	c = convert_guest(g, &file, &o, &report);
+	for (unsigned i = 0; i < report.n; i++)
+		if (strstr(report.items[i].text, "on its own disk") ||
+		    strstr(report.items[i].text, "of its own on its disk"))
+			has_warned = true;
+		else if (strstr(report.items[i].text, "boots from its disk, by GRUB"))
+			has_noted = report.items[i].severity == REPORT_NOTE;
+	if (report.n_errors || has_warned != warned || has_noted == warned ||
+	    c->disks[first].boot != 1)
+		fail_msg("%s: warned %d, noted %d, vd%c boots", how, has_warned, has_noted,
+			 c->disks[0].boot ? 'a' : 'b');
+	choices_free(c);
+	report_fini(&report);
+	guest_free(g);
+	xl_file_fini(&file);
+}
+
+/* pygrub and its like are no loss where a boot loader is on the disk, with a kernel for it. */
+static void loader(void **state)
+{
+	static const struct convert_hints all = { .kernel = "6.1.0", .loader = "GRUB" },
+					  none = { .kernel = "6.1.0" },
+					  no_kernel = { .loader = "GRUB" };
+	static const char *const ways[] = { "bootloader='pygrub'", "kernel='/k'\nextra='quiet'",
+					    "type='pv'\nfirmware='pvgrub64'",
+					    "type='pvh'\nkernel='/boot/grub-i386-xen_pvh.bin'" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+		expect_boot(ways[i], &all, false, 0);
+		expect_boot(ways[i], &none, true, 1);
+		expect_boot(ways[i], &no_kernel, true, 0);
+		expect_boot(ways[i], NULL, true, 1);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(choices), cmocka_unit_test(narrow) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(choices), cmocka_unit_test(narrow),
+					    cmocka_unit_test(loader) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
