@@ -105,8 +105,10 @@ static void read_cmdline(struct xl_reader *r)
 /* The firmware of pv-grub has had many names. */
 static bool is_pvgrub(const char *kernel)
 {
-	static const char *const names[] = { "pv-grub", "pvgrub", "grub-x86_64-xen",
-					     "grub-i386-xen", "grub-i386-xen_pvh" };
+	static const char *const names[] = {
+		"pv-grub",  "pvgrub",	     "pvhgrub",		/* Xen's own; Arch */
+		"grub.xen", "grub-i386-xen", "grub-x86_64-xen", /* SUSE; Debian, also _pvh */
+	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strncmp(base_name(kernel), names[i], strlen(names[i])))
@@ -139,13 +141,14 @@ static void read_firmware(struct xl_reader *r)
 	xl_read_text(r, "firmware", &g->firmware);
 	if (!g->firmware)
 		return;
-	if (!strncmp(g->firmware, "pvgrub", 6) && g->kind != GUEST_HVM) {
+	if (g->kind != GUEST_HVM &&
+	    (!strcmp(g->firmware, "pvgrub32") || !strcmp(g->firmware, "pvgrub64"))) {
 		g->boot.method = BOOT_PVGRUB;
 		g->arch = arch_of(g->firmware);
-	} else if (g->kind == GUEST_PV) {
+	} else if (g->kind != GUEST_HVM) {
 		report_error(r->report, v->line, v->column,
-			     "a PV guest has no firmware '%s'; there are pvgrub32 and pvgrub64",
-			     g->firmware);
+			     "a %s guest has no firmware '%s'; there are pvgrub32 and pvgrub64",
+			     g->kind == GUEST_PVH ? "PVH" : "PV", g->firmware);
 	}
 	if (!strcmp(g->firmware, "uefi")) {
 		free(g->firmware);

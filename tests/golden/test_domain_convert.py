@@ -37,6 +37,7 @@ WORDS = {
     "hvm-all": accept("pci", "channel", "serial", "usbdevice", "vif.script", "vif.model"),
     "hvm-pc": ["--bus", "virtio", "--machine", "pc", "--type", "qemu"],
     "pv-file": ["--mac", "0=00:16:3E:01:02:03", "--bridge", "br0"],
+    "pvh-kernel": accept("tsc_mode") + ["--bridge", "xenbr0=br-sv"],
     "pv-xentools": ["--bridge", "br0", "--bus", "scsi", "--machine", "q35"],
     "vifs": ["--mac=2=00:16:3e:00:00:12", "--mac=3=00:16:3e:00:00:13", "--mac=5=00:16:3e:00:00:15", "--bridge", "br2=br-two", "--bridge", "br-x", *accept("vif.script")],
 }
