@@ -391,6 +391,20 @@ def test_stop(any_host):
     assert any_host.names() == ["Domain-0", "other"]
 
 
+@pytest.mark.parametrize("cost,seconds", [(0.5, 3), (0, 2)], ids=["slow", "quick"])
+def test_stop_leaves_the_host_time(host, cost, seconds):
+    """Where `xl list` is slow the host is busy, above all with clearing guests away: a third of its time at most."""
+    host.domain("web1", seconds=seconds)
+    host.save(slow={"list": cost})
+    begin = time.monotonic()
+    host.ok("stop", "web1")
+    elapsed = time.monotonic() - begin
+    looks = [c for c in host.calls() if c.startswith("xl list")][1:]
+    assert len(looks) <= 1 + elapsed / 0.5
+    assert elapsed >= cost + (3 * len(looks) - 2) * cost, looks
+    assert elapsed >= seconds and len(looks) >= 2, looks
+
+
 def test_stop_off(host):
     host.config("mail")
     assert host.ok("stop", "mail") == "mail: it is off already\n"

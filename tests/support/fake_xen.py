@@ -53,7 +53,8 @@ class FakeXen:
         return self.state
 
     def domain(self, name, state="-b----", mem=256, vcpus=1, **more):
-        """`more`: mac, bridge; shutdown: ok, never, button, deaf, restart, preserve; looks; mute."""
+        """`more`: mac, bridge; shutdown: ok, never, button, deaf, restart, preserve; looks or
+        seconds that it takes; mute."""
         vifs = [{"mac": more.pop("mac"), "bridge": more.pop("bridge", "xenbr0")}] if "mac" in more else []
         number = self.state["next"]
         self.state["next"] += 1
@@ -142,12 +143,12 @@ class Tool:
             print(line + (f" {self.uuid(d)} {'-':>8} {'-':>16}" if "-v" in words else ""))
 
     def pass_time(self):
-        """What was asked to shut down does so after some looks."""
+        """What was asked to shut down does so after some looks, and not before its time."""
         for d in list(self.state["domains"]):
             if "ending" not in d:
                 continue
             d["ending"] -= 1
-            if d["ending"] > 0:
+            if d["ending"] > 0 or time.time() < d["until"]:
                 continue
             del d["ending"]
             how = d.get("shutdown", "ok")
@@ -223,6 +224,7 @@ class Tool:
             fail("shutdown failed (rc=-12)")
         if how != "never":
             d["ending"] = d.get("looks", 1)
+            d["until"] = time.time() + d.get("seconds", 0)
 
     def destroy(self, words):
         self.remove(self.find(words[0]))
