@@ -358,6 +358,7 @@ static void look_ifcfg(struct plan *p, const char *path, void *arg)
 
 void edit_net(struct plan *p)
 {
+	edit_net_match(p);
 	for (unsigned i = 0; i < ARRAY_SIZE(rule_files); i++) {
 		plan_lines(p, rule_files[i], WHY_RULES, driver_line, NULL);
 		plan_lines(p, rule_files[i], WHY_RULES, rule_line, NULL);

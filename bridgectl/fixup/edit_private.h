@@ -74,6 +74,7 @@ void edit_boot_files(struct plan *p);
 void edit_kernel(struct plan *p);
 void edit_console(struct plan *p);
 void edit_net(struct plan *p);
+void edit_net_match(struct plan *p); /* a part of it */
 void edit_modules(struct plan *p);
 void edit_misc(struct plan *p);
 

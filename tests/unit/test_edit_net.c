@@ -54,11 +54,35 @@ static const struct edit_case others[] = {
 	  "[ethernet]\nmac-address=00:16:3e:00:00:09\n", NULL, "line 2: the domain has no card" },
 };
 
+#define LINK "/etc/systemd/network/10-dmz.link"
+#define NAME "\n[Link]\nName=dmz0\n"
+
+static const struct edit_case matches[] = {
+	{ LINK, "[Match]\nPath=xen-vif-1\n" NAME, "[Match]\nMACAddress=" MAC1 "\nPath=*\n" NAME,
+	  NULL },
+	{ LINK, "[Match]\nDriver=vif\nPath=xen-vif-1\n" NAME,
+	  "[Match]\nPath=*\nMACAddress=" MAC1 "\n" NAME, NULL },
+	{ LINK, "[Match]\r\nMACAddress=" MAC0 "\r\nDriver = xen_netfront\r\n" NAME,
+	  "[Match]\r\nMACAddress=" MAC0 "\r\nPath=*\r\n" NAME, NULL },
+	{ LINK, "[Match]\nPath=xen-vif-*\nVirtualization=xen\n" NAME,
+	  "[Match]\nPath=*\nVirtualization=vm\n" NAME, NULL },
+	{ "/etc/systemd/network/all.network", "[Match]\nDriver=vif\n[Network]\nDHCP=yes\n",
+	  "[Match]\nPath=*\n[Network]\nDHCP=yes\n", NULL },
+	/* Others, too; not at all; elsewhere. */
+	{ LINK, "[Match]\nDriver=vif virtio_net\n" NAME, NULL, NULL },
+	{ LINK, "[Match]\nDriver=!vif\n" NAME, NULL, NULL },
+	{ LINK, "[Match]\n#Driver=vif\n[Link]\nDriver=vif\n", NULL, NULL },
+	{ LINK, "[Match]\nDriver=\nPath\n=\n[\n", NULL, NULL },
+	{ LINK, "[Match]\nPath=xen-vif-7\n" NAME, NULL,
+	  "no MAC address is known for network card 7" },
+};
+
 static void test_cases(void **state)
 {
 	(void)state;
 	edit_guest_cases(rules, ARRAY_SIZE(rules));
 	edit_guest_cases(others, ARRAY_SIZE(others));
+	edit_guest_cases(matches, ARRAY_SIZE(matches));
 }
 
 static void make(struct edit_guest *g, char **nics, unsigned n)
