@@ -118,6 +118,16 @@ static int ask(struct stopping *s)
 			  s->domain);
 }
 
+/* It may have ended by itself just before it was asked. */
+static bool is_gone(const struct stopping *s)
+{
+	char err[HYPER_ERRLEN];
+	struct stopping again = *s;
+
+	again.err = err;
+	return look(&again) == 1;
+}
+
 /* Who has pressed Ctrl-C wants no more of it, and surely not this. */
 static bool may_destroy(const struct stopping *s)
 {
@@ -178,6 +188,8 @@ int xen_stop(struct hyper *h, const char *domain, const struct hyper_wait *w, ch
 	if (r < 0)
 		return not_running(domain, r, err);
 	r = ask(&s);
+	if (r < 0 && is_gone(&s))
+		return 0;
 	if (r < 0)
 		return may_destroy(&s) ? destroy(&s) : r;
 	r = await(&s, w->timeout_s);

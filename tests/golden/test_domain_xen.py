@@ -6,6 +6,7 @@ What the lists of several versions become is in tests/golden/hypervisor/VERSION.
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -225,6 +226,15 @@ def test_mac_of_a_bridge(host):
             assert "bridge br has no tunnel" in said and said.count("\n") == 1, said
 
 
+def test_mac_of_a_full_table(host):
+    """What the daemon does not tell of was not asked."""
+    path = host.folder / "sock"
+    with FakeDaemon(path, bridges(truncated=True, br=[])):
+        done = host.run("mac", "--check", MAC, "-s", path)
+        assert done.returncode == 0 and "nobody has it" in done.stdout
+        assert "not asked: some addresses of a bridge, which has more than l2tund tells of" in done.stderr
+
+
 # --- Which tool ---
 
 
@@ -302,6 +312,23 @@ def test_start_fails(host):
     text = "Parsing config from /etc/xen/web1.cfg\nlibxl: error: libxl_dm.c:9: no such volume\nmore\n"
     host.save(says={"create": {"text": text, "code": 3}})
     assert host.refused("start", "web1") == "bridgectl: web1: xl create: libxl: error: libxl_dm.c:9: no such volume\n"
+
+
+@pytest.mark.parametrize(
+    "call,words,code,said",
+    [
+        ("create-exists", ["start", "web1"], 3, 'xl create: libxl: error: .*:Domain with name "web1" already exists.'),
+        ("create-none", ["start", "web1"], 3, "xl create: Failed to read config file: /etc/xen/nosuch.cfg: No such file or directory"),
+        ("list-none", ["list"], 1, "Xen: xl list: nosuch is an invalid domain identifier \\(rc=-6\\)"),
+    ],
+)
+def test_what_a_real_xl_says(host, call, words, code, said):
+    """Of all its lines the one that says what is wrong."""
+    host.config("web1")
+    host.domain("db")
+    host.save(says={call.split("-")[0]: {"text": (PRINTED / f"real-4.17/{call}.err").read_text(), "code": code}})
+    got = host.refused(*words)
+    assert re.search(said, got) and got.count("\n") == 1, got
 
 
 def test_start_managed(xm):
@@ -464,6 +491,14 @@ def test_stop_deaf(host):
     assert "end it with --force" in host.refused("stop", "win")
     host.ok("stop", "win", "--force")
     assert host.deeds()[-1] == "xl destroy 1"
+
+
+@pytest.mark.parametrize("more", [[], ["--force"]])
+def test_stop_ended_just_before(host, more):
+    """Between the list and the question. What is off is off."""
+    host.domain("web1", shutdown="gone")
+    assert host.ok("stop", "web1", *more) == "web1: stopped\n"
+    assert "xl destroy 1" not in host.deeds()
 
 
 def test_stop_paused(host):

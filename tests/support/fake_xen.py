@@ -53,7 +53,7 @@ class FakeXen:
         return self.state
 
     def domain(self, name, state="-b----", mem=256, vcpus=1, **more):
-        """`more`: mac, bridge; shutdown: ok, never, button, deaf, restart, preserve; looks or
+        """`more`: mac, bridge; shutdown: ok, never, button, deaf, gone, restart, preserve; looks or
         seconds that it takes; mute."""
         vifs = [{"mac": more.pop("mac"), "bridge": more.pop("bridge", "xenbr0")}] if "mac" in more else []
         number = self.state["next"]
@@ -218,6 +218,10 @@ class Tool:
         d = self.find([w for w in words if w != "-F"][0])
         how = d.get("shutdown", "ok")
         print(f"Shutting down domain {d['id']}", file=sys.stderr)
+        if how == "gone":
+            self.remove(d)
+            self.save()
+            fail(f"{d['id']} is an invalid domain identifier (rc=-6)")
         if how == "deaf" or (how == "button" and not button):
             print("PV control interface not available: external graceful shutdown not possible.\n"
                   'Use "-F" to fallback to ACPI power event.', file=sys.stderr)
