@@ -108,6 +108,14 @@ def test_shown(guest):
     assert f"UUID={UUID}" in text and text.endswith("Nothing was written; --apply does it.\n")
 
 
+def test_shown_short(ctl, tmp_path):
+    """GRUB's environment block is a kilobyte, which '#' fill up."""
+    guest = Guest(ctl, tmp_path, "rocky9")
+    text = ctl.ok(*guest.words())
+    assert "+++ b/boot/grub2/grubenv" in text and "##### (" in text and " of '#')" in text
+    assert "#" * 100 not in text
+
+
 def test_files_keep_what_they_are(ctl, tmp_path):
     def change(tree):
         (tree / "etc/fstab").chmod(0o600)

@@ -204,6 +204,8 @@ CFG = "name='g'\nmemory=64\nkernel='/k'\nvif=['mac=00:16:3e:00:00:01,bridge=br0'
         ([*PLACE, "--bridge", "a=b", "--bridge", "a=c"], 2, "two names for a"),
         ([*PLACE, "--bridge", "br9=x"], 1, "no interface is on a bridge br9"),
         ([*PLACE, "--bridge", "br0=0123456789abcdef"], 1, "too long"),
+        ([*PLACE, "--bridge", "br0=a/b"], 1, '"a/b" is no name of a bridge'),
+        ([*PLACE, "--bridge", "br0=a:b"], 1, '"a:b" is no name of a bridge'),
         ([*PLACE, "--mac", "00:16:3e:00:00:02"], 2, "--mac takes N=MAC"),
         ([*PLACE, "--mac", "0=01:16:3e:00:00:02"], 2, "even first byte"),
         ([*PLACE, "--mac", "0=00:16:3e:00:00:02,bridge=x"], 2, "no MAC address"),
@@ -378,5 +380,6 @@ def test_disks_that_cannot_be_looked_into(tmp_path):
     (tmp_path / "g-disk.img").write_bytes(bytes(4 << 20))
     done, got = convert_disk(tmp_path)
     assert got == ("pc", "virtio") and b"what the guest's kernel can drive is not known: " in done.stderr
+    assert b"is this the guest's new disk, and filled?" in done.stderr
     assert convert_disk(tmp_path, "--inspect=yes")[0].returncode == 1
     assert b"what the guest" not in convert_disk(tmp_path, "--inspect=no")[0].stderr

@@ -135,6 +135,7 @@ WRONG = {
     "arch": (tiny_guest("web2").replace("x86_64", "riscv64"), "no guests of architecture riscv64"),
     "bus": (tiny_guest("web2", disk("/dev/null")).replace("virtio", "xen"), "xen"),
     "broken": ("<domain><name>web2</name>", "line 1"),
+    "xen": ("name = 'web2'\nmemory = 64\n", "bridgectl domain convert makes one"),
     "entity": ("<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>" + tiny_guest("&x;"),
                "document type"),
     "schema": (tiny_guest("web2", "<disk/>"), "web2"),
@@ -166,6 +167,9 @@ def test_define_with_the_disk_of_another(kvm, tmp_path):
     kvm.run("define", "-", stdin=tiny_guest("web2", both[1]))
     # It runs with that disk still, whatever it is to have at its next start.
     kvm.daemon.virsh("start", "web1")
+    kvm.daemon.define(tiny_guest("thief", pair[0]))
+    assert "its disk is in use: by another domain" in kvm.refused("start", "thief")
+    kvm.daemon.virsh("undefine", "thief")
     kvm.run("define", "-", "--replace", stdin=tiny_guest("web1"))
     assert "of the domain web1 (running)" in kvm.refused("define", "-", stdin=tiny_guest("web3", pair[0]))
     nodes = tmp_path / "vg-web6", tmp_path / "dm-6"

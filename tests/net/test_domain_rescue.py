@@ -120,7 +120,8 @@ def test_refusals(place, tmp_path):
     now = place.lines()
     place.host.run("ip", "link", "del", "br-sv")
     said = place.start("--rescue", code=1).splitlines()
-    assert "br-sv" in said[-2] and "again as it was before this start" in said[-1], said
+    assert "'br-sv'" in said[-2] and "that bridge is not on this host: create it" in said[-2], said
+    assert "again as it was before this start" in said[-1], said
     assert place.lines() == now and not (place.state / NAME).exists()
     place.host.bridge("br-sv")
     assert "nobody" in place.run("finish", "nobody", code=1)
