@@ -21,7 +21,7 @@ from copies import Place  # noqa: E402
 from domu import DomU  # noqa: E402
 from farnode import FarNode  # noqa: E402
 from lab import Lab, need, skip  # noqa: E402
-from libvirtd import Libvirtd  # noqa: E402
+from libvirtd import Libvirtd, need_libvirtd  # noqa: E402
 from node import BRIDGECTL, L2TUND, Node  # noqa: E402
 from xenmove import XenMove  # noqa: E402
 
@@ -32,9 +32,7 @@ WITNESS_IP = "10.9.0.1"
 
 
 def pytest_configure(config):
-    for line in ("timeout(seconds): how long the test may take",
-                 "shortest: of the shortest whole run"):
-        config.addinivalue_line("markers", line)
+    config.addinivalue_line("markers", "timeout(seconds): how long the test may take")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -150,10 +148,11 @@ def site():
         if not os.access(path, os.X_OK):
             pytest.fail(f"{path} is missing: build first, or set L2TUND and BRIDGECTL")
         if b"__asan_init" in pathlib.Path(path).read_bytes():
-            skip("programs with sanitizers do not run in the Xen host, which has not their libraries")
+            pytest.skip("programs with sanitizers do not run in the Xen host, which has not their libraries")
     reason = xenhost.missing()
     if reason:
         skip(reason)
+    need_libvirtd()
     need("netns", "tap")
     try:
         with TIMES.of("image of the Xen host (0: from the cache)"):

@@ -5,11 +5,11 @@ import json
 import pytest
 
 import guest_image
+from node import BRIDGECTL
 
 KERNEL = guest_image.Shape(swap=0, root=1, fs="ext4", loader="none")
 
 
-@pytest.mark.shortest
 def test_xen_host(xen):
     assert "Domain-0" in xen.run("xl", "list").stdout
     assert xen.run("cat", "/proc/xen/capabilities").stdout.strip() == "control_d"
@@ -34,6 +34,15 @@ def test_registers_are_its_own(xen, guests):
     xen.run("python3", "-c", DIGESTS, timeout=240)
 
 
+def listed(site, name):
+    """What `domain list` on the KVM host says of a guest of the Xen host."""
+    said = site.kvm.run(BRIDGECTL, "--json", "domain", "list", "--host", site.xen.door, *site.far_options, timeout=60)
+    told = json.loads(said.stdout)
+    assert told["hypervisor"] == "xl"
+    [domain] = [d for d in told["domains"] if d["name"] == name]
+    return domain
+
+
 def records(xen, config):
     """What bridgectl makes of the file, and what Xen made of it."""
     # What a PVH guest needs under emulation only is not carried, and bridgectl insists that this is known.
@@ -46,8 +55,9 @@ def records(xen, config):
 
 @pytest.mark.parametrize("how, shape", [("pygrub", guest_image.Shape(data=3)), ("kernel", KERNEL),
                                         ("pvh", KERNEL)])
-def test_guest_boots(xen, guests, times, how, shape):
-    """Of each kind; bridgectl reads its configuration as Xen does. It ends when it is asked to."""
+def test_guest_boots(site, xen, guests, times, how, shape):
+    """Of each kind; bridgectl reads its configuration as Xen does, and finds it in Xen's list. It ends when it is
+    asked to."""
     guest = guests(how, name=how, shape=shape)
     with times.of(f"{how} guest, from xl create to booted"):
         guest.start()
@@ -60,7 +70,12 @@ def test_guest_boots(xen, guests, times, how, shape):
     assert [v["mac"] for v in shown["vifs"]] == [n["mac"] for n in running["nics"]] == [guest.mac]
     sources = {s["vdev"]: s["path"] for d in shown["disks"] for s in d["sources"]}
     assert sources == {d["vdev"]: d["pdev_path"] for d in running["disks"]} == guest.volumes
+    row = listed(site, how)
+    assert (row["state"], row["config"], row["autostart"]) == ("running", guest.config, False)
+    assert (row["id"], row["uuid"]) == (int(xen.run("xl", "domid", how).stdout), running["c_info"]["uuid"])
+    assert [(v["mac"], v["bridge"]) for v in row["interfaces"]] == [(guest.mac, "br-sv")]
     with times.of(f"{how} guest, xl shutdown until it is off"):
         guest.shutdown()
+    assert (listed(site, how)["state"], listed(site, how)["id"]) == ("off", None)
     guest.start()
     assert guest.boots > first, "its disk kept what it counted"

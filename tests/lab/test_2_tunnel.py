@@ -13,7 +13,6 @@ def web1(guests):
     return guest
 
 
-@pytest.mark.shortest
 def test_witness_and_guest(site, web1, joined, times):
     """Across the tunnel, both ways."""
     site.witness.run("ping", "-n", "-c", "3", "-i", "0.3", "-w", "20", web1.ip)

@@ -101,7 +101,6 @@ def web1(guests):
     return guest
 
 
-@pytest.mark.shortest
 @pytest.mark.timeout(900)
 def test_disks_of_a_running_guest(site, place, web1, times):
     """disk layout, create, copy --warm of a guest that writes; its swap is made anew; the last pass when it

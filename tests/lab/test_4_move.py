@@ -1,5 +1,5 @@
 """A guest moves from a real Xen host to libvirt's, while a witness watches: at its old address, with its data,
-booted once more and never twice at a time."""
+booted once more and never twice at a time. The only file of the laboratory that `make check` runs."""
 import re
 
 import pytest
@@ -43,8 +43,7 @@ def assert_moved(xen, move, count, before):
     assert "failed" not in move.console.text().split("rc: ", 1)[1], move.console.text()[-2000:]
 
 
-@pytest.mark.shortest
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)  # with the making of the image
 def test_move(site, xen, guests, joined, moves, times):
     """All of doc/guide.md by its commands, from `disk layout` to a guest that answers."""
     guest = guests(name="web1", shape=SHAPE)

@@ -14,8 +14,9 @@ import tempfile
 import conftest
 import build
 import guest_image
+import xenhost
 from domu import DomU
-from lab import Lab
+from lab import Lab, missing
 from libvirtd import Libvirtd
 from node import BRIDGECTL
 from witness import Pings
@@ -106,23 +107,41 @@ def record(site, guest, libvirtd, folder):
             f"{gap:.0f} s, most of which its shutdown and its boot took:\n\n~~~\n{move.steps.table(began)}\n~~~\n\n")
 
 
-def main():
+def say(text):
+    print(f"transcript.py: {text}", file=sys.stderr, flush=True)
+
+
+def recorded():
+    """One laboratory from its beginning to its end."""
+    image = build.dom0()
     with Lab() as lab, tempfile.TemporaryDirectory(prefix="l2-transcript-") as folder:
         folder = pathlib.Path(folder)
-        site = conftest.Site(lab, build.dom0())
+        site = conftest.Site(lab, image)
+        say("the Xen host boots")
         site.xen.wait_up()
         site.xen.set_up()
         guest = DomU(site.xen, guest_image.build(folder / "image", name="web1", shape=guest_image.Shape(data=3)))
+        say("its guest boots")
         guest.start()
         site.xen.sh("ln -sf ../web1.cfg /etc/xen/auto/web1.cfg")
         site.join()
-        text = record(site, guest, Libvirtd(site.kvm), folder / "move")
-        guest.remove()
+        say("the guest moves")
+        return record(site, guest, Libvirtd(site.kvm), folder / "move")
+
+
+def main():
     before, _, rest = GUIDE.read_text(encoding="utf-8").partition(BEGIN)
     assert rest, f"{GUIDE} has no mark {BEGIN}"
+    reason = xenhost.missing() or missing("netns") or missing("tap")
+    if reason:
+        sys.exit(f"transcript.py: {reason}")
+    try:
+        text = recorded()
+    except (build.CannotBuild, guest_image.Missing) as error:
+        sys.exit(f"transcript.py: {error}")
     GUIDE.write_text(before + BEGIN + text + END + rest.partition(END)[2], encoding="utf-8")
     print(text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,6 +17,7 @@ from node import BRIDGECTL, L2TUND
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB, DOM0_MIB = 2048, 768
+BUILT_ON = ("debian", "12")
 BOOT_S = 240  # 17 to 20 s on an idle machine
 # SMAP crashes dom0. With XSAVE and AVX, QEMU 7.2 mixes up the vector registers of dom0 and a busy guest: nearly
 # every digest of the same bytes came out differently, ssh and TLS failed now and then.
@@ -29,13 +30,25 @@ SSH_OPTIONS = ("-F", "none", "-oIdentitiesOnly=yes", "-oBatchMode=yes", "-oStric
                "-oCiphers=aes128-gcm@openssh.com")
 
 
+def _words_of(path, separator):
+    """Lines NAME=VALUE of a file, as a dict."""
+    text = pathlib.Path(path).read_text(encoding="utf-8") if os.path.exists(path) else ""
+    return {name: value.strip().strip('"') for name, _, value in (line.partition(separator) for line in text.splitlines())}
+
+
 def missing():
     """Why there can be no Xen host here, or None."""
-    for name in (QEMU, "ssh"):
+    for name in (QEMU, "ssh", "strip"):
         if not shutil.which(name):
             return f"{name} is missing; packages/install lab brings it"
     if os.geteuid() != 0:
         return "needs root (network namespaces, TAP devices)"
+    system = _words_of("/etc/os-release", "=")
+    if (system.get("ID"), system.get("VERSION_ID")) != BUILT_ON:
+        return "the Xen host is Debian 12, where programs built on another system have not their libraries"
+    free_mib = int(_words_of("/proc/meminfo", ":").get("MemAvailable", "0").split()[0]) >> 10
+    if free_mib < MEMORY_MIB:
+        return f"the Xen host needs {MEMORY_MIB} MiB of memory, {free_mib} are free"
     return None
 
 

@@ -4,6 +4,7 @@ What it adds to pytest, so that no test file has to:
 - tests under tests/net need root, and two of them at most run at a time, whatever the number of make
   jobs and build directories: they share the clock and the processors. What floods these, or measures
   amounts, is marked `@pytest.mark.alone(WHY)` (`lab.alone`) and has them to itself;
+- tests under tests/lab give way to all others: an emulated machine computes all the time;
 - each test ends after TEST_TIMEOUT_S (environment, default 180) with a failure, or after
   what `@pytest.mark.timeout(SECONDS)` over it says;
 - a report of a sanitizer, written by any process that a test started, fails that test.
@@ -24,6 +25,7 @@ import pytest
 LOCK_PATH = "/tmp/l2tund-net-tests.lock"
 LOCK_INTERVAL_S = 0.05
 TURNS = min(2, os.cpu_count() or 1)  # most of their time they wait for something
+LAB_NICE = "5"
 TIMEOUT_S = int(os.environ.get("TEST_TIMEOUT_S", "180"))
 
 
@@ -153,6 +155,8 @@ def main():
             print("1..0 # SKIP needs root (network namespaces, TAP devices)", file=out, flush=True)
             return 0
         turns = Turns()
+    if test.parent.name == "lab":
+        os.environ.setdefault("LAB_NICE", LAB_NICE)
 
     reports = pathlib.Path(tempfile.mkdtemp(prefix="l2-san-"))
     # Daemons that drop to another user write there too.
