@@ -45,14 +45,24 @@ def clang_format():
     return tool
 
 
+def suspects(tool, paths):
+    """Those of which clang-format says anything at all: one run for all files, in place of hundreds."""
+    said = subprocess.run([tool, "--dry-run", *paths], cwd=ROOT, stderr=subprocess.PIPE, check=True).stderr
+    return sorted(set(re.findall(r"^(\S+?):\d+:\d+: warning", said.decode(), re.MULTILINE)))
+
+
 def test_format(tool):
     found = []
-    for path in c_files():
-        if not BY_HAND.fullmatch(path):
-            found += violations(tool, path, (ROOT / path).read_text(encoding="utf-8"))
+    for path in suspects(tool, [path for path in c_files() if not BY_HAND.fullmatch(path)]):
+        found += violations(tool, path, (ROOT / path).read_text(encoding="utf-8"))
     report(found)
 
 
-def test_format_can_fail(tool):
+def test_format_can_fail(tool, tmp_path):
+    bad, good = tmp_path / "bad.c", tmp_path / "good.c"
+    bad.write_text("int f(void) {\n  return 1;\n}\n", encoding="utf-8")
+    good.write_text("int f(void)\n{\n\treturn 1;\n}\n", encoding="utf-8")
+    (tmp_path / ".clang-format").write_text((ROOT / ".clang-format").read_text(encoding="utf-8"), encoding="utf-8")
+    assert suspects(tool, [str(bad), str(good)]) == [str(bad)]
     assert violations(tool, "common/x.c", "int f(void) {\n  return 1;\n}\n")
     assert not violations(tool, "common/x.c", "int f(void)\n{\n\treturn 1; /* yes */\n}\n")
