@@ -15,6 +15,19 @@ static const char *const later[] = {
 	"migrate",
 };
 
+/* What other tools call it. */
+static const struct {
+	const char *said, *is;
+} others[] = {
+	{ "domain boot", "domain start" },
+	{ "domain create", "domain start" },
+	{ "domain destroy", "domain stop --force" },
+	{ "domain dumpxml", "virsh dumpxml" },
+	{ "domain reboot", "domain stop, then domain start" },
+	{ "domain shutdown", "domain stop" },
+	{ "domain undefine", "virsh undefine" },
+};
+
 /* Optimal string alignment distance, for short words: insert, delete, change, swap neighbours. */
 static unsigned distance(const char *a, const char *b)
 {
@@ -90,6 +103,9 @@ void cmd_suggest(char **words, unsigned n, char *buf, size_t size)
 		return;
 	}
 	near = nearest(first, two);
+	for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+		if (!strcmp(others[i].said, two))
+			near = others[i].is;
 	said = is_group(first) || (near && strchr(near, ' ')) ? two : first;
 	snprintf(buf, size, "there is no command \"%s\"; %s%s%s", said,
 		 near ? "did you mean " : "try bridgectl --help", near ? near : "",

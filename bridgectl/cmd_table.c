@@ -104,9 +104,9 @@ const struct cmd cmd_table[] = {
 	  .args = "",
 	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "guests of this host's hypervisor, and their states",
 	  .text = "Lists what runs and what is only defined: libvirt's domains, or on a Xen host "
 		  "those of xl or xm and the guests' files in /etc/xen. With --verbose also UUIDs "
@@ -152,7 +152,8 @@ const struct cmd cmd_table[] = {
 		       { "--install", 0, NULL, "install packages; with --undo: remove them" },
 		       { "--undo", 0, NULL, "take back what earlier runs have changed" },
 		       { "--script", 0, NULL, "print the script that is run there" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes; or GUEST, alone" } },
+		       { "--ssh", 0, "COMMAND",
+			 "instead of ssh -oBatchMode=yes; or GUEST, alone" } },
 	  .summary = "make a guest ready for KVM while it runs on Xen",
 	  .text = "Runs a script in the guest by ssh, as root or with sudo: drivers for virtio in "
 		  "its initramfs, a kernel and boot loader of its own, disks by UUID, login on "
@@ -187,9 +188,9 @@ const struct cmd cmd_table[] = {
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--replace", 0, NULL, "a domain of that name gets this definition" },
 		       { "--dry-run", 0, NULL, "check only" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "hand a definition to libvirt, after checking it",
 	  .text = "Reads libvirt's domain XML, - for standard input. Before anything is made it "
 		  "looks for what would keep the guest from starting: a domain of that name or "
@@ -201,7 +202,7 @@ const struct cmd cmd_table[] = {
 	{ .words = "domain start",
 	  .args = "DOMAIN",
 	  .options = { { "--from", 0, "HOST", "ask HOST whether it is off there, by ssh" },
-		       { "--anyway", 0, NULL, "its address may be seen behind a tunnel" },
+		       { "--anyway", 0, NULL, "even if it is heard elsewhere, or half copied" },
 		       { "--console", 0, NULL, "then its console on this terminal" },
 		       { "--rescue", 0, NULL, "with its kernel from outside of the disk" },
 		       { "--shell", 0, NULL, "with --rescue: a shell in place of init" },
@@ -209,12 +210,15 @@ const struct cmd cmd_table[] = {
 		       { "--state-dir", 0, "DIR", "of such kernels (/var/lib/bridgectl/boot)" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "start a guest",
 	  .text = "DOMAIN is a name; on a Xen host also the path of the guest's file. A name is "
-		  "looked for in the files in /etc/xen. One that runs already is refused.",
+		  "looked for in the files in /etc/xen. Refused is one that runs already, one "
+		  "whose address was heard on another host within 30 s (--from asks that host "
+		  "whether it is off), and one whose disk is copied halfway. --rescue is for a "
+		  "guest that does not boot by itself.",
 	  .fn = cmd_domain_start },
 	{ .words = "domain stop",
 	  .args = "DOMAIN",
@@ -222,9 +226,9 @@ const struct cmd cmd_table[] = {
 		       { "--force", 0, NULL, "after that, end it by force" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "ask a guest to shut down, and wait for it",
 	  .text = "Asks the guest and waits until it is off. Without --force a guest that does "
 		  "not react stays as it is, and the command fails. The host itself (Domain-0) is "
@@ -234,18 +238,18 @@ const struct cmd cmd_table[] = {
 	  .args = "DOMAIN",
 	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "a guest's console on this terminal; Ctrl-] leaves it",
 	  .fn = cmd_domain_console },
 	{ .words = "domain autostart",
 	  .args = "DOMAIN ON",
 	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "whether a guest starts with its host: on or off",
 	  .text = "ON is on or off. On a Xen host `off` moves the guest's link or file from "
 		  "/etc/xen/auto to /etc/xen/auto.off, and `on` brings it back. What else may "
@@ -258,12 +262,12 @@ const struct cmd cmd_table[] = {
 		       { "--copy-storage", 0, NULL, "libvirt: copy disks that are not shared" },
 		       { "--rate", 0, "MIB", "libvirt: at most so many MiB/s" },
 		       { "--max-downtime", 0, "MS", "libvirt: the longest standstill, in ms" },
-		       { "--to-uri", 0, "URI", "libvirt there, not qemu+ssh://HOST/system" },
+		       { "--to-uri", 0, "URI", "libvirt there (qemu+ssh://HOST/system)" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "move a running guest to a host of the same kind",
 	  .text = "From Xen to Xen by xl or xm, from KVM to KVM by libvirt. Between Xen and KVM no "
 		  "guest can go while it runs; that is refused with what to use. Under Xen disks "
@@ -276,9 +280,9 @@ const struct cmd cmd_table[] = {
 		       { "--state-dir", 0, "DIR", "as in domain start" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "let a guest boot from its disk again, after --rescue",
 	  .text = "Takes the kernel of `domain start --rescue` out of the definition, and its "
 		  "files away. The guest may run meanwhile; it counts from its next start on. "
@@ -289,9 +293,9 @@ const struct cmd cmd_table[] = {
 	  .options = { { "--check", 0, "MAC", "who has this one" },
 		       { "--bridge", 0, "BRIDGE", "look at this bridge's table alone" },
 		       { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "a MAC address that nobody has, or who has one",
 	  .text = "Prints a new address (00:16:3e:...) that no domain of this host's hypervisors, "
 		  "no file in /etc/xen and no bridge of l2tund knows, which see what is behind "
@@ -302,9 +306,9 @@ const struct cmd cmd_table[] = {
 	  .args = "DOMAIN [FILE]",
 	  .options = { { "--connect", 0, "URI", "libvirt's, as qemu:///system" },
 		       { "--xen", 0, "TOOL", "xl, xm, a path to one, or auto" },
-		       { "--host", 0, "HOST", "on that host, by ssh and its bridgectl" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--host", 0, "HOST", "run this on HOST, by ssh and bridgectl there" },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "what runs against what is defined",
 	  .text = "Compares a running domain with its definition, or with FILE: domain XML, or a "
 		  "configuration of Xen. What libvirt adds by itself is left out. Exit code 0: "
@@ -320,8 +324,8 @@ const struct cmd cmd_table[] = {
 		       { "--copy-swap", 0, NULL, "copy swap as it is, make none anew" },
 		       { "--grow-last", 0, "SIZE", "more room in the last partition, [DISK:]10G" },
 		       { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "what disks a guest would get; writes nothing",
 	  .text = "Reads a guest's Xen configuration, - for standard input, looks at its volumes "
 		  "and prints the disks that they would become: every partition with its start "
@@ -345,8 +349,8 @@ const struct cmd cmd_table[] = {
 		       { "--copy-swap", 0, NULL, "copy swap as it is, make none anew" },
 		       { "--grow-last", 0, "SIZE", "more room in the last partition, [DISK:]10G" },
 		       { "--accept-loss", 0, "KEY", "let go of this key; may be repeated" },
-		       { "--ssh", 0, "COMMAND", "not ssh -oBatchMode=yes" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" } },
+		       { "--ssh", 0, "COMMAND", "instead of ssh -oBatchMode=yes" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" } },
 	  .summary = "make a guest's new disks, with tables and swap",
 	  .text = "CONFIG is a guest's Xen configuration, or a plan as `disk layout --json` prints "
 		  "it, or - for either. Makes volumes, files or the table on an existing device, "
@@ -389,7 +393,7 @@ const struct cmd cmd_table[] = {
 		       { "--timeout", 0, "SECONDS", "of silence, then the network is cut (30)" },
 		       { "--flush-interval", 0, "SECONDS", "between notes of what is done (5)" },
 		       { "--ssh", 0, "COMMAND", "not ssh; \"ssh -p 2222 -i FILE\"" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" },
 		       { "--data-address", 0, "ADDRESS", "where HOST is reached for data" },
 		       { "--data-port", 0, "PORT", "on which HOST listens for data" },
 		       { "--state-dir", 0, "DIR", "where DST's host keeps what is done" },
@@ -415,7 +419,7 @@ const struct cmd cmd_table[] = {
 		       { "--via-ssh", 0, NULL, "inside ssh, needs no other port" },
 		       { "--insecure-plaintext", 0, NULL, "without TLS" },
 		       { "--ssh", 0, "COMMAND", "not ssh; \"ssh -p 2222 -i FILE\"" },
-		       { "--remote-bridgectl", 0, "PATH", "where it is on HOST" },
+		       { "--remote-bridgectl", 0, "PATH", "of bridgectl on HOST" },
 		       { "--data-address", 0, "ADDRESS", "where HOST is reached for data" },
 		       { "--data-port", 0, "PORT", "on which HOST listens for data" } },
 	  .summary = "compare two disks by digests, write nothing",

@@ -166,9 +166,12 @@ static void keep(struct preparation *p, enum outcome o, const char *step, const 
 static void take_line(struct preparation *p, char *line)
 {
 	char *step = strchr(line, '\t'), *text = step ? strchr(step + 1, '\t') : NULL;
+	size_t end = strcspn(line, "\n");
 	enum outcome o = 0;
 
-	line[strcspn(line, "\n")] = '\0';
+	line[end] = '\0';
+	while (end && line[end - 1] == '\r') /* ssh's own messages end so */
+		line[--end] = '\0';
 	if (text) {
 		*step++ = '\0';
 		*text++ = '\0';
@@ -265,6 +268,14 @@ static int run(struct preparation *p)
 
 /* --- The end --- */
 
+static bool has_answered(const struct preparation *p)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(p->count); i++)
+		if (p->count[i])
+			return true;
+	return false;
+}
+
 static enum exit_code verdict(const struct preparation *p, int exit_code)
 {
 	unsigned failed = p->count[FAILED], missing = p->count[MISSING];
@@ -272,8 +283,12 @@ static enum exit_code verdict(const struct preparation *p, int exit_code)
 	if (exit_code < 0)
 		return EXIT_FAILED;
 	if (exit_code == SSH_FAILED && !p->count[END]) {
-		cmd_error("%s: ssh has failed; what was done there until then can be undone",
-			  p->guest);
+		cmd_error(
+			has_answered(p) ?
+				"%s: ssh has failed; what was done there until then can be undone" :
+				"%s: ssh has failed before a word came from there; it has to get "
+				"in without a question, as root or as a user of sudo",
+			p->guest);
 		return EXIT_UNREACHABLE;
 	}
 	if (exit_code || !p->count[END]) {

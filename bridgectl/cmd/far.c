@@ -160,14 +160,20 @@ bool far_asked(const struct cmd_call *call)
 	return cmd_option(call, "--host") != NULL;
 }
 
-static enum exit_code exit_code_of(const char *host, int code)
+static enum exit_code exit_code_of(const struct cmd_call *call, int code)
 {
+	const char *host = cmd_option(call, "--host"), *given = cmd_option(call, "--ssh");
+
 	if (code >= EXIT_DONE && code <= EXIT_RESUMABLE)
 		return (enum exit_code)code;
 	if (code == NO_COMMAND)
 		cmd_error("%s: there is no bridgectl; see --remote-bridgectl", host);
-	else if (code == SSH_FAILED || code == -EINTR)
-		cmd_error("%s: ssh failed or was cut off", host);
+	else if (code == SSH_FAILED)
+		cmd_error("%s: ssh failed or was cut off; `%s %s true` has to work, without a "
+			  "question",
+			  host, given ? given : FAR_SSH_DEFAULT, host);
+	else if (code == -EINTR)
+		cmd_error("%s: ssh was cut off", host);
 	else if (code > 0)
 		cmd_error("%s: it ended with exit code %d", host, code);
 	return EXIT_FAILED;
@@ -194,7 +200,7 @@ static enum exit_code run_there(const struct cmd_call *call, const char *command
 		return EXIT_USAGE;
 	/* Ctrl-C ends ssh, or goes through it where the other side has our terminal. */
 	cmd_catch_stop();
-	return exit_code_of(host, far_run(argv, in));
+	return exit_code_of(call, far_run(argv, in));
 }
 
 enum exit_code far_same(const struct cmd_call *call, bool terminal)

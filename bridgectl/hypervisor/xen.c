@@ -91,7 +91,10 @@ int xen_running(struct xen *x, const char *domain, int *ret_id, enum hyper_state
 		return r;
 	d = hyper_find(&l, domain);
 	if (!d || d->id == HYPER_UNKNOWN)
-		r = hyper_fail(err, -ESRCH, "%s: no such domain runs on this host", domain);
+		r = hyper_fail(
+			err, -ESRCH,
+			"%s: no such domain runs on this host; `bridgectl domain list` shows all",
+			domain);
 	else if (d->id == 0)
 		r = hyper_fail(err, -EPERM, "%s: this is the host itself, and is left alone",
 			       domain);

@@ -774,7 +774,7 @@ def test_host(host):
     assert not pathlib.Path("x").exists()
 
 
-@pytest.mark.parametrize("code,said", [(127, "--remote-bridgectl"), (255, "ssh failed or was cut off"), (3, ""), (77, "exit code 77")])
+@pytest.mark.parametrize("code,said", [(127, "--remote-bridgectl"), (255, "cut off; `ssh -oBatchMode=yes xen1 true` has to work"), (3, ""), (77, "exit code 77")])
 def test_host_fails(host, code, said):
     path = host.ssh()
     path.write_text(f"#!/bin/sh\nexit {code}\n")
@@ -795,6 +795,11 @@ def test_host_stopped(host):
     assert b"cut off" in child.communicate(timeout=20)[1] and child.returncode == 1
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+@pytest.mark.parametrize("said,meant", [("shutdown", "domain stop"), ("destroy", "domain stop --force"), ("create", "domain start")])
+def test_words_of_other_tools(host, said, meant):
+    assert f'no command "domain {said}"; did you mean {meant}?' in host.refused(said, "web1", code=2)
 
 
 def test_completion(host):
