@@ -1,7 +1,8 @@
 /*
- * What a start asks the host that the guest comes from, and a definition, too. A guest that was shut down a moment ago is
- * still in all forwarding tables, as one that runs is: only its old host knows better. Its answer
- * is that of another program: nothing in it is believed but names, states and addresses.
+ * What a start, or a definition, asks the host that the guest comes from. A guest that was shut
+ * down a moment ago is still in all forwarding tables, as one that runs is: only its old host knows
+ * better. Its answer is that of another program: nothing in it is believed but names, states and
+ * addresses.
  */
 #include "bridgectl/cmd/mac_there.h"
 

@@ -183,10 +183,10 @@ int xen_autostart(struct hyper *h, const char *domain, bool on, char **ret_told,
 	look(container_of(h, struct xen, base), &s);
 	if (!s.known && !is_there(&s, false)) {
 		xen_configs_fini(&s.configs);
-		return hyper_fail(
-			err, -ESRCH,
-			"%s: there is no such domain on this host; `bridgectl domain list` shows all",
-			domain);
+		return hyper_fail(err, -ESRCH,
+				  "%s: there is no such domain on this host; `bridgectl "
+				  "domain list` shows all",
+				  domain);
 	}
 	s.told = mem_must(open_memstream(&told, &len));
 	r = on ? switch_on(&s) : switch_off(&s);
