@@ -275,7 +275,7 @@ static void put_link(struct plan *p, const char *name, const char *mac)
 	snprintf(path, sizeof(path), LINKS "/10-bridgectl-%s.link", name);
 	text_printf(&text,
 		    "# The card keeps the name that it had on Xen.\n"
-		    "[Match]\nMACAddress=%s\n\n[Link]\nName=%s\n",
+		    "[Match]\nMACAddress=%s\n" EDIT_NET_CARDS "\n\n[Link]\nName=%s\n",
 		    mac, name);
 	new = text_steal(&text, &len);
 	plan_set(p, path, new, len, WHY_LINK);

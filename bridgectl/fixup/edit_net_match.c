@@ -1,8 +1,8 @@
 /*
  * What systemd's .link and .network files say of the card that they are about, as
  * systemd.link(5) has it. A driver or a path on the bus of Xen means none under KVM: the place
- * there becomes the card's MAC address, the driver any card that has a path on some bus. That also
- * keeps out what it kept out before: VLANs and bridges, which have the card's address but no path.
+ * there becomes the card's MAC address, the driver any card that has a slot. That also keeps out
+ * what it kept out before: VLANs and bridges, which have the card's address but no slot.
  *
  * Lists that name others beside Xen's stay, as do those with "!".
  */
@@ -134,7 +134,7 @@ static void match_line(struct line *l)
 		return;
 	l->drop = match->path;
 	match->path = true;
-	line_set(l, "Path=*", strlen("Path=*"));
+	line_set(l, EDIT_NET_CARDS, strlen(EDIT_NET_CARDS));
 }
 
 static void match_file(struct plan *p, const char *path, void *arg)

@@ -75,6 +75,8 @@ void edit_kernel(struct plan *p);
 void edit_console(struct plan *p);
 void edit_net(struct plan *p);
 void edit_net_match(struct plan *p); /* a part of it */
+/* In [Match]: what has a slot, so neither VLANs nor bridges, which have a card's address, too. */
+#define EDIT_NET_CARDS "Path=*pci-*"
 void edit_modules(struct plan *p);
 void edit_misc(struct plan *p);
 

@@ -92,8 +92,12 @@ def addresses_of(kind):
             | {f"{kind.cards[0].name}.{VLAN}": VLAN_NETWORK})
 
 
-def links_of(kind):
-    return {card.name: card.mac for card in kind.cards}
+def assert_network(told, kind):
+    """All cards by their names, all addresses on them, and neither udev nor a service has anything to complain of."""
+    cards = {card.name: card.mac for card in kind.cards}
+    assert cards.items() <= links(told).items(), told[-3000:]
+    assert addresses(told) == addresses_of(kind), told[-3000:]
+    assert "rc: unit" not in told and "rc: udev" not in told, told[-3000:]
 
 
 def put_back(kind, disk, start, work):
@@ -169,6 +173,7 @@ def _texts(guest, kind, uuids):
                      f"/dev/xvda{shape.root} / ext4 noatime,errors=remount-ro 0 1\n"
                      f"/dev/xvda{shape.data} /srv ext4 defaults 0 2\n"
                      f"/dev/xvda{shape.swap} none swap sw 0 0\n",
+        "usr/local/sbin/rc-told": (HERE / "debian/rc-told").read_text(),
         "etc/hostname": f"{guest.name}\n",
         "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {guest.name}\n",
     } | guest_image._loader_texts(guest, uuids) | _network(kind) | kind.files
@@ -187,7 +192,7 @@ def write_files(volume, work, texts):
              if "File not found" in _debugfs(volume, f"stat /{folder}").stderr]
     for number, (path, text) in enumerate(texts.items()):
         (work / str(number)).write_text(text)
-        lines += [f"rm /{path}", f"write {work / str(number)} /{path}", f"sif /{path} mode 0100644"]
+        lines += [f"rm /{path}", f"write {work / str(number)} /{path}", f"sif /{path} mode 0100{'755' if text.startswith('#!') else '644'}"]
     done = _debugfs(volume, *lines)
     for path, text in texts.items():
         told = subprocess.run(["debugfs", "-R", f"cat /{path}", volume], capture_output=True, check=True).stdout

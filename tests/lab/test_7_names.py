@@ -31,20 +31,13 @@ def debian(request, site, tmp_path, times):
         site.witness.ip(f"addr del {address} dev eth0")
 
 
-def assert_network(told, kind):
-    """All cards by their names, all addresses on them, and no service that has failed."""
-    assert debian_guest.links_of(kind).items() <= debian_guest.links(told).items(), told[-3000:]
-    assert debian_guest.addresses(told) == debian_guest.addresses_of(kind), told[-3000:]
-    assert "rc: unit" not in told, told[-3000:]
-
-
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("debian", debian_guest.KINDS, indirect=True)
 def test_names(site, xen, debian, joined, moves, times):
     guest, kind = debian
     with times.of("a Debian guest boots on Xen"):
         guest.start()
-    assert_network(guest.console(), kind)
+    debian_guest.assert_network(guest.console(), kind)
     before = sum_on_xen(guest)
     move = moves(guest)
     with times.of("it moves, all of it"), Pings(site.witness, guest.ip) as pings:
@@ -54,7 +47,7 @@ def test_names(site, xen, debian, joined, moves, times):
     gap, began = pings.longest_gap()
     times.tell(f"{guest.name}, {'/'.join(card.name for card in kind.cards)}, did not answer for {gap:.1f} s:\n"
                + move.steps.table(began))
-    assert_network(move.console.text(), kind)
+    debian_guest.assert_network(move.console.text(), kind)
     assert_moved(xen, move, count, before)
     for card in kind.cards:
         site.witness.run("ping", "-c", "1", "-W", "10", card.ip)

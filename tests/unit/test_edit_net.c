@@ -58,16 +58,16 @@ static const struct edit_case others[] = {
 #define NAME "\n[Link]\nName=dmz0\n"
 
 static const struct edit_case matches[] = {
-	{ LINK, "[Match]\nPath=xen-vif-1\n" NAME, "[Match]\nMACAddress=" MAC1 "\nPath=*\n" NAME,
-	  NULL },
+	{ LINK, "[Match]\nPath=xen-vif-1\n" NAME,
+	  "[Match]\nMACAddress=" MAC1 "\nPath=*pci-*\n" NAME, NULL },
 	{ LINK, "[Match]\nDriver=vif\nPath=xen-vif-1\n" NAME,
-	  "[Match]\nPath=*\nMACAddress=" MAC1 "\n" NAME, NULL },
+	  "[Match]\nPath=*pci-*\nMACAddress=" MAC1 "\n" NAME, NULL },
 	{ LINK, "[Match]\r\nMACAddress=" MAC0 "\r\nDriver = xen_netfront\r\n" NAME,
-	  "[Match]\r\nMACAddress=" MAC0 "\r\nPath=*\r\n" NAME, NULL },
+	  "[Match]\r\nMACAddress=" MAC0 "\r\nPath=*pci-*\r\n" NAME, NULL },
 	{ LINK, "[Match]\nPath=xen-vif-*\nVirtualization=xen\n" NAME,
-	  "[Match]\nPath=*\nVirtualization=vm\n" NAME, NULL },
+	  "[Match]\nPath=*pci-*\nVirtualization=vm\n" NAME, NULL },
 	{ "/etc/systemd/network/all.network", "[Match]\nDriver=vif\n[Network]\nDHCP=yes\n",
-	  "[Match]\nPath=*\n[Network]\nDHCP=yes\n", NULL },
+	  "[Match]\nPath=*pci-*\n[Network]\nDHCP=yes\n", NULL },
 	/* Others, too; not at all; elsewhere. */
 	{ LINK, "[Match]\nDriver=vif virtio_net\n" NAME, NULL, NULL },
 	{ LINK, "[Match]\nDriver=!vif\n" NAME, NULL, NULL },
@@ -107,7 +107,7 @@ static void test_links(void **state)
 	edit_guest_plan(&g);
 	edit_guest_expect(&g, LINK0,
 			  "# The card keeps the name that it had on Xen.\n"
-			  "[Match]\nMACAddress=" MAC0 "\n\n[Link]\nName=eth0\n");
+			  "[Match]\nMACAddress=" MAC0 "\nPath=*pci-*\n\n[Link]\nName=eth0\n");
 	assert_int_equal(g.e.n, 2);
 	edit_guest_fini(&g);
 
