@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/hypervisor/hyper_private.h"
 #include "build-config.h"
 
-#define CAPABILITIES "/proc/xen/capabilities"
+#define XENFS "/proc/xen"
+#define CAPABILITIES XENFS "/capabilities"
 #define CAPABILITIES_MAX 256
 
 int hyper_fail(char *err, int r, const char *fmt, ...)
@@ -42,13 +44,33 @@ bool hyper_xen_is_here(void)
 	return f && fgets(text, sizeof(text), f) && strstr(text, "control_d");
 }
 
+/* The kernel runs on Xen, and nobody has mounted what would tell whether this is its host. */
+static bool is_xenfs_missing(void)
+{
+	_cleanup_free_ char *folder = hyper_path(XENFS), *file = hyper_path(CAPABILITIES);
+
+	return access(folder, F_OK) == 0 && access(file, F_OK) < 0;
+}
+
+static int open_libvirt(const char *uri, struct hyper **ret, char *err)
+{
+	int r = hyper_libvirt_open(uri, ret, err);
+	size_t len = r < 0 ? strlen(err) : 0;
+
+	if (r < 0 && !uri && is_xenfs_missing())
+		snprintf(err + len, HYPER_ERRLEN - len,
+			 "; if this is a host of Xen: mount -t xenfs xenfs " XENFS
+			 ", or give --xen auto");
+	return r;
+}
+
 int hyper_open(const struct hyper_choice *c, struct hyper **ret, char *err)
 {
 	if (c->uri && c->xen)
 		return hyper_fail(err, -EINVAL, "--connect and --xen: only one of them");
 	if (c->xen || (!c->uri && hyper_xen_is_here()))
 		return hyper_xen_open(c->xen ? c->xen : "", ret, err);
-	return hyper_libvirt_open(c->uri, ret, err);
+	return open_libvirt(c->uri, ret, err);
 }
 
 #ifndef HAVE_LIBVIRT

@@ -258,6 +258,15 @@ def test_not_xen(host):
     assert done.returncode == 1 and not host.calls()
 
 
+def test_xenfs_is_not_mounted(host):
+    """Then nothing tells Xen's host from its guests."""
+    (host.root / "proc/xen/capabilities").unlink()
+    done = host.run("list", LIBVIRT_DEFAULT_URI="qemu+unix:///system?socket=/nowhere")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "mount -t xenfs xenfs /proc/xen, or give --xen auto" in done.stderr
+    assert host.json("list", "--xen", "auto")["hypervisor"] == "xl"
+
+
 # --- start ---
 
 
