@@ -129,7 +129,7 @@ class Site:
         self.far.start()
         self.near.start()
         for node in (self.near, self.far):
-            node.wait_state("forwarding", timeout=30)
+            node.wait_state("forwarding", timeout=90)
 
     def part(self):
         for node in (self.near, self.far):
@@ -172,14 +172,14 @@ def xen(site):
     return site.xen
 
 
-@pytest.fixture
-def guests(site, tmp_path):
-    """guests(name=…, how=…) makes guests of the Xen host; they are gone after the test."""
+@contextlib.contextmanager
+def guest_maker(site, folder):
+    """A function that makes guests of the Xen host; they are gone at the end of the block."""
     made = []
 
     def make(how="pygrub", more="", before=lambda image: None, **image):
         try:
-            built = guest_image.build(tmp_path / f"image{len(made)}", **image)
+            built = guest_image.build(folder / f"image{len(made)}", **image)
             before(built)
         except guest_image.Missing as error:
             skip(str(error))
@@ -187,9 +187,18 @@ def guests(site, tmp_path):
             made.append(DomU(site.xen, built, how, more))
         return made[-1]
 
-    yield make
-    for guest in reversed(made):
-        guest.remove()
+    try:
+        yield make
+    finally:
+        for guest in reversed(made):
+            guest.remove()
+
+
+@pytest.fixture
+def guests(site, tmp_path):
+    """guests(name=…, how=…) makes guests of the Xen host; they are gone after the test."""
+    with guest_maker(site, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture

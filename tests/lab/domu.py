@@ -5,7 +5,7 @@ import time
 
 from lab import wait_for
 
-CREATE_S, START_S, STOP_S = 120, 180, 120  # 15, 8 and 3 s on an idle machine
+CREATE_S, START_S, STOP_S = 200, 300, 200  # 15, 8 and 3 s on an idle machine
 TRIES = 2  # one early start in many hangs, or Xen's scripts time out, when the machine is busy; that is told
 BOOTED = re.compile(r"rc: (\S+) has booted (\d+) times, root is (\S+)")
 KERNELS = "/boot/guests"
@@ -81,7 +81,7 @@ class DomU:
     def log_in(self):
         at = len(self.console())
         self.type("root\n")
-        self.expect(r"root@|# ", 30, at)
+        self.expect(r"root@|# ", 90, at)
 
     # --- Life ---
 

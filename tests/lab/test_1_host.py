@@ -77,5 +77,6 @@ def test_guest_boots(site, xen, guests, times, how, shape):
     with times.of(f"{how} guest, xl shutdown until it is off"):
         guest.shutdown()
     assert (listed(site, how)["state"], listed(site, how)["id"]) == ("off", None)
-    guest.start()
-    assert guest.boots > first, "its disk kept what it counted"
+    if how == "pygrub":
+        guest.start()
+        assert guest.boots > first, "its disk kept what it counted"

@@ -1,16 +1,23 @@
 """l2tund in a real dom0: its bridge of vifs and the bridge of another host are one Ethernet."""
 import pytest
 
-from conftest import WITNESS_IP
+from conftest import WITNESS_IP, guest_maker
 from flood import Flood
 from witness import Pings
 
 
-@pytest.fixture
-def web1(guests):
-    guest = guests(name="web1")
-    guest.start()
-    return guest
+@pytest.fixture(scope="module")
+def web1(site, tmp_path_factory):
+    """One for all cases of this file."""
+    with guest_maker(site, tmp_path_factory.mktemp("web1")) as guests:
+        guest = guests(name="web1")
+        guest.start()
+        yield guest
+
+
+def test_guest_is_not_reached_without_tunnel(site, web1):
+    done = site.witness.run("ping", "-n", "-c", "1", "-w", "2", web1.ip, check=False)
+    assert done.returncode == 1, done.stdout
 
 
 def test_witness_and_guest(site, web1, joined, times):
@@ -36,8 +43,3 @@ def test_each_frame_once(site, web1, joined):
                 near.wait_state("forwarding", timeout=40)
             pings.wait_answer(20)
     print(f"silence of {pings.longest_gap()[0]:.1f} s")
-
-
-def test_guest_is_not_reached_without_tunnel(site, web1):
-    done = site.witness.run("ping", "-n", "-c", "1", "-w", "2", web1.ip, check=False)
-    assert done.returncode == 1, done.stdout

@@ -21,7 +21,7 @@ def ask_sum(terminal, expect):
 
 def sum_on_xen(guest):
     guest.log_in()
-    return ask_sum(guest, lambda: guest.expect(SUM.pattern, 60)[0])
+    return ask_sum(guest, lambda: guest.expect(SUM.pattern, 120)[0])
 
 
 def sum_on_kvm(console):
@@ -53,7 +53,7 @@ def test_move(site, xen, guests, joined, moves, times):
     before = sum_on_xen(guest)
     move = moves(guest)
     with times.of("web1 moves, all of it"), Pings(site.witness, guest.ip, PING_S) as pings:
-        pings.wait_answer(20)
+        pings.wait_answer(60)
         count = move.all_of_it()
         pings.wait_answer(60)
     gap, began = pings.longest_gap()

@@ -18,7 +18,7 @@ from node import BRIDGECTL, L2TUND
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB, DOM0_MIB = 2048, 768
 BUILT_ON = ("debian", "12")
-BOOT_S = 240  # 17 to 20 s on an idle machine
+BOOT_S = 400  # 17 to 20 s on an idle machine
 # SMAP crashes dom0. With XSAVE and AVX, QEMU 7.2 mixes up the vector registers of dom0 and a busy guest: nearly
 # every digest of the same bytes came out differently, ssh and TLS failed now and then.
 CPU = os.environ.get("LAB_CPU", "max,-smap,-xsave,-avx,-avx2,-f16c,-fma")
@@ -160,7 +160,7 @@ class XenHost:
         # With the exit in the end it is the shell's 128 + N that tells of a signal, and 255 is ssh's own.
         return [*ssh, self.door, shlex.join(map(str, argv)) + "; exit $?"]
 
-    def run(self, *argv, check=True, timeout=60, stdin=""):
+    def run(self, *argv, check=True, timeout=120, stdin=""):
         """A command on the host, to its end; as Netns.run()."""
         result = self.driver.run(*self._control_argv(argv), check=False, timeout=timeout, stdin=stdin)
         if result.returncode == SSH_FAILED or check and result.returncode != 0:

@@ -13,7 +13,7 @@ import guest_move
 from lab import wait_for
 from node import BRIDGECTL
 
-WARM_S, LAST_PASS_S, STOP_S = 600, 300, 180
+WARM_S, LAST_PASS_S, STOP_S = 600, 300, 240
 
 
 class Steps:
