@@ -60,7 +60,7 @@ class Record:
     def run(self, netns, *argv, check=True, more=(), timeout=120):
         self.command(argv)
         result = netns.run(*argv, *more, check=check, timeout=timeout)
-        self.output(result.stdout + result.stderr)
+        self.output(result.stderr + result.stdout)  # progress comes before results
         return result
 
     def heading(self, text):
