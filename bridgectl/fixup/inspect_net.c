@@ -186,7 +186,8 @@ static bool has_word(const char *line, const char *word)
 
 /*
  * udev's rule that asks for a name by policy, since systemd 197; Debian 8 has it for those
- * who ask. Since systemd 253 the policy knows Xen's interfaces, too, and calls them enX0.
+ * who ask. Since systemd 253, and in Debian 12, the policy knows Xen's interfaces, too, and calls
+ * them enX0.
  */
 static bool renames(struct tree *t, const struct inspection *in)
 {

@@ -3,11 +3,10 @@
 them (root, swap, data), with names of Xen in its files. What udev calls its network cards, and what its
 configuration speaks of, are real here; guest_image.py is busybox, which renames nothing.
 
-    tests/lab/debian_guest.py [ROOT]       makes what is missing of the images, says where it is
+    tests/lab/debian_guest.py [SUITE]      makes what is missing of the images, says where it is
 
-There are two root file systems: "stable" is Debian 12, "newer" the same with the systemd of its backports. Each is
-made once (debootstrap, debian/install inside, `mke2fs -d`) and kept as build.py keeps the Xen host. A guest is a
-copy of it with some files changed by debugfs: no mount, no loop device.
+The root file system of a suite is made once (debootstrap, debian/install inside, `mke2fs -d`) and kept as build.py
+keeps the Xen host. A guest is a copy of it with some files changed by debugfs: no mount, no loop device.
 """
 import dataclasses
 import inspect
@@ -26,8 +25,14 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 import build  # noqa: E402  (needs the path above)
 import guest_image  # noqa: E402
 
+SUITES = ("bullseye", "bookworm")  # Debian 11 and 12
 IMAGE_SIZE = "400M"  # sparse
 VLAN, VLAN_NETWORK = 5, "10.9.5.21/24"  # on each guest's first card: it has that card's MAC address
+NETWORKD_CONF = """[Unit]
+Wants=systemd-networkd.service
+[Service]
+ExecStartPre=-/lib/systemd/systemd-networkd-wait-online --timeout=10
+"""
 DRIVERS = ("xen-netfront", "virtio_net", "virtio_console", "button", "evdev")
 
 
@@ -47,9 +52,9 @@ class Card:
 class Kind:
     """What differs between such guests."""
     cards: tuple
-    root: str = "stable"         # or "newer"
+    suite: str = "bookworm"      # or another of SUITES
     loader: str = "menu.lst"     # as guest_image.Shape
-    network: str = "ifupdown"    # or "networkd", which runs in "newer" only
+    network: str = "ifupdown"    # or "networkd"
     files: dict = dataclasses.field(default_factory=dict)  # path: text, more of them
 
 
@@ -57,10 +62,9 @@ _FIRST, _SECOND = ("10.9.0.21/24", "00:16:3e:5e:00:21"), ("10.9.1.21/24", "00:16
 
 KINDS = {
     # As xen-create-image leaves it: nobody has thought of names.
-    "eth0": Kind((Card("eth0", *_FIRST),)),
-    # systemd 253 and later have a name for cards of Xen.
-    "enX0": Kind((Card("enX0", *_FIRST), Card("enX1", *_SECOND)), root="newer", loader="grub.cfg",
-                 network="networkd"),
+    "eth0": Kind((Card("eth0", *_FIRST),), suite="bullseye"),
+    # systemd 253 and later have names for cards of Xen, and so has the 252 of Debian 12.
+    "enX0": Kind((Card("enX0", *_FIRST), Card("enX1", *_SECOND)), loader="grub.cfg", network="networkd"),
     # By rules that only a card of Xen fulfils: its driver, its place on Xen's bus.
     "rules": Kind((Card("lan0", *_FIRST), Card("dmz0", *_SECOND)), files={
         "etc/udev/rules.d/70-persistent-net.rules":
@@ -107,14 +111,14 @@ def put_back(kind, disk, start, work):
 
 # --- The root, once for all ---
 
-def make_root(kind, folder):
+def make_root(suite, folder):
     build._need_programs()
     log = build._Log(folder / "log")
     root = folder / "root"
-    log.run("debootstrap", "--variant=minbase", build.SUITE, root, build.MIRROR)
+    log.run("debootstrap", "--variant=minbase", suite, root, build.MIRROR)
     shutil.copy(HERE / "debian/install", root / "install")
     inside = 'mount -t proc proc "$1/proc" && exec chroot "$1" /install "$2" "$3"'
-    log.run("unshare", "-m", "sh", "-c", inside, "sh", root, build.MIRROR, kind)
+    log.run("unshare", "-m", "sh", "-c", inside, "sh", root, build.MIRROR, suite)
     (root / "install").unlink()
     (folder / "version").write_text(_version(root))
     log.run("mke2fs", "-q", "-F", "-t", "ext4", "-m", "1", "-E", "root_owner=0:0", "-d", root, folder / "disk.img",
@@ -133,11 +137,11 @@ def _version(root):
     return kernel.name.partition("-")[2]
 
 
-def root_of(kind):
+def root_of(suite):
     """The folder with disk.img and version."""
     key = build.digest("".join(map(inspect.getsource, (make_root, _version))), HERE / "debian/install", build.MIRROR,
-                       kind, IMAGE_SIZE)
-    return build.cached(f"guest-{kind}", key, lambda folder: make_root(kind, folder))
+                       suite, IMAGE_SIZE)
+    return build.cached(f"guest-{suite}", key, lambda folder: make_root(suite, folder))
 
 
 # --- One guest ---
@@ -156,6 +160,7 @@ def _networkd(addresses, card, vlan):
              for name, address in addresses.items()}
     texts[f"etc/systemd/network/20-{card}.network"] += f"VLAN={vlan}\n"
     texts[f"etc/systemd/network/10-{vlan}.netdev"] = f"[NetDev]\nName={vlan}\nKind=vlan\n\n[VLAN]\nId={VLAN}\n"
+    texts["etc/systemd/system/rc-told.service.d/networkd.conf"] = NETWORKD_CONF
     return texts
 
 
@@ -202,7 +207,7 @@ def write_files(volume, work, texts):
 
 def build_guest(folder, kind, name="web1", bridge="br-sv"):
     """Volumes and configuration in `folder`: a guest_image.Guest. build.CannotBuild when it cannot be done here."""
-    base = root_of(kind.root)
+    base = root_of(kind.suite)
     folder = pathlib.Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     shape = guest_image.Shape(fs="ext4", loader=kind.loader, data=3)
@@ -230,10 +235,10 @@ def build_guest(folder, kind, name="web1", bridge="br-sv"):
 
 
 def main():
-    for kind in sys.argv[1:] or ("stable", "newer"):
+    for suite in sys.argv[1:] or SUITES:
         start = time.monotonic()
         try:
-            print(f"{root_of(kind)} ({time.monotonic() - start:.0f} s)")
+            print(f"{root_of(suite)} ({time.monotonic() - start:.0f} s)")
         except build.CannotBuild as error:
             sys.exit(f"tests/lab/debian_guest.py: {error}")
 

@@ -16,8 +16,8 @@ def debian(request, site, tmp_path, times):
     """A guest of the kind that the test's parameter names, and all that it is to have."""
     kind = debian_guest.KINDS[request.param]
     try:
-        with times.of(f"image of a guest, {kind.root} (0: from the cache)"):
-            debian_guest.root_of(kind.root)
+        with times.of(f"image of a guest, {kind.suite} (0: from the cache)"):
+            debian_guest.root_of(kind.suite)
     except build.CannotBuild as error:
         skip(f"no image of a guest: {error}")
     with times.of(f"volumes of {request.param} are made and filled"):
@@ -37,6 +37,7 @@ def test_names(site, xen, debian, joined, moves, times):
     guest, kind = debian
     with times.of("a Debian guest boots on Xen"):
         guest.start()
+    guest.expect(f"{guest.name} login:", 120)  # what is typed before that is thrown away
     debian_guest.assert_network(guest.console(), kind)
     before = sum_on_xen(guest)
     move = moves(guest)
