@@ -46,13 +46,49 @@ static void take(const struct guest_kernel *k, struct convert_look *ret)
 					     .sd_mod = hint_of(d->sd_mod) };
 }
 
-/* The first disk that has one. */
-static void take_loader(struct fixup *f, unsigned n_disks, struct convert_look *ret)
+/*
+ * What is on a disk may be left of an older installation. So it must be ours, or of the kind that
+ * reads the menu which was found, and that menu start the kernel.
+ */
+static bool is_in_use(const char *whose, const struct inspection *in, const struct guest_kernel *k)
 {
-	for (unsigned i = 0; i < n_disks && !ret->hints.loader; i++) {
-		ret->hints.loader = bootrecord_whose(fixup_disk_fd(f, i));
-		ret->hints.loader_place = i;
-	}
+	static const struct {
+		enum boot_config menu;
+		const char *loader;
+	} readers[] = {
+		{ BOOT_GRUB2, "GRUB" },
+		{ BOOT_GRUB_LEGACY, "GRUB" },
+		{ BOOT_EXTLINUX, "SYSLINUX" },
+		{ BOOT_BLS, "GRUB" },
+	};
+
+	if (!strcmp(whose, BOOTRECORD_OURS))
+		return true;
+	for (unsigned i = 0; k && k->is_default && i < ARRAY_SIZE(readers); i++)
+		if (readers[i].menu == in->boot && !strcmp(readers[i].loader, whose))
+			return true;
+	return false;
+}
+
+static void take_loader_of(struct fixup *f, unsigned disk, const struct guest_kernel *k,
+			   struct convert_look *ret)
+{
+	const char *whose = bootrecord_whose(fixup_disk_fd(f, disk));
+
+	if (ret->hints.loader || !whose || !is_in_use(whose, fixup_view(f)->in, k))
+		return;
+	ret->hints.loader = whose;
+	ret->hints.loader_place = disk;
+}
+
+/* On the first disk, or on that of the root. Those of data may have been another guest's. */
+static void take_loader(struct fixup *f, const struct fixup_options *o,
+			const struct guest_kernel *k, struct convert_look *ret)
+{
+	take_loader_of(f, bootrecord_disk(o), k, ret);
+	for (unsigned i = 0; i < o->n_disks; i++)
+		if (o->letters[i] == fixup_view(f)->root_letter)
+			take_loader_of(f, i, k, ret);
 }
 
 int convert_look(const struct convert_place *places, unsigned n, bool trust_guest,
@@ -76,7 +112,7 @@ int convert_look(const struct convert_place *places, unsigned n, bool trust_gues
 	k = inspection_kernel(fixup_view(f)->in);
 	if (k)
 		take(k, ret);
-	take_loader(f, o.n_disks, ret);
+	take_loader(f, &o, k, ret);
 	fixup_free(f);
 	return 0;
 }

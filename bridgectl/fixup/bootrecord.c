@@ -104,7 +104,7 @@ const char *bootrecord_whose(int fd)
 
 	if (bootrecord_place(fd, &p) == 0 && p.sectors && read_content(fd, &p, &c, err) == 0 &&
 	    c.is_ours)
-		whose = "bridgectl's boot record";
+		whose = BOOTRECORD_OURS;
 	else if (read_at(fd, c.boot, sizeof(c.boot), 0, err) == 0)
 		whose = loader_of(&c);
 	free(c.place);

@@ -49,14 +49,19 @@ struct bootrecord {
 int bootrecord_plan(int fd, const struct bootrecord_want *w, struct bootrecord *ret, char *err);
 void bootrecord_fini(struct bootrecord *b);
 
+#define BOOTRECORD_OURS "bridgectl's boot record"
+
 /*
- * What a BIOS finds on the disk that is open for reading: "bridgectl's boot record", "GRUB", …
- * NULL: no boot loader that we know, or it cannot be read.
+ * What a BIOS finds on the disk that is open for reading: BOOTRECORD_OURS, "GRUB", … Whether that
+ * still works is not known. NULL: no boot loader that we know, or it cannot be read.
  */
 const char *bootrecord_whose(int fd);
 
 struct fixup;
 struct fixup_options;
+
+/* The number of the disk that it goes to: a BIOS boots from the guest's first. */
+unsigned bootrecord_disk(const struct fixup_options *o);
 
 /*
  * Adds it to a fix-up that was planned with these options; `ret` tells what. 0, or negative errno

@@ -8,7 +8,7 @@
 
 #define ERR err, BOOTRECORD_ERRLEN
 
-static unsigned first_disk(const struct fixup_options *o)
+unsigned bootrecord_disk(const struct fixup_options *o)
 {
 	unsigned first = 0;
 
@@ -48,7 +48,7 @@ int bootrecord_add(struct fixup *f, const struct fixup_options *o, enum bootreco
 	struct bootrecord_want w = { .mode = mode,
 				     .root_uuid = root_uuid(v),
 				     .legacy_first = v->in->boot == BOOT_GRUB_LEGACY };
-	unsigned disk = first_disk(o);
+	unsigned disk = bootrecord_disk(o);
 	struct bootrecord b;
 	int r = bootrecord_plan(fixup_disk_fd(f, disk), &w, &b, err);
 

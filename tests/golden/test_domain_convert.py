@@ -365,6 +365,27 @@ def test_boots_from_its_record(tmp_path):
     assert b"warning" not in done.stderr
 
 
+def test_boots_from_no_other_record(tmp_path):
+    """What older installations have left: on a disk of data, or of a loader that has no menu there."""
+    disk_of(tmp_path, "debian12")
+    image, data = tmp_path / "g-disk.img", tmp_path / "g-disk-b.img"
+    data.write_bytes(bytes(1 << 20))
+    text = b"name='g'\nmemory=256\nbootloader='pygrub'\ndisk=['phy:/dev/vg/x,xvda,w','phy:/dev/vg/y,xvdb,w']\n"
+
+    def look(path, code):
+        with open(path, "r+b") as disk:
+            disk.seek(384)
+            disk.write(code.ljust(8, b"\0"))
+        done = convert("-", "--dir", tmp_path, "--json", "-v", stdin=text)
+        disks = json.loads(done.stdout)["choices"]["disks"]
+        assert [d["boot"] for d in disks] == [1, 0], disks
+        return b"boots from its disk, by GRUB" in done.stderr, b"warning: pygrub" in done.stderr
+
+    assert look(data, b"GRUB") == (False, True)
+    assert look(image, b"LILO") == (False, True)
+    assert look(image, b"GRUB") == (True, False)
+
+
 def test_no_kernel_on_the_disk(tmp_path):
     disk_of(tmp_path, "debian12", drop="boot/vmlinuz-*")
     done, got = convert_disk(tmp_path)
