@@ -205,6 +205,16 @@ const char *cmd_option(const struct cmd_call *call, const char *name)
 	return last;
 }
 
+static bool no_command(struct parse *p)
+{
+	char hint[ERR_BYTES];
+
+	if (!p->n_words)
+		return fail(p, "which command? Try bridgectl --help");
+	cmd_suggest(p->words, p->n_words, hint, sizeof(hint));
+	return fail(p, "%s", hint);
+}
+
 static bool take_option(struct parse *p, const char *arg)
 {
 	unsigned used;
@@ -222,6 +232,9 @@ static bool take_option(struct parse *p, const char *arg)
 			p->call->options[i] = value;
 			return keep_given(p, cmd->options[i].name, value);
 		}
+	/* Two words are a command, if a wrong one; one may be a group's. */
+	if (!cmd && p->n_words > 1)
+		return no_command(p);
 	if (!cmd)
 		return fail(p, "unknown option \"%.60s\" before any command; try bridgectl --help",
 			    arg);
@@ -251,16 +264,6 @@ static bool take_words(struct parse *p)
 			p->words[p->n_words++] = arg;
 	}
 	return true;
-}
-
-static bool no_command(struct parse *p)
-{
-	char hint[ERR_BYTES];
-
-	if (!p->n_words)
-		return fail(p, "which command? Try bridgectl --help");
-	cmd_suggest(p->words, p->n_words, hint, sizeof(hint));
-	return fail(p, "%s", hint);
 }
 
 static bool check_count(struct parse *p)

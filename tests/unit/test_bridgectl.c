@@ -173,6 +173,7 @@ static void test_suggestions(void **state)
 	(void)state;
 	assert_usage("tunel list", "did you mean tunnel list?");
 	assert_usage("tunnel shwo sv", "did you mean tunnel show?");
+	assert_usage("domain strat web1 --from xen1", "did you mean domain start?");
 	assert_usage("stats", "did you mean status?");
 	assert_usage("evnets", "did you mean events?");
 	assert_usage("xyzzy", "there is no command \"xyzzy\"; try bridgectl --help");
