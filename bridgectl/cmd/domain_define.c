@@ -25,6 +25,7 @@
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_read.h"
 #include "bridgectl/hypervisor/libvirt.h"
+#include "common/jsonline.h"
 
 struct definition {
 	struct cmd_call *call;
@@ -46,7 +47,7 @@ static void add_note(struct definition *v, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	json_array_append_new(v->notes, json_string(text));
+	json_array_append_new(v->notes, jsonline_text(text));
 }
 
 /* --- Reading --- */
@@ -210,7 +211,7 @@ static bool ask_old_host(struct definition *v, const char *host)
 
 	for (unsigned i = 0; i < v->d->n_vifs; i++)
 		macs[i] = v->d->vifs[i].mac;
-	ok = mac_on_there(v->call, host, macs, v->d->n_vifs, &there);
+	ok = mac_on_there(v->call, host, v->d->name, macs, v->d->n_vifs, &there);
 	if (there.name)
 		add_note(v,
 			 "it is on at %s, as the domain %s (%s): stop that before this one is "

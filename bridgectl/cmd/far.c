@@ -18,8 +18,6 @@
 #include "bridgectl/disk/quote.h"
 #include "common/util.h"
 
-#define SSH_FAILED 255 /* ssh(1), EXIT STATUS */
-#define NO_COMMAND 127 /* the shell's */
 #define LOOK_MS 20
 
 extern char **environ;
@@ -166,9 +164,9 @@ static enum exit_code exit_code_of(const struct cmd_call *call, int code)
 
 	if (code >= EXIT_DONE && code <= EXIT_RESUMABLE)
 		return (enum exit_code)code;
-	if (code == NO_COMMAND)
+	if (code == FAR_NO_COMMAND)
 		cmd_error("%s: there is no bridgectl; see --remote-bridgectl", host);
-	else if (code == SSH_FAILED)
+	else if (code == FAR_SSH_FAILED)
 		cmd_error("%s: ssh failed or was cut off; `%s %s true` has to work, without a "
 			  "question",
 			  host, given ? given : FAR_SSH_DEFAULT, host);

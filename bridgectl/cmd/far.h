@@ -8,6 +8,8 @@
 
 #define FAR_SSH_WORDS 32
 #define FAR_SSH_DEFAULT "ssh -oBatchMode=yes"
+#define FAR_SSH_FAILED 255 /* ssh(1), EXIT STATUS */
+#define FAR_NO_COMMAND 127 /* of the shell there */
 
 /*
  * What the shell of another host is to run: its bridgectl (--remote-bridgectl) with `words` and

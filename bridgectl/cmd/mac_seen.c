@@ -189,7 +189,7 @@ static bool is_off_there(const struct cmd_call *call, const char *host, const st
 
 	for (unsigned i = 0; i < g->n_vifs; i++)
 		macs[i] = g->vifs[i].mac;
-	ok = mac_on_there(call, host, macs, g->n_vifs, &there);
+	ok = mac_on_there(call, host, g->name, macs, g->n_vifs, &there);
 	if (there.name) {
 		cmd_error("%s: it is still on at %s, as the domain %s (%s): stop it there first, "
 			  "with `bridgectl domain stop %s --host %s`",

@@ -20,7 +20,38 @@
 #define ASK_MS (60 * 1000)
 #define ASK_BYTES ((size_t)16 << 20)
 
-static json_t *read_answer(const char *host, const struct proc_result *r)
+/* The last is the reason: ssh warns of much before it. */
+static const char *last_line(char *text)
+{
+	size_t len = strlen(text);
+	char *before;
+
+	while (len && strchr("\r\n", text[len - 1]))
+		text[--len] = '\0';
+	before = strrchr(text, '\n');
+	return before ? before + 1 : text;
+}
+
+static void tell_failed(const char *host, const char *ssh, struct proc_result *r)
+{
+	const char *said = last_line(r->err);
+
+	if (r->exit_code == FAR_SSH_FAILED)
+		cmd_error("%s: cannot ask it for its domains: %s; `%s %s true` has to work", host,
+			  *said ? said : "ssh failed", ssh, host);
+	else if (r->exit_code == FAR_NO_COMMAND)
+		cmd_error("%s: cannot ask it for its domains: there is no bridgectl; see "
+			  "--remote-bridgectl",
+			  host);
+	else if (*said)
+		cmd_error("%s: cannot ask it for its domains: %s", host, said);
+	else
+		cmd_error("%s: cannot ask it for its domains: it ended with exit code %d", host,
+			  r->exit_code);
+}
+
+/* NULL: told. */
+static json_t *read_answer(const char *host, const char *ssh, struct proc_result *r)
 {
 	json_t *j = r->exit_code ? NULL : json_loads(r->out ? r->out : "", 0, NULL);
 
@@ -28,8 +59,7 @@ static json_t *read_answer(const char *host, const struct proc_result *r)
 		return j;
 	json_decref(j);
 	if (r->exit_code)
-		cmd_error("%s: cannot ask it for its domains: %.*s", host,
-			  (int)strcspn(r->err, "\r\n"), r->err);
+		tell_failed(host, ssh, r);
 	else
 		cmd_error("%s: its bridgectl lists no domains; is it of another version?", host);
 	return NULL;
@@ -42,8 +72,9 @@ static json_t *ask(const struct cmd_call *call, const char *host)
 						   .out_bytes = ASK_BYTES,
 						   .asks = true };
 	static const char *const passed[] = { NULL };
-	const char *given = cmd_option(call, "--ssh"), *argv[FAR_SSH_WORDS];
-	_cleanup_free_ char *ssh = strdup(given ? given : FAR_SSH_DEFAULT);
+	const char *option = cmd_option(call, "--ssh"), *argv[FAR_SSH_WORDS];
+	const char *given = option ? option : FAR_SSH_DEFAULT;
+	_cleanup_free_ char *ssh = strdup(given);
 	_cleanup_free_ char *command = far_command(call, "domain list --json", passed);
 	struct proc_result result;
 	json_t *j;
@@ -56,16 +87,19 @@ static json_t *ask(const struct cmd_call *call, const char *host)
 		cmd_error("cannot ask %s: %s: %s", host, argv[0], strerror(-r));
 		return NULL;
 	}
-	j = read_answer(host, &result);
+	j = read_answer(host, given, &result);
 	proc_result_fini(&result);
 	return j;
 }
 
-static bool has_one_of(const json_t *domain, const char *const macs[], unsigned n_macs)
+/* A guest may have another address there, or none that is told: its name counts, too. */
+static bool is_it(const json_t *domain, const char *name, const char *const macs[], unsigned n_macs)
 {
 	const json_t *v;
 	size_t i;
 
+	if (!strcmp(view_str(domain, "name"), name))
+		return true;
 	json_array_foreach(json_object_get(domain, "interfaces"), i, v)
 		for (unsigned j = 0; j < n_macs; j++)
 			if (macs[j][0] && !strcasecmp(view_str(v, "mac"), macs[j]))
@@ -73,8 +107,8 @@ static bool has_one_of(const json_t *domain, const char *const macs[], unsigned 
 	return false;
 }
 
-bool mac_on_there(const struct cmd_call *call, const char *host, const char *const macs[],
-		  unsigned n_macs, struct mac_there *ret)
+bool mac_on_there(const struct cmd_call *call, const char *host, const char *name,
+		  const char *const macs[], unsigned n_macs, struct mac_there *ret)
 {
 	json_t *answer, *d;
 	size_t i;
@@ -89,7 +123,7 @@ bool mac_on_there(const struct cmd_call *call, const char *host, const char *con
 	*ret = (struct mac_there){ 0 };
 	json_array_foreach(json_object_get(answer, "domains"), i, d)
 		if (!ret->name && strcmp(view_str(d, "state"), hyper_state_name(HYPER_OFF)) != 0 &&
-		    has_one_of(d, macs, n_macs))
+		    is_it(d, name, macs, n_macs))
 			*ret = (struct mac_there){ mem_strdup(view_str(d, "name")),
 						   mem_strdup(view_str(d, "state")) };
 	json_decref(answer);

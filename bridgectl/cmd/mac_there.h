@@ -11,11 +11,12 @@ struct mac_there {
 };
 
 /*
- * Which domain in `domain list` of `host`, asked by ssh, is on and has one of the addresses ("" is
- * nobody's). False: told, that host cannot be asked. Free *ret with mac_there_fini().
+ * Which domain in `domain list` of `host`, asked by ssh, is on and has this name or one of the
+ * addresses ("" is nobody's). False: told, that host cannot be asked. Free *ret with
+ * mac_there_fini().
  */
-bool mac_on_there(const struct cmd_call *call, const char *host, const char *const macs[],
-		  unsigned n_macs, struct mac_there *ret);
+bool mac_on_there(const struct cmd_call *call, const char *host, const char *name,
+		  const char *const macs[], unsigned n_macs, struct mac_there *ret);
 void mac_there_fini(struct mac_there *t);
 
 #endif

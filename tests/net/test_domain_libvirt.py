@@ -375,7 +375,7 @@ def test_stopped_on_the_other_host_just_now(lab, tmp_path):
     assert f"{mac} is behind tunnel sv" in kvm.json(*again, stdin=xml)["notes"][0]
     notes = kvm.json(*again, "--from", "xen1", *there, stdin=xml)["notes"]
     assert notes == ["it is on at xen1, as the domain old-web1 (running): stop that before this one is started"]
-    assert "cannot ask it" in kvm.refused(*again, "--from", "xen2", *there, stdin=xml)
+    assert "cannot ask it for its domains: ssh failed; `" in kvm.refused(*again, "--from", "xen2", *there, stdin=xml)
 
     assert "--from" in kvm.run("start", "web1", code=1).stderr
     said = kvm.run("start", "web1", "--from", "xen1", *there, code=1).stderr
@@ -383,9 +383,46 @@ def test_stopped_on_the_other_host_just_now(lab, tmp_path):
     assert "cannot ask it" in kvm.run("start", "web1", "--from", "xen2", *there, code=1).stderr
     assert kvm.daemon.state("web1") == "shut off"
     xen.save(domains=[d for d in xen.load()["domains"] if d["name"] != "old-web1"])
+    # Its name is enough: there it may have had another address.
+    xen.domain("web1", mac=NOBODYS)
+    assert "still on at xen1, as the domain web1" in kvm.run("start", "web1", "--from", "xen1", *there, code=1).stderr
+    xen.save(domains=[d for d in xen.load()["domains"] if d["name"] != "web1"])
     assert kvm.json(*again, "--from", "xen1", *there, stdin=xml)["notes"] == []
     kvm.run("start", "web1", "--from", "xen1", *there)
     assert kvm.daemon.state("web1") == "running"
+
+
+def test_what_the_other_host_says(kvm, tmp_path):
+    """The reason is told in one sentence, whatever ssh warned of before; what it quotes is cleaned."""
+    ssh = tmp_path / "ssh"
+    xml = tiny_guest("web1", vif(MAC))
+    words = ("define", "-", "--dry-run", "--from", "xen1", "--ssh", ssh)
+
+    def answer(text, code=0, to=1):
+        (tmp_path / "answer").write_text(text)
+        ssh.write_text(f"#!/bin/sh\ncat {tmp_path}/answer >&{to}\nexit {code}\n")
+        ssh.chmod(0o755)
+
+    def list_of(name):
+        return json.dumps({"domains": [{"name": name, "state": "running", "interfaces": [{"mac": MAC}]}]},
+                          ensure_ascii=False)
+
+    for text, code, said in (
+            ("Warning: added 'xen1'.\r\nroot@xen1: Permission denied\x1b[31m.\r\n", 255, "domains: root@xen1: Permission"),
+            ("", 255, f"ssh failed; `{ssh} xen1 true` has to work"),
+            ("sh: 1: bridgectl: not found\n", 127, "--remote-bridgectl"),
+            ("", 1, "exit code 1")):
+        answer(text, code, to=2)
+        told = kvm.refused(*words, stdin=xml)
+        assert said in told and "\x1b" not in told
+    for text in "", "[1]", '{"domains": 3}', "motd\n" + list_of("web1"):
+        answer(text)
+        assert "lists no domains" in kvm.refused(*words, stdin=xml)
+    answer(list_of("x\x1b[31m"))
+    assert "domain x\\x1b[31m (running)" in kvm.run(*words, stdin=xml).stdout
+    for shift in range(2):  # cut between the bytes of a letter
+        answer(list_of("a" * (980 + shift) + "ä" * 100))
+        assert "it is on at xen1" in kvm.json(*words, stdin=xml)["notes"][0]
 
 
 # --- migrate ---
