@@ -6,9 +6,11 @@ import pytest
 import build
 import debian_guest
 from domu import DomU
-from lab import skip
+from lab import long_only, skip
 from test_4_move import assert_moved, sum_on_xen
 from witness import Pings
+
+VARIANT = long_only("three to four minutes each, a variant")
 
 
 @pytest.fixture
@@ -32,7 +34,8 @@ def debian(request, site, tmp_path, times):
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("debian", debian_guest.KINDS, indirect=True)
+@pytest.mark.parametrize("debian", [pytest.param(name, marks=[] if name == "eth0" else [VARIANT])
+                                    for name in debian_guest.KINDS], indirect=True)
 def test_names(site, xen, debian, joined, moves, times):
     guest, kind = debian
     with times.of("a Debian guest boots on Xen"):
