@@ -10,7 +10,7 @@ from lab import long_only, skip
 from test_4_move import assert_moved, sum_on_xen
 from witness import Pings
 
-VARIANT = long_only("three to four minutes each, a variant")
+VARIANT = long_only("two and a half minutes each, a variant")
 
 
 @pytest.fixture
