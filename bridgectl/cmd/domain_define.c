@@ -158,24 +158,48 @@ static bool disk_is_free(const struct definition *v, const struct xml_file *f,
 	return true;
 }
 
-static bool disks_are_apart(const struct definition *v, const struct hyper_domain *o, bool live)
+/* It may be gone meanwhile, or off. */
+static void tell_unread(struct definition *v, const struct hyper_domain *o, int r, const char *why)
+{
+	if (r != -ESRCH && r != -EALREADY)
+		add_note(v, "whether it has a disk of the domain %s is not known: %s", o->name,
+			 why);
+}
+
+static bool disks_are_apart(struct definition *v, const struct hyper_domain *o, bool live)
 {
 	_cleanup_free_ char *text = NULL;
 	char err[MAX(HYPER_ERRLEN, XML_ERRLEN)];
-	struct xml_domain *other;
+	int r = v->h->ops->dump(v->h, o->name, live, &text, err);
+	struct xml_domain *other = r < 0 ? NULL : xml_read(text, err);
 	bool ok = true;
 
-	if (v->h->ops->dump(v->h, o->name, live, &text, err) < 0)
-		return true; /* it is gone meanwhile */
-	other = xml_read(text, err);
+	if (!other)
+		tell_unread(v, o, r, err);
 	for (unsigned i = 0; other && ok && i < v->d->n_files; i++)
 		ok = !v->d->files[i].is_disk || disk_is_free(v, &v->d->files[i], o, other);
 	xml_domain_free(other);
 	return ok;
 }
 
+static bool disks_are_two(const struct definition *v)
+{
+	for (unsigned i = 0; i < v->d->n_files; i++)
+		for (unsigned j = 0; j < i; j++) {
+			const struct xml_file *a = &v->d->files[j], *b = &v->d->files[i];
+
+			if (!a->is_disk || !b->is_disk || (a->may_share && b->may_share) ||
+			    !is_same(v, a->path, b->path))
+				continue;
+			cmd_error("%s: %s and %s are both %s; give one of them another disk",
+				  v->d->name, a->what, b->what, b->path);
+			return false;
+		}
+	return true;
+}
+
 /* A running domain may have other disks at its next start: both count. */
-static bool disks_are_free(const struct definition *v)
+static bool disks_are_free(struct definition *v)
 {
 	for (unsigned i = 0; i < v->others.n; i++) {
 		const struct hyper_domain *o = &v->others.v[i];
@@ -303,7 +327,7 @@ static bool check(struct definition *v)
 		cmd_error("%s", err);
 		return false;
 	}
-	if (!is_free(v) || !macs_are_free(v) || !disks_are_free(v))
+	if (!is_free(v) || !macs_are_free(v) || !disks_are_two(v) || !disks_are_free(v))
 		return false;
 	if (libvirt_is_here(v->h)) {
 		if (!files_are_there(v) || !bridges_are_there(v))

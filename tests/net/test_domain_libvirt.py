@@ -161,6 +161,8 @@ def test_define_with_the_disk_of_another(kvm, tmp_path):
     said = kvm.refused("define", "-", stdin=tiny_guest("web2", pair[1]))
     assert f"web2: disk vda, {link}, is disk vda of the domain web1 (off), too" in said and "virsh undefine" in said
     kvm.run("define", "-", "--replace", stdin=tiny_guest("web1", pair[1]))
+    twice = tiny_guest("web2", pair[1], disk(image, "vdb"))
+    assert f"disk vda and disk vdb are both {image};" in kvm.refused("define", "-", stdin=twice)
     both = [p.replace("<target", "<shareable/><target") for p in pair]
     kvm.refused("define", "-", stdin=tiny_guest("web2", both[1]))
     kvm.run("define", "-", "--replace", stdin=tiny_guest("web1", both[0]))
