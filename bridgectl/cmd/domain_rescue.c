@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bridgectl/cmd/cmds.h"
 #include "bridgectl/cmd/domain_hyper.h"
@@ -24,6 +25,7 @@
 #define BOOT_DIR "/var/lib/bridgectl/boot"
 #define NEW_KERNEL "kernel.new" /* until it is whole */
 #define NEW_INITRD "initrd.new"
+#define FORMER "former.xml"
 #define CMDLINE_MAX 1024
 #define BOOT_CODE_BYTES 440 /* of sector 0 */
 
@@ -201,7 +203,17 @@ static char *settle(const struct rescue *r, int fd, const char *from, const char
 	return NULL;
 }
 
-/* The definition as it was before the first rescue. */
+static bool has(const struct rescue *r, const char *name)
+{
+	_cleanup_free_ char *path = path_in(r, name);
+
+	return access(path, F_OK) == 0;
+}
+
+/*
+ * The definition as it was before the first rescue. It is there before the kernel is, so a kernel
+ * alone is somebody else's, as where --state-dir is a folder of other boot files.
+ */
 static bool keep_former(const struct rescue *r)
 {
 	_cleanup_free_ char *path = NULL;
@@ -211,7 +223,13 @@ static bool keep_former(const struct rescue *r)
 
 	if (is_ours(r))
 		return true;
-	fd = new_file(r, "former.xml", &path);
+	if (!has(r, FORMER) && (has(r, "kernel") || has(r, "initrd"))) {
+		cmd_error("%s: it has a kernel or initrd that is not of domain start --rescue; "
+			  "give another --state-dir",
+			  r->dir);
+		return false;
+	}
+	fd = new_file(r, FORMER, &path);
 	if (fd < 0)
 		return false;
 	ok = write(fd, r->text, (size_t)len) == len && fsync(fd) == 0;
@@ -326,22 +344,23 @@ static void drop_new(const struct rescue *r)
 
 static void drop_files(const struct rescue *r)
 {
-	static const char *const names[] = { "kernel", "initrd", "former.xml" };
+	static const char *const names[] = { "kernel", "initrd", FORMER };
 
 	drop_new(r);
-	drop(r, names, ARRAY_SIZE(names));
+	if (has(r, FORMER))
+		drop(r, names, ARRAY_SIZE(names));
 	rmdir(r->dir);
 }
 
 static bool make(const struct cmd_call *call, struct rescue *r)
 {
 	struct xml_boot b = { 0 };
-	bool ok = make_folder(r) && extract(call, r, &b, &r->kernel);
+	bool ok = make_folder(r) && keep_former(r) && extract(call, r, &b, &r->kernel);
 
 	if (ok)
 		b.cmdline = cmdline_of(&r->kernel, cmd_option(call, "--shell") != NULL);
 	drop_new(r);
-	ok = ok && keep_former(r) && define_boot(r, &b);
+	ok = ok && define_boot(r, &b);
 	if (!ok && !is_ours(r))
 		drop_files(r);
 	xml_boot_fini(&b);

@@ -158,8 +158,17 @@ def test_refusals(place, tmp_path):
     place.libvirtd.define(place.xml().replace("</os>", f"<kernel>{tmp_path}/own</kernel></os>"))
     assert "a kernel of its own" in place.start("--rescue", code=1)
     assert "none that domain start --rescue has put into" in place.finish(code=1)
-    # No kernel can be had: nothing is changed.
+    # Somebody else's files, in a folder that former.xml does not tell to be ours.
+    other = place.state / NAME / "kernel"
+    other.parent.mkdir(parents=True)
+    other.write_text("of a TFTP server")
     place.libvirtd.define(place.xml().replace(f"<kernel>{tmp_path}/own</kernel>", ""))
+    assert "give another --state-dir" in place.start("--rescue", code=1)
+    assert "nothing to do" in place.finish()
+    assert [p.name for p in other.parent.iterdir()] == ["kernel"]
+    assert other.read_text() == "of a TFTP server" and "<kernel>" not in place.xml()
+    other.unlink()
+    # No kernel can be had: nothing is changed.
     now = place.xml()
     place.disk.write_bytes(bytes(1 << 20))
     place.start("--rescue", code=1)
