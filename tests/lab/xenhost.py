@@ -4,6 +4,7 @@ It has three network cards: `control` is the way in for the tests, and is never 
 between the hosts; `lan` is a cable from its bridge of guests to a `neighbour`, a namespace. What it says on its serial port and its guests on their consoles is kept for the report
 of a failed test. Its disks are overlays: every run begins with the image as it was built.
 """
+import contextlib
 import itertools
 import os
 import pathlib
@@ -17,6 +18,7 @@ from node import BRIDGECTL, L2TUND
 
 QEMU = "qemu-system-x86_64"
 MEMORY_MIB, DOM0_MIB = 2048, 768
+NICE = os.environ.get("LAB_NICE", "0")
 BUILT_ON = ("debian", "12")
 BOOT_S = 400  # 17 to 20 s on an idle machine
 # SMAP crashes dom0. With XSAVE and AVX, QEMU 7.2 mixes up the vector registers of dom0 and a busy guest: nearly
@@ -100,8 +102,7 @@ class XenHost:
         modules = (f"{self.image}/vmlinuz root=/dev/vda rw console=hvc0 net.ifnames=0 init=/sbin/lab-init"
                    f" {addresses},{self.image}/initrd.img")
         argv = [
-            "nice", "-n", os.environ.get("LAB_NICE", "0"),
-            QEMU, "-accel", "tcg", "-cpu", CPU, "-m", str(MEMORY_MIB), "-display", "none",
+            "nice", "-n", NICE, QEMU, "-accel", "tcg", "-cpu", CPU, "-m", str(MEMORY_MIB), "-display", "none",
             "-nodefaults", "-no-user-config", "-no-reboot", "-monitor", "none",
             "-serial", f"file:{self.dir}/console",
             "-kernel", f"{self.image}/xen", "-append",
@@ -115,6 +116,9 @@ class XenHost:
                                              pass_fds=taps, env={**os.environ, "TMPDIR": str(self.dir)})
         for fd in taps:
             os.close(fd)
+        # sched(7): between sessions it is the group's niceness that counts, and each child is one of its own.
+        with contextlib.suppress(OSError):
+            pathlib.Path(f"/proc/{self.process.pid}/autogroup").write_text(NICE, encoding="ascii")
         self.started = time.monotonic()
 
     def stop(self):
