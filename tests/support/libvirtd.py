@@ -19,6 +19,7 @@ import shutil
 import subprocess
 
 from lab import skip, wait_for
+from node import BRIDGECTL
 
 LIBVIRTD = shutil.which("libvirtd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
@@ -68,6 +69,8 @@ def need_libvirtd():
             skip("no libvirtd, virsh and qemu-system-x86_64 here; packages/install brings them")
     if os.geteuid() != 0:
         skip("a libvirtd of our own needs root")
+    if b"this bridgectl was built without libvirt" in pathlib.Path(BRIDGECTL).read_bytes():
+        skip("bridgectl was built without libvirt")
 
 
 class Libvirtd:
