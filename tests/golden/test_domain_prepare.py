@@ -228,7 +228,7 @@ class Guest:
     def run(self, *words):
         """The command against this guest: ssh's last argument is what a shell there gets."""
         ssh = self.root.parent / "fake-ssh"
-        ssh.write_text(f'#!/bin/sh\nfor last in "$@"; do :; done\nexec chroot {self.root} /bin/sh -c "$last"\n')
+        ssh.write_text(f'#!/bin/sh\nfor last in "$@"; do :; done\nunset TMPDIR\nexec chroot {self.root} /bin/sh -c "$last"\n')
         ssh.chmod(0o755)
         return subprocess.run(
             [BRIDGECTL, "domain", "prepare", *words, "--ssh", str(ssh), "root@guest"], capture_output=True, timeout=120, check=False

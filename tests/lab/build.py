@@ -101,9 +101,11 @@ class _Log:
         with open(self.path, "ab") as log:
             log.write(f"\n# {' '.join(map(str, argv))}\n".encode())
             log.flush()
+            # A folder of ours is none of theirs in a chroot.
+            environ = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
             # Beside the tests of `make check` it has time.
             process = subprocess.Popen(["nice", "-n", NICE, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       env={**os.environ, "PATH": SBIN, "LC_ALL": "C"}, start_new_session=True)
+                                       env={**environ, "PATH": SBIN, "LC_ALL": "C"}, start_new_session=True)
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -14,6 +14,7 @@ SMALL = 3  # rows that a sanitizer build sees: all on, all off, and a mix
 WEATHER_S = 0.002  # how late a reordered datagram comes: behind some dozens of others
 TCP_BYTES = 2 << 20
 DATAGRAMS = 600
+RESENT_MAX = 3
 ARRIVE_S = 5  # until guests have found each other
 
 
@@ -45,6 +46,8 @@ def udp_both_ways(pair, row, count, copies, least):
     for way, far in ((pair.guests, "right"), (pair.guests[::-1], "left")):
         with Datagrams(*way, address_of(row, far), row["mtu"] - headers) as datagrams:
             datagrams.send(count)
+            if least == 1:
+                datagrams.send_missing(RESENT_MAX)
             datagrams.check(copies, least)
             shares.append(datagrams.share)
     return shares
