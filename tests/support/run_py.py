@@ -1,7 +1,7 @@
 """run_py.py TEST.py: one pytest file as TAP on standard output, everything else on standard error.
 
 What it adds to pytest, so that no test file has to:
-- tests under tests/net need root, and two of them at most run at a time, whatever the number of make
+- tests under tests/net need root, and three of them at most run at a time, whatever the number of make
   jobs and build directories: they share the clock and the processors. What floods these, or measures
   amounts, is marked `@pytest.mark.alone(WHY)` (`lab.alone`) and has them to itself;
 - tests under tests/lab give way to all others: an emulated machine computes all the time;
@@ -24,7 +24,7 @@ import pytest
 
 LOCK_PATH = "/tmp/l2tund-net-tests.lock"
 LOCK_INTERVAL_S = 0.05
-TURNS = min(2, os.cpu_count() or 1)  # most of their time they wait for something
+TURNS = min(3, 1 + (os.cpu_count() or 1))  # most of their time they wait for something
 LAB_NICE = "5"
 TIMEOUT_S = int(os.environ.get("TEST_TIMEOUT_S", "180"))
 
