@@ -43,11 +43,7 @@ static bool comes_again(const struct word *w, const char *end)
 
 static bool is_xen(const struct word *w)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(xen_words); i++) {
-		if (word_begins(w, xen_words[i]))
-			return true;
-	}
-	return false;
+	return word_begins_any(w, xen_words, ARRAY_SIZE(xen_words));
 }
 
 /* NULL: not told; of several kernels that it might be, the oldest. */

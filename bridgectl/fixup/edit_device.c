@@ -127,11 +127,7 @@ static bool is_plain(const char *uuid)
 
 static bool is_place(const struct word *w)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
-		if (word_begins(w, places[i]))
-			return true;
-	}
-	return false;
+	return word_begins_any(w, places, ARRAY_SIZE(places));
 }
 
 static bool has_disk(const struct plan *p, char letter)

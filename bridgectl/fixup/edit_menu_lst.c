@@ -132,11 +132,8 @@ static void put_terminal(struct line *l, struct legacy *g)
 	static const char *const settings[] = { "default", "timeout",	  "fallback", "hiddenmenu",
 						"color",   "splashimage", "title" };
 	struct word w = word_at(l->s, 0);
-	bool setting = false;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(settings); i++)
-		setting |= word_begins(&w, settings[i]);
-	if (!g->put_terminal || !setting)
+	if (!g->put_terminal || !word_begins_any(&w, settings, ARRAY_SIZE(settings)))
 		return;
 	g->put_terminal = false;
 	text_str(&l->before, SERIAL "\nterminal --timeout=5 serial console\n");

@@ -91,12 +91,8 @@ static bool match_next(const char **s, struct match *ret)
 static bool is_xen_match(const struct match *m)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(driver_keys); i++) {
-		if (!word_is(&m->key, driver_keys[i]))
-			continue;
-		for (unsigned j = 0; j < ARRAY_SIZE(xen_values); j++) {
-			if (word_begins(&m->value, xen_values[j]))
-				return true;
-		}
+		if (word_is(&m->key, driver_keys[i]))
+			return word_begins_any(&m->value, xen_values, ARRAY_SIZE(xen_values));
 	}
 	return false;
 }

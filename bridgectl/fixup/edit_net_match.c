@@ -49,11 +49,7 @@ static bool in_match(struct line *l, struct word *ret_key, struct word *ret_valu
 
 static bool is_xen_word(const struct word *w)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(xen_values); i++) {
-		if (word_begins(w, xen_values[i]))
-			return true;
-	}
-	return false;
+	return word_begins_any(w, xen_values, ARRAY_SIZE(xen_values));
 }
 
 /* All of a list. */

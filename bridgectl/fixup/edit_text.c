@@ -82,6 +82,15 @@ bool word_begins(const struct word *w, const char *s)
 	return w->len >= len && memcmp(w->s, s, len) == 0;
 }
 
+bool word_begins_any(const struct word *w, const char *const list[], unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (word_begins(w, list[i]))
+			return true;
+	}
+	return false;
+}
+
 struct word word_at(const char *line, unsigned n)
 {
 	struct word w;

@@ -33,6 +33,8 @@ struct word {
 bool word_next(const char **s, struct word *ret);
 bool word_is(const struct word *w, const char *s);
 bool word_begins(const struct word *w, const char *s);
+/* With one of the `n` of a list. */
+bool word_begins_any(const struct word *w, const char *const list[], unsigned n);
 /* The n-th word of a line, from 0; an empty one if there are fewer. */
 struct word word_at(const char *line, unsigned n);
 /* Into `buf` of EDIT_WORD_MAX, cut to it; returned. */
