@@ -1,10 +1,13 @@
-/* What read() and write() leave to their callers. */
+/* What read(), write() and stat() leave to their callers. */
 #ifndef COMMON_IO_H
 #define COMMON_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+struct stat;
 
 /*
  * Reads until the end of the file or until `buf` is full, over short reads and signals. The number
@@ -19,5 +22,8 @@ int io_write_all(int fd, const void *buf, size_t len);
 /* All of it at this place, or an error: 0 or negative errno, -EIO where the file ends before. */
 int io_pread_all(int fd, void *buf, size_t len, uint64_t offset);
 int io_pwrite_all(int fd, const void *buf, size_t len, uint64_t offset);
+
+/* Two names of one file, or two nodes of one block device. */
+bool io_is_same(const struct stat *a, const struct stat *b);
 
 #endif

@@ -25,6 +25,7 @@
 #include "bridgectl/domain/mem.h"
 #include "bridgectl/domain/xml_read.h"
 #include "bridgectl/hypervisor/libvirt.h"
+#include "common/io.h"
 #include "common/jsonline.h"
 
 struct definition {
@@ -134,9 +135,7 @@ static bool is_same(const struct definition *v, const char *a, const char *b)
 		return true;
 	if (!libvirt_is_here(v->h) || stat(a, &x) < 0 || stat(b, &y) < 0)
 		return false;
-	if (S_ISBLK(x.st_mode) || S_ISBLK(y.st_mode))
-		return S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode) && x.st_rdev == y.st_rdev;
-	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+	return io_is_same(&x, &y);
 }
 
 static bool disk_is_free(const struct definition *v, const struct xml_file *f,

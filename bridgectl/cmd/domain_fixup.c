@@ -18,6 +18,7 @@
 #include "bridgectl/domain/vifspec.h"
 #include "bridgectl/fixup/bootrecord.h"
 #include "bridgectl/fixup/fixup.h"
+#include "common/io.h"
 
 #define TAB 8
 #define FILLING 100
@@ -78,8 +79,7 @@ static bool are_different(const struct fixup_options *o)
 		for (unsigned k = 0; k < i; k++) {
 			if (stat(o->disks[i], &a) < 0 || stat(o->disks[k], &b) < 0)
 				continue; /* told when it is opened */
-			if (S_ISBLK(a.st_mode) ? S_ISBLK(b.st_mode) && a.st_rdev == b.st_rdev :
-						 a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+			if (io_is_same(&a, &b)) {
 				cmd_error("%s is given as vd%c and as vd%c", o->disks[i],
 					  o->letters[k], o->letters[i]);
 				return false;
